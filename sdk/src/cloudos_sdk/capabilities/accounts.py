@@ -1,0 +1,40 @@
+"""Who is asking: the gate's way to the plugin that knows users, sessions and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cloudos_sdk.identity import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brings: its method, `Authorization` header, cookies, CSRF header and address."""
+
+    method: str
+    authorization: str | None
+    cookies: Mapping[str, str]
+    csrf_token: str | None
+    address: str | None
+
+
+class Authenticator(Protocol):
+    """Tells who brings these credentials.
+
+    Answers from memory on a hot request: no database, no bcrypt, no thread.
+    """
+
+    def recognise(self, authorization: str) -> Principal | None:
+        """Return who brings this `Authorization` header, if that is already known in memory. Microseconds."""
+        ...
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Return the principal, or None where there are no credentials at all.
+
+        Raise `Unauthenticated` where the credentials do not hold (with a code: `token_expired`,
+        `token_invalid`, `session_revoked`, `key_expired`, …) and `Forbidden` (`csrf_failed`) where a cookie
+        comes with an unsafe method and without its CSRF token.
+        """
+        ...

@@ -1,0 +1,13 @@
+"""Where the plan comes from."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class PlanSource(Protocol):
+    """Tells the node's plan, from memory: `community`, `pro`, `business` or `enterprise`."""
+
+    def current_plan(self) -> str:
+        """Return the plan in force now. Called on every gated request."""
+        ...

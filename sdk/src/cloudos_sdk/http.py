@@ -1,0 +1,51 @@
+"""Answers of routes: models as they are, long lists without a model for each row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from quart import Response
+
+
+class Body(BaseModel):
+    """Base of request bodies: an unknown member is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Query(BaseModel):
+    """Base of query strings: an unknown parameter is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(Query):
+    """Query of a list that grows without bound: `limit` and an id to continue `before` or `after`."""
+
+    limit: int = Field(default=50, ge=1, le=500)
+    before: str | None = None
+    after: str | None = None
+
+
+class Problem(BaseModel):
+    """An error: a machine code and a sentence for a person."""
+
+    error: str
+    message: str
+
+
+def json_rows(rows: Sequence[Mapping[str, Any]], status: int = 200) -> Response:
+    """Return plain rows as a JSON array, without a model for each."""
+    return Response(orjson.dumps(rows), status, content_type="application/json")
+
+
+def stream(chunks: AsyncIterator[bytes], content_type: str) -> Response:
+    """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports."""
+    response = Response(chunks, content_type=content_type)
+    response.timeout = None
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
