@@ -6,6 +6,15 @@ Each has a contract test in `cloudos_sdk.testing.contracts` that every provider 
 from cloudos_sdk.capabilities.accounts import Authenticator, Credentials
 from cloudos_sdk.capabilities.apps import AppAddress, Apps
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
+from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
 
-__all__ = ["AppAddress", "Apps", "Authenticator", "ControlPanelLink", "Credentials", "PlanSource"]
+__all__ = [
+    "AppAddress",
+    "Apps",
+    "Authenticator",
+    "ControlPanelLink",
+    "Credentials",
+    "PermissionCatalogue",
+    "PlanSource",
+]
