@@ -1,0 +1,185 @@
+"""The database: readers in a few threads, one writer thread that groups its commits.
+
+SQLite by default (WAL, foreign keys, busy time-out), PostgreSQL by URL; the same code on both. The driver is left in
+autocommit and every transaction begins explicitly, a write with BEGIN IMMEDIATE: the default lets two writers read
+the same row and lose an update, and leaves half of a failed migration behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlmodel import Session
+
+T = TypeVar("T")
+
+_BATCH = 64
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def make_engine(url: str, *, writes: bool, size: int) -> Engine:
+    """Return an engine whose transactions begin explicitly."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+    engine = create_engine(
+        url, pool_size=size, max_overflow=0, connect_args={"isolation_level": None, "check_same_thread": False}
+    )
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        if not writes:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@dataclass
+class _Write:
+    fn: Callable[[Session], Any]
+    context: contextvars.Context
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: BaseException | None = None
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Run what waits for the commit and wake who waits for the result. On the event loop."""
+        if self.error is None:
+            for fn in self.after:
+                fn()
+        if not self.future.done():
+            if self.error is None:
+                self.future.set_result(self.result)
+            else:
+                self.future.set_exception(self.error)
+
+
+class Database:
+    """One database, as `cloudos_sdk.Database` promises it to plugins."""
+
+    def __init__(self, url: str, *, readers: int = 3) -> None:
+        self.url = url
+        self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
+        self.write_engine = make_engine(url, writes=True, size=2)
+        self._read_engine = make_engine(url, writes=False, size=readers)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+
+    async def read(self, fn: Callable[[Session], T]) -> T:
+        """Run `fn` in a snapshot that must not write."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+
+    def _read(self, fn: Callable[[Session], T]) -> T:
+        with Session(self._read_engine, expire_on_commit=False) as session:
+            return fn(session)
+
+    async def write(self, fn: Callable[[Session], T]) -> T:
+        """Run `fn` in a transaction of its own; it shares the commit of those who wait beside it.
+
+        The write goes through even when the caller is cancelled.
+        """
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_all, name="db-write", daemon=True)
+            self._writer.start()
+        loop = asyncio.get_running_loop()
+        job = _Write(fn, contextvars.copy_context(), loop.create_future(), loop)
+        self._queue.put(job)
+        result: T = await job.future
+        return result
+
+    def after_commit(self, session: Session, fn: Callable[[], None]) -> None:
+        """Have `fn` called on the event loop once the transaction of `session` is committed."""
+        session.info.setdefault("after_commit", []).append(fn)
+
+    async def close(self) -> None:
+        """Finish the writes that wait and close every connection."""
+        if self._writer is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._writer.join)
+            self._writer = None
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        self.write_engine.dispose()
+
+    def _write_all(self) -> None:
+        stop = False
+        while not stop:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch = [first]
+            while len(batch) < _BATCH:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    stop = True
+                    break
+                batch.append(more)
+            self._commit(batch)
+
+    def _commit(self, batch: list[_Write]) -> None:
+        try:
+            with self.write_engine.connect() as connection, connection.begin():
+                for job in batch:
+                    self._apply(job, connection, alone=len(batch) == 1)
+        except BaseException as error:  # noqa: BLE001 - every waiting caller gets it, the writer goes on
+            for job in batch:
+                job.error = job.error or error
+        loops = {job.loop for job in batch}
+        for loop in loops:
+            mine = [job for job in batch if job.loop is loop]
+            try:
+                loop.call_soon_threadsafe(_settle, mine)
+            except RuntimeError:  # the loop is gone: nobody waits any more, the commit stands
+                continue
+
+    def _apply(self, job: _Write, connection: Connection, *, alone: bool) -> None:
+        if alone:
+            self._run(job, connection)
+            return
+        savepoint = connection.begin_nested()
+        try:
+            self._run(job, connection)
+        except BaseException as error:  # noqa: BLE001 - it is this job's alone; the others commit
+            savepoint.rollback()
+            job.error = error
+        else:
+            savepoint.commit()
+
+    def _run(self, job: _Write, connection: Connection) -> None:
+        with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
+            job.result = job.context.run(job.fn, session)
+            session.flush()
+            job.after = session.info.pop("after_commit", [])
+            session.commit()
+
+
+def _settle(jobs: list[_Write]) -> None:
+    for job in jobs:
+        job.settle()

@@ -1,0 +1,72 @@
+"""Find the installed plugins by entry point, without importing any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import cloudos_sdk
+from importlib_metadata import EntryPoint, entry_points
+from packaging.requirements import InvalidRequirement, Requirement
+
+GROUP = "cloudos.plugins"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin as its distribution's metadata tells it; `module` is set for one given as an object."""
+
+    id: str
+    target: str
+    distribution: str
+    version: str
+    sdk: str | None = None
+    error: str | None = None
+    module: ModuleType | None = None
+
+
+def discover() -> list[Found]:
+    """Return every installed plugin, by id. Two distributions with one id are both an error."""
+    by_id: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        by_id.setdefault(point.name, []).append(point)
+    found = []
+    for id in sorted(by_id):
+        points = list({point.value: point for point in by_id[id]}.values())
+        found.append(_describe(id, points))
+    return found
+
+
+def given(id: str, module: ModuleType) -> Found:
+    """Return a plugin that is handed over as a module: tests and embedding."""
+    return Found(id, module.__name__, "(given)", "0", module=module)
+
+
+def _describe(id: str, points: Sequence[EntryPoint]) -> Found:
+    point = points[0]
+    if point.dist is None:
+        return Found(id, point.value, "(unknown)", "0")
+    distribution, version = point.dist.name, point.dist.version
+    if len(points) > 1:
+        names = " and ".join(sorted({p.dist.name for p in points if p.dist is not None}))
+        return Found(id, point.value, distribution, version, error=f"{names} both call themselves {id!r}; uninstall one")
+    sdk, error = _sdk_requirement(point)
+    return Found(id, point.value, distribution, version, sdk, error)
+
+
+def _sdk_requirement(point: EntryPoint) -> tuple[str | None, str | None]:
+    """Return the range of the SDK that the distribution asks for, and why ours is outside of it."""
+    for text in (point.dist.requires or []) if point.dist is not None else []:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.name == "cloudos-sdk" and (requirement.marker is None or requirement.marker.evaluate()):
+            if not requirement.specifier.contains(cloudos_sdk.__version__, prereleases=True):
+                return str(requirement.specifier), (
+                    f"it is made for cloudos-sdk {requirement.specifier}, and {cloudos_sdk.__version__} is installed;"
+                    " install a version of it that fits"
+                )
+            return str(requirement.specifier), None
+    return None, None

@@ -1,0 +1,92 @@
+"""The host's own tables: events and who has read them, operations, runs of jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cloudos_sdk.models import UtcDateTime, model_base
+from sqlalchemy import BigInteger, Column, Float, Integer, Text
+from sqlmodel import Field
+
+Base = model_base("host")
+
+_SEQ = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class EventRow(Base, table=True):
+    """An event of the outbox; `seq` is its order."""
+
+    __tablename__ = "host_event"
+
+    seq: int | None = Field(default=None, sa_column=Column(_SEQ, primary_key=True, autoincrement=True))
+    id: str = Field(unique=True)
+    type: str
+    time: datetime = Field(sa_type=UtcDateTime, index=True)
+    actor_kind: str
+    actor_id: str
+    actor_name: str
+    address: str | None = None
+    request_id: str | None = None
+    resource: str
+    details: str = Field(sa_column=Column(Text, nullable=False))
+    audience: str
+    data: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class EventCursor(Base, table=True):
+    """How far one reader of the outbox is."""
+
+    __tablename__ = "host_event_cursor"
+
+    reader: str = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(_SEQ, nullable=False))
+
+
+class EventSetAside(Base, table=True):
+    """An event that a reader could not handle."""
+
+    __tablename__ = "host_event_set_aside"
+
+    reader: str = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
+    error: str = Field(sa_column=Column(Text, nullable=False))
+    time: datetime = Field(sa_type=UtcDateTime)
+
+
+class OperationRow(Base, table=True):
+    """Long work: what was asked, how far it is, how it ended."""
+
+    __tablename__ = "host_operation"
+
+    id: str = Field(primary_key=True)
+    plugin: str = Field(index=True)
+    kind: str
+    resource: str = Field(index=True)
+    title: str
+    input: str = Field(sa_column=Column(Text, nullable=False))
+    state: str = Field(index=True)
+    progress: float = Field(default=0.0, sa_column=Column(Float, nullable=False))
+    message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    result: str | None = Field(default=None, sa_column=Column(Text))
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    actor_kind: str
+    actor_id: str
+    actor_name: str
+    address: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class JobRun(Base, table=True):
+    """One run of a periodic job."""
+
+    __tablename__ = "host_job_run"
+
+    id: int | None = Field(default=None, sa_column=Column(_SEQ, primary_key=True, autoincrement=True))
+    plugin: str
+    job: str
+    started_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    outcome: str
+    error: str | None = Field(default=None, sa_column=Column(Text))
