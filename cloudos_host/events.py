@@ -1,0 +1,207 @@
+"""The outbox: events stored with the change that caused them, dispatched after the commit, at least once."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from cloudos_sdk import Actor, Clock, Envelope, Event, new_id
+from cloudos_sdk.identity import Caller, act_as, caller
+from sqlalchemy import func, insert, select
+from sqlmodel import Session
+
+from cloudos_host.database import Database
+from cloudos_host.models import EventCursor, EventRow, EventSetAside
+
+_TABLE = EventRow.__table__
+_TRIES = 8
+_POLL = 2.0
+
+Handler = Callable[[Envelope], Awaitable[None]]
+
+
+class EventLog:
+    """The log of events, its readers and those who listen live."""
+
+    def __init__(self, db: Database, clock: Clock, log: Any) -> None:
+        self.db = db
+        self._clock = clock
+        self._log = log
+        self._wakes: set[asyncio.Event] = set()
+        self._poller: asyncio.Task[None] | None = None
+        self.reached: dict[str, int] = {}
+        self.listeners: set[Callable[[str, str, str, bytes], None]] = set()
+
+    async def start(self) -> None:
+        """Watch for events of other processes (the command line)."""
+        self._poller = asyncio.create_task(self._poll(), name="events:poll")
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+
+    def emit(self, session: Session, event: Event) -> str:
+        """Store `event` in the transaction of `session`; return its id."""
+        origin = caller()
+        actor = origin.actor()
+        id = new_id("evt")
+        data = dataclasses.asdict(event)
+        session.execute(
+            insert(_TABLE).values(
+                id=id,
+                type=event.type,
+                time=self._clock.now(),
+                actor_kind=actor.kind,
+                actor_id=actor.id,
+                actor_name=actor.name,
+                address=actor.address,
+                request_id=origin.request_id,
+                resource=event.resource,
+                details=event.details,
+                audience=event.audience,
+                data=orjson.dumps(data).decode(),
+            )
+        )
+        if not session.info.get("events_wake"):
+            session.info["events_wake"] = True
+            self.db.after_commit(session, self._committed)
+        return id
+
+    def _committed(self) -> None:
+        for wake in self._wakes:
+            wake.set()
+
+    async def _last(self) -> int:
+        return int(await self.db.read(lambda s: s.execute(select(func.max(_TABLE.c.seq))).scalar()) or 0)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL)
+            last = await self._last()
+            if last > max(self.reached.values(), default=last):
+                for wake in self._wakes:
+                    wake.set()
+
+    async def after(self, seq: int, limit: int = 200) -> list[Envelope]:
+        """Return the events behind `seq`, oldest first."""
+        statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(limit)
+        rows = await self.db.read(lambda s: s.execute(statement).mappings().all())
+        return [_envelope(row) for row in rows]
+
+    async def follow(self, reader: str, types: frozenset[str], handler: Handler, *, from_start: bool) -> None:
+        """Hand each event of `types` to `handler`, in order, until cancelled."""
+        wake = asyncio.Event()
+        self._wakes.add(wake)
+        act_as(Caller(None))
+        try:
+            cursor = await self._cursor(reader, 0 if from_start else await self._last())
+            while True:
+                self.reached[reader] = cursor
+                batch = await self.after(cursor)
+                if not batch:
+                    await wake.wait()
+                    wake.clear()
+                    continue
+                for envelope in batch:
+                    if "*" in types or envelope.type in types:
+                        await self._deliver(reader, envelope, handler)
+                cursor = batch[-1].seq
+                await self._move(reader, cursor)
+        finally:
+            self._wakes.discard(wake)
+            self.reached.pop(reader, None)
+
+    async def _deliver(self, reader: str, envelope: Envelope, handler: Handler) -> None:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                await handler(envelope)
+            except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
+                self._log.warning("event handler failed", reader=reader, event=envelope.id, attempt=attempt, error=str(error))
+                if attempt == _TRIES:
+                    await self._set_aside(reader, envelope, error)
+                    return
+                await self._clock.sleep(min(60.0, 0.1 * 2**attempt))
+            else:
+                return
+
+    async def _set_aside(self, reader: str, envelope: Envelope, error: Exception) -> None:
+        row = EventSetAside(reader=reader, seq=envelope.seq, error=repr(error), time=self._clock.now())
+
+        def put(session: Session) -> None:
+            session.merge(row)
+
+        await self.db.write(put)
+
+    async def _cursor(self, reader: str, default: int) -> int:
+        def load(session: Session) -> int:
+            row = session.get(EventCursor, reader)
+            if row is None:
+                session.add(EventCursor(reader=reader, seq=default))
+                return default
+            return int(row.seq)
+
+        return await self.db.write(load)
+
+    async def _move(self, reader: str, seq: int) -> None:
+        def store(session: Session) -> None:
+            session.merge(EventCursor(reader=reader, seq=seq))
+
+        await self.db.write(store)
+
+
+class PluginEvents:
+    """One plugin's way to the log: it emits what its manifest declares, and its readers end with it."""
+
+    def __init__(self, log: EventLog, plugin_id: str, emits: tuple[type[Event], ...]) -> None:
+        self._events = log
+        self._id = plugin_id
+        self._emits = emits
+        self.readers: list[asyncio.Task[None]] = []
+
+    def emit(self, session: Session, event: Event) -> str:
+        """Store `event` in the transaction of `session`; TypeError where the manifest does not declare it."""
+        if not isinstance(event, self._emits):
+            raise TypeError(f"{type(event).__name__} is not in the manifest's `emits` of {self._id!r}")
+        return self._events.emit(session, event)
+
+    def subscribe(self, handler: Handler, *types: type[Event] | str, name: str, from_start: bool = False) -> None:
+        """Have `handler` called for each event of `types`."""
+        wanted = frozenset(t if isinstance(t, str) else t.type for t in types)
+        reader = f"{self._id}:{name}"
+        task = asyncio.create_task(
+            self._events.follow(reader, wanted, handler, from_start=from_start), name=f"events:{reader}"
+        )
+        self.readers.append(task)
+
+    def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:
+        """Show something to those who listen now."""
+        line = orjson.dumps({"type": type, "resource": resource, "data": dict(data)})
+        for listener in list(self._events.listeners):
+            listener("", type, audience, line)
+
+    async def stop(self) -> None:
+        """End the plugin's readers."""
+        for task in self.readers:
+            task.cancel()
+        await asyncio.gather(*self.readers, return_exceptions=True)
+        self.readers.clear()
+
+
+def _envelope(row: Mapping[str, Any]) -> Envelope:
+    return Envelope(
+        seq=row["seq"],
+        id=row["id"],
+        type=row["type"],
+        time=row["time"],
+        actor=Actor(row["actor_kind"], row["actor_id"], row["actor_name"], row["address"]),
+        resource=row["resource"],
+        details=row["details"],
+        data=orjson.loads(row["data"]),
+        audience=row["audience"],
+        request_id=row["request_id"],
+    )

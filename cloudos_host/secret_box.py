@@ -1,0 +1,56 @@
+"""Encryption at rest: one key file of the host, mode 0600, outside the database; each plugin has a key of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+def host_key(data_dir: Path) -> bytes:
+    """Return the host's key; make it at the first start, whole or not at all."""
+    path = data_dir / "host.key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        fresh = data_dir / "host.key.new"
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+        return path.read_bytes()
+
+
+class PluginSecrets:
+    """Encrypts for one plugin."""
+
+    def __init__(self, key: bytes, plugin_id: str) -> None:
+        def derive(purpose: str) -> bytes:
+            return HKDF(SHA256(), 32, salt=None, info=f"cloudos:{plugin_id}:{purpose}".encode()).derive(key)
+
+        self._fernet = Fernet(base64.urlsafe_b64encode(derive("encrypt")))
+        self._digest_key = derive("digest")
+
+    def encrypt(self, plain: str) -> str:
+        """Return text that only this plugin on this host can decrypt."""
+        return self._fernet.encrypt(plain.encode()).decode()
+
+    def decrypt(self, cipher: str) -> str:
+        """Return what was encrypted; ValueError where it was not, or with another key."""
+        try:
+            return self._fernet.decrypt(cipher.encode()).decode()
+        except InvalidToken:
+            raise ValueError("not encrypted by this plugin on this host") from None
+
+    def digest(self, secret: str) -> str:
+        """Return the keyed hash of a random secret."""
+        return hmac.new(self._digest_key, secret.encode(), hashlib.sha256).hexdigest()
