@@ -1,0 +1,187 @@
+"""The one place that decides about a request: plugin state, identity, permission, licence, rate."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from cloudos_sdk import Forbidden, NotFound, Permission, Policy, Principal, Role, TooManyRequests, Unauthenticated, Unavailable
+from cloudos_sdk.capabilities import Authenticator, Credentials
+from cloudos_sdk.context import enter_context
+from cloudos_sdk.identity import Caller, act_as
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from quart import Request
+from werkzeug.exceptions import NotFound as NoSuchPath
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from cloudos_host.licence import PlanLicence
+from cloudos_host.registry import Record, State, owner
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One view function: whose it is and what it asks."""
+
+    record: Record
+    policy: Policy
+
+
+class PermissionTable:
+    """The permissions that the plugins declare, and who has them."""
+
+    def __init__(self) -> None:
+        self._declared: dict[str, Permission] = {}
+
+    def declare(self, permissions: Iterable[Permission]) -> None:
+        """Add a plugin's permissions."""
+        self._declared.update({permission.name: permission for permission in permissions})
+
+    def permissions(self) -> Mapping[str, Permission]:
+        """Return them by name."""
+        return dict(self._declared)
+
+    def allows(self, principal: Principal, name: str) -> bool:
+        """Tell whether the principal's role, and its key's scopes, include the permission."""
+        declared = self._declared.get(name)
+        if declared is None:
+            return principal.role is Role.ADMIN and principal.scopes is None
+        if not principal.role.includes(declared.role):
+            return False
+        if principal.scopes is None or name in principal.scopes:
+            return True
+        area, _, verb = name.partition(":")
+        return verb == "read" and f"{area}:write" in principal.scopes
+
+
+class Gate:
+    """Admits a request or raises what it is answered with."""
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        licence: PlanLicence,
+        permissions: PermissionTable,
+        authenticator: Callable[[], Authenticator | None],
+        *,
+        max_body: int,
+        trust_proxy: bool,
+    ) -> None:
+        self._records = records
+        self._licence = licence
+        self.permissions = permissions
+        self._authenticator = authenticator
+        self._max_body = max_body
+        self._trust_proxy = trust_proxy
+        self.endpoints: dict[str, Endpoint] = {}
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._run = secrets.token_hex(4)
+        self._count = itertools.count(1)
+
+    async def admit(self, request: Request) -> None:
+        """Decide about one request and set the caller and the plugin it runs for."""
+        address = self._address(request)
+        request_id = f"{self._run}-{next(self._count):x}"
+        act_as(Caller(None, address, request_id))
+        endpoint = self.endpoints.get(request.endpoint) if request.endpoint else None
+        if endpoint is None:
+            self._refuse_unknown(request)
+            return
+        record, policy = endpoint.record, endpoint.policy
+        if record.state is not State.RUNNING:
+            raise self._down(record)
+        enter_context(record.context)
+        principal = await self._identify(request, address, required=policy.access != "public")
+        if principal is not None:
+            act_as(Caller(principal, address, request_id))
+            self._check(policy, principal)
+        for feature in policy.features:
+            self._licence.require(feature)
+        if policy.rate is not None:
+            self._count_call(policy, request.endpoint or "", principal, address)
+        if request.method not in _SAFE:
+            self._check_body(request, policy)
+
+    async def _identify(self, request: Request, address: str | None, *, required: bool) -> Principal | None:
+        authenticator = self._authenticator()
+        if authenticator is None:
+            if required:
+                raise Unavailable("Nobody can sign in: no plugin provides it now.", code="sign_in_unavailable")
+            return None
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            known = authenticator.recognise(authorization)
+            if known is not None:
+                return known
+        credentials = Credentials(
+            request.method, authorization, request.cookies, request.headers.get("X-CSRF-Token"), address
+        )
+        try:
+            principal = await authenticator.authenticate(credentials)
+        except (Unauthenticated, Forbidden):
+            if required:
+                raise
+            return None
+        if principal is None and required:
+            raise Unauthenticated()
+        return principal
+
+    def _check(self, policy: Policy, principal: Principal) -> None:
+        if policy.access == "in_person" and principal.kind != "user":
+            raise Forbidden("Only a signed-in person may do this, not a key.", code="person_required")
+        if policy.permission is not None and not self.permissions.allows(principal, policy.permission):
+            raise Forbidden(f"You lack the permission {policy.permission}.", permission=policy.permission)
+
+    def _count_call(self, policy: Policy, endpoint: str, principal: Principal | None, address: str | None) -> None:
+        rate = policy.rate
+        if rate is None:
+            return
+        who = principal.id if rate.by == "caller" and principal is not None else address or ""
+        item = RateLimitItemPerSecond(rate.limit, rate.seconds)
+        if not self._limiter.hit(item, endpoint, who):
+            raise TooManyRequests("Too many requests; wait a little.", retry_after=rate.seconds)
+
+    def _check_body(self, request: Request, policy: Policy) -> None:
+        length = request.content_length
+        if length is not None and length > (policy.max_body or self._max_body):
+            raise RequestEntityTooLarge()
+        if policy.max_body is not None:
+            request.max_content_length = policy.max_body
+        if length and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
+            raise UnsupportedMediaType()
+
+    def _address(self, request: Request) -> str | None:
+        peer = request.remote_addr
+        if self._trust_proxy and peer in ("127.0.0.1", "::1"):
+            forwarded = request.headers.get("X-Forwarded-For")
+            if forwarded:
+                return forwarded.rsplit(",", 1)[-1].strip()
+        return peer
+
+    def _refuse_unknown(self, request: Request) -> None:
+        record = owner(self._records, request.path)
+        if record is not None and record.state is not State.RUNNING:
+            raise self._down(record)
+        if isinstance(request.routing_exception, NoSuchPath) and record is None and request.path.startswith("/api/"):
+            area = "/".join(request.path.split("/")[:3])
+            raise NotFound(
+                "feature",
+                area,
+                code="feature_not_installed",
+                message=f"No installed plugin serves {area}; `cloudos plugins` lists what is installed.",
+            )
+
+    def _down(self, record: Record) -> Unavailable:
+        title = record.manifest.title if record.manifest else record.id
+        return Unavailable(
+            f"{title} is {record.state.value}: {record.reason or 'not started yet'}",
+            code="plugin_unavailable",
+            retry_after=5,
+            plugin=record.id,
+            state=record.state.value,
+        )

@@ -1,0 +1,74 @@
+"""Every error in the contract's shape: `{"error", "message", …}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from cloudos_sdk import CloudOSError
+from cloudos_sdk.identity import caller
+from pydantic import ValidationError
+from quart import Quart, Response
+from quart_schema import RequestSchemaValidationError
+from werkzeug.exceptions import HTTPException
+
+_CODES = {
+    400: ("invalid_request", "The request cannot be read: is its body JSON?"),
+    404: ("not_found", "There is nothing at this path."),
+    405: ("method_not_allowed", "This path does not take this method."),
+    408: ("request_timeout", "The body of the request did not arrive in time."),
+    413: ("body_too_large", "The body of the request is too large."),
+    415: ("unsupported_media_type", "Send the body as application/json."),
+}
+
+
+def answer(error: CloudOSError) -> Response:
+    """Return the response of an error."""
+    response = Response(orjson.dumps(error.body()), error.status, content_type="application/json")
+    response.headers.update(error.headers)
+    return response
+
+
+def install(app: Quart, log: Any) -> None:
+    """Register the handlers."""
+
+    async def known(error: CloudOSError) -> Response:
+        return answer(error)
+
+    async def misfit(error: RequestSchemaValidationError) -> Response:
+        fields = _fields(error.validation_error)
+        message = "; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]) or "The request does not fit its schema."
+        return _respond({"error": "invalid_request", "message": message, "fields": fields}, 400)
+
+    async def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        code, message = _CODES.get(status, ("error", error.description or "The request failed."))
+        response = _respond({"error": code, "message": message}, status)
+        for name, value in error.get_headers():
+            if name in ("Allow", "Retry-After"):
+                response.headers[name] = value
+        return response
+
+    async def crash(error: Exception) -> Response:
+        request_id = caller().request_id
+        log.error("request crashed", request_id=request_id, exc_info=error)
+        message = "Something went wrong in the server; its log tells more under this request id."
+        return _respond({"error": "internal_error", "message": message, "request_id": request_id}, 500)
+
+    app.register_error_handler(CloudOSError, known)
+    app.register_error_handler(RequestSchemaValidationError, misfit)
+    app.register_error_handler(HTTPException, http)
+    app.register_error_handler(Exception, crash)
+
+
+def _respond(body: dict[str, Any], status: int) -> Response:
+    return Response(orjson.dumps(body), status, content_type="application/json")
+
+
+def _fields(error: Exception) -> list[dict[str, str]]:
+    if isinstance(error, ValidationError):
+        return [
+            {"path": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    return [{"path": "", "message": str(error)}]
