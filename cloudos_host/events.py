@@ -76,13 +76,22 @@ class EventLog:
         for wake in self._wakes:
             wake.set()
 
-    async def _last(self) -> int:
+    def watch(self, wake: asyncio.Event) -> None:
+        """Have `wake` set at each commit of events."""
+        self._wakes.add(wake)
+
+    def unwatch(self, wake: asyncio.Event) -> None:
+        """End a watch."""
+        self._wakes.discard(wake)
+
+    async def last(self) -> int:
+        """Return the number of the newest event; 0 where there is none."""
         return int(await self.db.read(lambda s: s.execute(select(func.max(_TABLE.c.seq))).scalar()) or 0)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL)
-            last = await self._last()
+            last = await self.last()
             if last > max(self.reached.values(), default=last):
                 for wake in self._wakes:
                     wake.set()
@@ -99,7 +108,7 @@ class EventLog:
         self._wakes.add(wake)
         act_as(Caller(None))
         try:
-            cursor = await self._cursor(reader, 0 if from_start else await self._last())
+            cursor = await self._cursor(reader, 0 if from_start else await self.last())
             while True:
                 self.reached[reader] = cursor
                 batch = await self.after(cursor)

@@ -1,0 +1,133 @@
+"""The host's own endpoints: health, plugins, operations, events, metrics, the licence and the API's description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
+from cloudos_sdk.http import Page, stream
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from quart import Blueprint, Response, request
+from quart_schema import validate_querystring
+from sqlalchemy import select
+
+from cloudos_host import operations
+from cloudos_host.models import OperationRow
+from cloudos_host.registry import State
+
+manifest = Manifest(
+    title="Cloud OS host",
+    prefixes=(
+        "/api/health",
+        "/api/ready",
+        "/api/plugins",
+        "/api/operations",
+        "/api/events",
+        "/api/license",
+        "/metrics",
+        "/openapi.json",
+    ),
+    permissions=(
+        Permission("plugins:read", "See which plugins run", Role.VIEWER),
+        Permission("operations:read", "See long work", Role.VIEWER),
+        Permission("operations:write", "Cancel long work", Role.OPERATOR),
+        Permission("metrics:read", "Read the host's metrics", Role.VIEWER),
+    ),
+)
+
+
+def routes(host: Any) -> Blueprint:
+    """Return the blueprint over a host."""
+    blueprint = Blueprint("host", __name__)
+
+    def answer(body: Any, status: int = 200) -> Response:
+        return Response(orjson.dumps(body), status, content_type="application/json")
+
+    @blueprint.get("/api/health")
+    @public
+    async def health() -> Response:
+        """Tell that the process lives."""
+        return answer({"status": "ok"})
+
+    @blueprint.get("/api/ready")
+    @public
+    async def ready() -> Response:
+        """Tell whether every plugin that should run does; 503 with the list where not."""
+        waiting = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
+        return answer({"ready": not waiting, "not_ready": waiting}, 200 if not waiting else 503)
+
+    @blueprint.get("/api/plugins")
+    @requires("plugins:read")
+    async def plugins() -> Response:
+        """List the plugins: state, phase, and why."""
+        return answer([record.public() for record in host.records])
+
+    @blueprint.get("/api/operations")
+    @requires("operations:read")
+    @validate_querystring(Page)
+    async def list_operations(query_args: Page) -> Response:
+        """List long work, newest first."""
+        table = OperationRow.__table__
+        statement = select(OperationRow).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(query_args.limit)
+        for edge, older in ((query_args.before, True), (query_args.after, False)):
+            if edge is not None:
+                at = (await operations.load(host.db, edge)).created_at
+                statement = statement.where(table.c.created_at < at if older else table.c.created_at > at)
+        rows = await host.db.read(lambda s: s.execute(statement).scalars().all())
+        return answer([operations.public(row) for row in rows])
+
+    @blueprint.get("/api/operations/<operation_id>")
+    @requires("operations:read")
+    async def get_operation(operation_id: str) -> Response:
+        """Return how far long work is."""
+        return answer(operations.public(await operations.load(host.db, operation_id)))
+
+    @blueprint.post("/api/operations/<operation_id>/cancel")
+    @requires("operations:write")
+    async def cancel_operation(operation_id: str) -> Response:
+        """Ask long work to stop and clean up; 202, it ends in the background."""
+        row = await operations.load(host.db, operation_id)
+        for record in host.records:
+            if record.context is not None and record.context.operations.owns(operation_id):
+                await record.context.operations.cancel(operation_id)
+                return answer(operations.public(row), 202)
+        raise Conflict("operation_finished", "The operation is not running; there is nothing to cancel.")
+
+    @blueprint.get("/api/events")
+    @signed_in
+    async def events() -> Response:
+        """Stream what happens, as far as the caller may see it."""
+        who = principal()
+        given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+        if given is not None and not (given.isascii() and given.isdigit() and len(given) < 19):
+            raise InvalidRequest.field("Last-Event-ID", "the number of the last event that you have")
+
+        def allowed(audience: str) -> bool:
+            return bool(host.permissions.allows(who, audience))
+
+        return stream(host.streams.stream(allowed, int(given) if given else None), "text/event-stream")
+
+    @blueprint.get("/metrics")
+    @requires("metrics:read")
+    async def metrics() -> Response:
+        """Expose the host's metrics for Prometheus."""
+        registry = CollectorRegistry()
+        states = Gauge("cloudos_plugin_running", "1 where the plugin runs", ["plugin"], registry=registry)
+        for record in host.records:
+            states.labels(record.id).set(record.state is State.RUNNING)
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    @blueprint.get("/api/license/orbit-features")
+    @signed_in
+    async def orbit_features() -> Response:
+        """Project the plan onto its feature flags and limits."""
+        return answer(host.licence.projection())
+
+    @blueprint.get("/openapi.json")
+    @public
+    async def openapi() -> Response:
+        """Describe the API of the enabled plugins (OpenAPI 3.1)."""
+        return answer(host.describe())
+
+    return blueprint

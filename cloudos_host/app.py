@@ -1,0 +1,87 @@
+"""The Quart application: one gate before every view, orjson, models answered as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from quart import Quart, Response, request
+from quart.json.provider import JSONProvider
+from quart_schema import QuartSchema
+from quart_schema.openapi import Info, OpenAPIProvider
+
+from cloudos_host import __version__, problems
+from cloudos_host.gate import Gate
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON by orjson; pydantic models as their JSON form."""
+
+    def dumps(self, object_: Any, **kwargs: Any) -> str:
+        """Return JSON text."""
+        return orjson.dumps(object_, default=_plain).decode()
+
+    def loads(self, object_: str | bytes, **kwargs: Any) -> Any:
+        """Read JSON text."""
+        return orjson.loads(object_)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a JSON response."""
+        body = args[0] if len(args) == 1 else (args or kwargs or None)
+        return Response(orjson.dumps(body, default=_plain), content_type="application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+class CloudOSApp(Quart):
+    """Quart with answers of models in one step."""
+
+    async def make_response(self, result: Any) -> Any:
+        """Encode a model at once, whatever status and headers come with it."""
+        value, *rest = result if isinstance(result, tuple) else (result,)
+        if isinstance(value, BaseModel):
+            value = Response(value.model_dump_json(), content_type="application/json")
+        elif isinstance(value, list):
+            value = self.json.response(value)
+        rest = [part for part in rest if part is not None]
+        return await super().make_response((value, *rest) if rest else value)
+
+
+def make_app(log: Any, max_body: int) -> CloudOSApp:
+    """Return an application without routes."""
+    app = CloudOSApp("cloudos", static_folder=None)
+    app.json = OrjsonProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = max_body
+    app.config["QUART_SCHEMA_CONVERT_CASING"] = False
+    app.config["QUART_SCHEMA_CONVERSION_PREFERENCE"] = "pydantic"
+    app.config["QUART_SCHEMA_PYDANTIC_DUMP_OPTIONS"] = {}
+    problems.install(app, log)
+    return app
+
+
+def guard(app: CloudOSApp, gate: Gate) -> None:
+    """Put the gate before every view."""
+
+    async def admit() -> None:
+        await gate.admit(request)
+
+    app.before_request(admit)
+
+
+def describe(app: CloudOSApp) -> dict[str, Any]:
+    """Return the OpenAPI document of the registered routes."""
+    schema = QuartSchema(openapi_path=None, info=Info("Cloud OS API", __version__), conversion_preference="pydantic")
+    document: dict[str, Any] = OpenAPIProvider(app, schema).schema()
+    document["paths"] = dict(document["paths"])
+    document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"] = {str(k): v for k, v in operation["responses"].items()} or {
+                "default": {"description": "See the reference."}
+            }
+    return document

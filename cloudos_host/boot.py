@@ -1,0 +1,263 @@
+"""The boot ladder: import, validate, order, migrate, start. A failure on any rung stops that plugin alone."""
+
+from __future__ import annotations
+
+import asyncio
+import graphlib
+import importlib
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pluggy
+from cloudos_sdk import Manifest, NotReady, hooks
+from cloudos_sdk.context import enter_context
+from cloudos_sdk.identity import Caller, act_as
+from cloudos_sdk.policy import policy_of
+from quart import Quart
+
+from cloudos_host import config as configuration
+from cloudos_host.registry import Phase, Record, State, covers, owner
+
+_DEATHS = 2
+
+
+class InvalidPlugin(Exception):
+    """The plugin does not keep the contract; the message says where."""
+
+
+class DeathNotes:
+    """Remembers, over a crash, which plugin was being started; twice dead in one, it comes up disabled."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "boot.json"
+        try:
+            notes = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            notes = {}
+        self.deaths: dict[str, int] = notes.get("deaths", {})
+        self.prefixes: dict[str, list[str]] = notes.get("prefixes", {})
+        if died := notes.get("starting"):
+            self.deaths[died] = self.deaths.get(died, 0) + 1
+        self._starting: str | None = None
+
+    def enter(self, plugin_id: str) -> None:
+        """Note that the plugin's code runs now."""
+        self._starting = plugin_id
+        self._store()
+
+    def leave(self) -> None:
+        """Note that it came through."""
+        self._starting = None
+        self._store()
+
+    def survived(self, plugin_id: str) -> None:
+        """Forget the deaths of a plugin that is up."""
+        if self.deaths.pop(plugin_id, None) is not None:
+            self._store()
+
+    def suspicious(self, plugin_id: str) -> bool:
+        """Tell whether the host died twice while starting it."""
+        return self.deaths.get(plugin_id, 0) >= _DEATHS
+
+    def _store(self) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps({"starting": self._starting, "deaths": self.deaths, "prefixes": self.prefixes}))
+        fresh.replace(self._path)
+
+
+class Ladder:
+    """Takes the records up, rung by rung."""
+
+    def __init__(self, records: Sequence[Record], config: configuration.Config, notes: DeathNotes, log: Any) -> None:
+        self.records = records
+        self._config = config
+        self._notes = notes
+        self._log = log
+        self.hooks = pluggy.PluginManager("cloudos")
+        self.hooks.add_hookspecs(hooks)
+
+    def call(self, record: Record, hook: str, **arguments: Any) -> Any:
+        """Call one hook of one plugin; None where it does not have it."""
+        others = [plugin for plugin in self.hooks.get_plugins() if plugin is not record.module]
+        results = self.hooks.subset_hook_caller(hook, others)(**arguments)
+        return results[0] if results else None
+
+    def load(self) -> None:
+        """Import and validate every plugin, then settle who owns which path."""
+        for record in self.records:
+            if not record.alive:
+                continue
+            self._notes.enter(record.id)
+            try:
+                self._import(record)
+                record.phase = Phase.VALIDATE
+                self._validate(record)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                reason = str(error) if isinstance(error, InvalidPlugin | configuration.ConfigError) else error
+                record.fail(record.phase, reason)
+                record.prefixes = record.prefixes or tuple(self._notes.prefixes.get(record.id, [f"/api/{record.id}"]))
+                self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
+        self._settle_prefixes()
+        for record in self.records:
+            if record.alive:
+                try:
+                    self._collect(record)
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                    record.fail(Phase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+        self._notes.prefixes.update({r.id: list(r.prefixes) for r in self.records if r.alive})
+        self._notes.leave()
+
+    def _import(self, record: Record) -> None:
+        record.phase = Phase.IMPORT
+        record.module = record.found.module or importlib.import_module(record.found.target)
+
+    def _validate(self, record: Record) -> None:
+        manifest = getattr(record.module, "manifest", None)
+        if not isinstance(manifest, Manifest):
+            raise InvalidPlugin(f"{record.found.target} has no `manifest = Manifest(...)`")
+        record.manifest = manifest
+        for prefix in manifest.prefixes:
+            if not prefix.startswith("/") or prefix.rstrip("/") in ("", "/api"):
+                raise InvalidPlugin(f"the prefix {prefix!r} is not a path of its own, such as /api/{record.id}")
+        record.prefixes = manifest.prefixes
+        if manifest.tables is not None:
+            prefix = record.id.replace("-", "_") + "_"
+            for table in manifest.tables.metadata.tables:
+                if not table.startswith(prefix):
+                    raise InvalidPlugin(f"its table {table!r} does not begin with {prefix!r}")
+        given = configuration.plugin_section(self._config, record.id)
+        record.settings = configuration.check(
+            manifest.settings, given, f"[plugins.{record.id}]", self._config.source
+        )
+        try:
+            self.hooks.register(record.module, name=record.id)
+        except pluggy.PluginValidationError as error:
+            raise InvalidPlugin(str(error)) from None
+
+    def _settle_prefixes(self) -> None:
+        claims: dict[str, list[Record]] = {}
+        for record in self.records:
+            if record.alive:
+                for prefix in record.prefixes:
+                    claims.setdefault(prefix.rstrip("/"), []).append(record)
+        for prefix, claimants in claims.items():
+            if len(claimants) > 1:
+                names = " and ".join(repr(r.id) for r in claimants)
+                for record in claimants:
+                    record.fail(Phase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+
+    def _collect(self, record: Record) -> None:
+        """Take routes, mounts and jobs, and check each endpoint."""
+        record.blueprints = list(self.call(record, "cloudos_routes") or ())
+        record.mounts = list(self.call(record, "cloudos_mounts") or ())
+        record.jobs = list(self.call(record, "cloudos_jobs") or ())
+        scratch = Quart("validation", static_folder=None)
+        for blueprint in record.blueprints:
+            scratch.register_blueprint(blueprint)
+        manifest = record.manifest
+        known = {p.name for p in manifest.permissions} if manifest else set()
+        for rule in scratch.url_map.iter_rules():
+            view = scratch.view_functions[rule.endpoint]
+            policy = policy_of(view)
+            if policy.access == "undecided":
+                raise InvalidPlugin(
+                    f"{rule.rule} has no access policy; mark {view.__name__} with @requires(...), @signed_in or @public"
+                )
+            if not inspect.iscoroutinefunction(inspect.unwrap(view)):
+                raise InvalidPlugin(f"{view.__name__} of {rule.rule} is not `async def`")
+            if policy.permission is not None and policy.permission not in known:
+                raise InvalidPlugin(f"{rule.rule} requires {policy.permission!r}, which the manifest does not declare")
+            if not any(covers(prefix, rule.rule) for prefix in record.prefixes):
+                raise InvalidPlugin(f"{rule.rule} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}")
+            if owner([r for r in self.records if r.alive], rule.rule.split("<")[0]) is not record:
+                raise InvalidPlugin(f"{rule.rule} belongs to another plugin")
+
+    def order(self) -> list[Record]:
+        """Return the living plugins so that providers come before those who need them."""
+        while True:
+            living = {r.id: r for r in self.records if r.alive}
+            graph = {id: self._needs(record, living) for id, record in living.items() if record.alive}
+            graph = {id: needs for id, needs in graph.items() if living[id].alive}
+            if any(not record.alive for record in living.values()):
+                continue
+            for soft in (True, False):
+                edges = {id: hard | (weak if soft else set()) for id, (hard, weak) in graph.items()}
+                try:
+                    return [living[id] for id in graphlib.TopologicalSorter(edges).static_order()]
+                except graphlib.CycleError as error:
+                    cycle = set(error.args[1])
+            for id in cycle:
+                living[id].fail(Phase.ORDER, f"it needs itself through {', '.join(sorted(cycle))}")
+
+    def _needs(self, record: Record, living: dict[str, Record]) -> tuple[set[str], set[str]]:
+        manifest = record.manifest
+        if manifest is None:
+            return set(), set()
+        hard: set[str] = set()
+        for capability in manifest.requires:
+            providers = {r.id for r in living.values() if r.manifest and capability in r.manifest.provides}
+            if not providers:
+                record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
+            hard |= providers
+        weak = {
+            r.id for c in manifest.uses for r in living.values() if r.manifest and c in r.manifest.provides
+        } - {record.id}
+        return hard, weak
+
+    async def start(self, record: Record, limit: float, retry_limit: float) -> None:
+        """Enter the plugin's lifespan in a task of its own, which also leaves it; wait for the first outcome."""
+        record.phase = Phase.START
+        first = asyncio.Event()
+        self._notes.enter(record.id)
+        record.runner = asyncio.create_task(
+            self._live(record, first, limit, retry_limit), name=f"plugin:{record.id}"
+        )
+        await first.wait()
+        self._notes.leave()
+        if record.state is State.RUNNING:
+            self._notes.survived(record.id)
+
+    async def _live(self, record: Record, first: asyncio.Event, limit: float, retry_limit: float) -> None:
+        enter_context(record.context)
+        act_as(Caller(None))
+        wait = 0.5
+        try:
+            while record.alive:
+                try:
+                    await self._once(record, first, limit)
+                    return
+                except NotReady as error:
+                    record.state, record.reason = State.WAITING, f"not ready: {error}; trying again"
+                    self._log.warning("plugin waits", plugin=record.id, reason=str(error))
+                first.set()
+                await record.context.clock.sleep(wait)
+                wait = min(retry_limit, wait * 2)
+        except TimeoutError:
+            record.fail(Phase.START, f"it did not start within {limit:g} s")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+            record.fail(record.phase, error)
+        finally:
+            if record.state is State.FAILED:
+                self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
+            first.set()
+
+    async def _once(self, record: Record, first: asyncio.Event, limit: float) -> None:
+        manager = self.call(record, "cloudos_lifespan", ctx=record.context)
+        if manager is not None:
+            async with asyncio.timeout(limit):
+                await manager.__aenter__()
+        record.state, record.phase, record.reason = State.RUNNING, Phase.SERVE, None
+        self._log.info("plugin runs", plugin=record.id)
+        first.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            record.state = State.STOPPED
+        finally:
+            if manager is not None:
+                await manager.__aexit__(None, None, None)

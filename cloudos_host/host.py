@@ -1,0 +1,211 @@
+"""The host: it takes the plugins up the ladder, serves them, and brings them down again."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from cloudos_sdk.capabilities import Authenticator, PermissionCatalogue
+from cloudos_sdk.policy import policy_of
+
+from cloudos_host import __version__, api, jobs, migrating
+from cloudos_host.app import describe, guard, make_app
+from cloudos_host.boot import DeathNotes, Ladder
+from cloudos_host.config import Config
+from cloudos_host.database import Database, sqlite_url
+from cloudos_host.discovery import Found, discover
+from cloudos_host.events import EventLog, PluginEvents
+from cloudos_host.gate import Endpoint, Gate, PermissionTable
+from cloudos_host.licence import PlanLicence
+from cloudos_host.operations import PluginOperations
+from cloudos_host.registry import Phase, Record, State
+from cloudos_host.secret_box import PluginSecrets, host_key
+from cloudos_host.services import Capabilities, PluginContext, SystemClock
+from cloudos_host.sse import EventStreams
+
+
+class HostError(Exception):
+    """The host cannot serve; the message is the one line to print."""
+
+
+class Host:
+    """One node. `boot()` before, `shutdown()` after serving `app`."""
+
+    def __init__(
+        self, config: Config, *, found: Sequence[Found] | None = None, clock: Any = None, safe: bool = False
+    ) -> None:
+        self.config = config
+        self.settings = config.host
+        self.clock = clock or SystemClock()
+        self.log = structlog.get_logger("cloudos")
+        self.capabilities = Capabilities()
+        self.licence = PlanLicence(self.capabilities.find)
+        self.permissions = PermissionTable()
+        self.app = make_app(self.log, self.settings.max_body)
+        self._own = Record(Found("host", "cloudos_host.api", "cloudos-host", __version__), state=State.RUNNING)
+        self._own.manifest, self._own.prefixes = api.manifest, api.manifest.prefixes
+        self.records = [self._judge(plugin, safe) for plugin in (discover() if found is None else found)]
+        self.gate = Gate(
+            [self._own, *self.records],
+            self.licence,
+            self.permissions,
+            lambda: self.capabilities.find(Authenticator),
+            max_body=self.settings.max_body,
+            trust_proxy=self.settings.trust_proxy,
+        )
+        guard(self.app, self.gate)
+        self._jobs: list[asyncio.Task[None]] = []
+        self._lock: int | None = None
+
+    def _judge(self, plugin: Found, safe: bool) -> Record:
+        record = Record(plugin)
+        if plugin.error is not None:
+            record.fail(Phase.DISCOVER, plugin.error)
+            record.prefixes = (f"/api/{plugin.id}",)
+        elif plugin.id in self.settings.disabled or (safe and plugin.id not in self.settings.required):
+            record.state = State.DISABLED
+            record.reason = "disabled by the settings" if not safe else "the host runs in safe mode"
+            record.prefixes = (f"/api/{plugin.id}",)
+        return record
+
+    async def boot(self) -> None:
+        """Take everything up. Raises HostError where a required plugin fails."""
+        data = self.settings.data_dir
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take_lock()
+        self.db = Database(
+            self.settings.database_url or sqlite_url(data / "cloudos.db"), readers=self.settings.database_readers
+        )
+        self.events = EventLog(self.db, self.clock, self.log)
+        self.streams = EventStreams(self.events)
+        self._key = host_key(data)
+        notes = DeathNotes(data)
+        for record in self.records:
+            if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
+                record.state, record.reason = State.DISABLED, "the host died twice while starting it"
+                record.prefixes = tuple(notes.prefixes.get(record.id, [f"/api/{record.id}"]))
+        self.ladder = Ladder(self.records, self.config, notes, self.log)
+        self.ladder.load()
+        ordered = self.ladder.order()
+        await asyncio.to_thread(self._migrate, ordered)
+        self._own.context = self._context(self._own)
+        self.capabilities.add("host", PermissionCatalogue, self.permissions)
+        self._register(self._own, [api.routes(self)])
+        await self.events.start()
+        for record in ordered:
+            if record.alive and record.manifest is not None:
+                self.permissions.declare(record.manifest.permissions)
+                self.licence.declare(record.manifest.features)
+                record.context = self._context(record)
+                self._register(record, record.blueprints)
+        for record in ordered:
+            if record.alive:
+                await self.ladder.start(record, self.settings.start_limit, self.settings.retry_limit)
+                for job in record.jobs:
+                    self._jobs.append(asyncio.create_task(jobs.supervise(record.context, job, self.db)))
+        self._require()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20000, 20, 50)
+
+    def _require(self) -> None:
+        for id in self.settings.required:
+            record = next((r for r in self.records if r.id == id), None)
+            if record is None:
+                raise HostError(f"the required plugin {id!r} is not installed; install cloudos-{id}")
+            if record.state is not State.RUNNING:
+                raise HostError(f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}")
+
+    def _take_lock(self) -> None:
+        handle = os.open(self.settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise HostError(f"another host uses {self.settings.data_dir}; stop it first") from None
+        self._lock = handle
+
+    def _migrate(self, ordered: Sequence[Record]) -> None:
+        todo = [self._own, *ordered]
+        packages = {"host": "cloudos_host.migrations"}
+        packages |= {r.id: r.manifest.migrations for r in ordered if r.manifest and r.manifest.migrations}
+        taken = False
+        for record in todo:
+            package = packages.get(record.id)
+            if package is None:
+                continue
+            try:
+                with self.db.write_engine.connect() as connection:
+                    old = migrating.applied(connection, "host") is not None
+                    pending = migrating.pending(connection, record.id, package)
+                if pending and old and not taken:
+                    migrating.snapshot(self.db.write_engine, self.settings.data_dir / "snapshots", self.clock.now())
+                    taken = True
+                if pending:
+                    migrating.upgrade(self.db.write_engine, record.id, package)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                if record is self._own:
+                    raise HostError(f"the host's tables cannot be upgraded: {error}") from error
+                record.fail(Phase.MIGRATE, error)
+                self.log.error("plugin failed", plugin=record.id, phase="migrate", reason=record.reason)
+
+    def _context(self, record: Record) -> PluginContext:
+        manifest = record.manifest
+        operations = PluginOperations(self.db, self.log)
+        context = PluginContext(
+            id=record.id,
+            settings=record.settings,
+            folder=self.settings.data_dir / record.id,
+            log=self.log.bind(plugin=record.id),
+            db=self.db,
+            events=PluginEvents(self.events, record.id, manifest.emits if manifest else ()),
+            licence=self.licence,
+            operations=operations,
+            secrets=PluginSecrets(self._key, record.id),
+            clock=self.clock,
+            capabilities=self.capabilities,
+            provides=manifest.provides if manifest else (),
+        )
+        operations.context = context
+        if record is self._own:
+            self.permissions.declare(api.manifest.permissions)
+        return context
+
+    def _register(self, record: Record, blueprints: Sequence[Any]) -> None:
+        for blueprint in blueprints:
+            name = f"{record.id}:{blueprint.name}"
+            self.app.register_blueprint(blueprint, name=name)
+            for endpoint, view in self.app.view_functions.items():
+                if endpoint.startswith(f"{name}."):
+                    self.gate.endpoints[endpoint] = Endpoint(record, policy_of(view))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        return describe(self.app)
+
+    async def shutdown(self) -> None:
+        """Bring everything down, in the reverse order."""
+        if not hasattr(self, "db"):
+            return
+        self.streams.close()
+        for task in self._jobs:
+            task.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        for record in reversed(self.records):
+            if record.context is not None:
+                await record.context.operations.stop()
+                await record.context.events.stop()
+            if record.runner is not None:
+                record.runner.cancel()
+                await asyncio.wait([record.runner], timeout=self.settings.stop_limit / 2)
+            self.capabilities.drop(record.id)
+        await self.events.stop()
+        await self.db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
