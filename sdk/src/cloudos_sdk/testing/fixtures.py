@@ -1,0 +1,189 @@
+"""The pytest plugin: `host = await cloudos("vpn", settings={"vpn": {...}})` runs plugins in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cloudos_sdk import Manifest, Principal, Role, Unauthenticated, hookimpl
+from cloudos_sdk.capabilities import Authenticator, Credentials
+
+
+class FakeClock:
+    """Time that stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self._start = datetime(2026, 1, 1, tzinfo=UTC)
+        self._passed = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Event]] = []
+        self._order = itertools.count()
+
+    def now(self) -> datetime:
+        """Return the held time."""
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """Return the seconds moved so far."""
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until a test has moved the time by `seconds`."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        wake = asyncio.Event()
+        heapq.heappush(self._sleepers, (self._passed + seconds, next(self._order), wake))
+        await wake.wait()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the time, waking who sleeps, in order."""
+        end = self._passed + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, wake = heapq.heappop(self._sleepers)
+            self._passed = max(self._passed, due)
+            wake.set()
+            await asyncio.sleep(0.01)
+        self._passed = end
+        await asyncio.sleep(0.01)
+
+
+class FakeAuthenticator:
+    """Knows the bearers `admin`, `operator` and `viewer`."""
+
+    def recognise(self, authorization: str) -> Principal | None:
+        """Return the person of that role."""
+        role = authorization.removeprefix("Bearer ")
+        if role not in list(Role):
+            return None
+        return Principal("user", f"usr_{role}", role, Role(role), f"usr_{role}")
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Refuse any other header; None without one."""
+        if credentials.authorization is None:
+            return None
+        raise Unauthenticated("This token does not hold.", code="token_invalid")
+
+
+def _fake_sign_in() -> ModuleType:
+    module = ModuleType("fake_sign_in")
+
+
+    from contextlib import asynccontextmanager
+
+    @hookimpl
+    @asynccontextmanager
+    async def cloudos_lifespan(ctx: Any) -> AsyncIterator[None]:
+        ctx.provide(Authenticator, FakeAuthenticator())
+        yield
+
+    module.manifest = Manifest(title="Fake sign-in", provides=(Authenticator,))  # type: ignore[attr-defined] # a made module
+    module.cloudos_lifespan = cloudos_lifespan  # type: ignore[attr-defined] # a made module
+    return module
+
+
+class Client:
+    """An in-process client that sends one bearer."""
+
+    def __init__(self, app: Any, bearer: str | None) -> None:
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Send a request; `json`, `data`, `headers` as in Quart's test client."""
+        headers = {**self._headers, **kwargs.pop("headers", {})}
+        return await self._client.open(path, method=method, headers=headers, **kwargs)
+
+    async def get(self, path: str, **kwargs: Any) -> Any:
+        """Send a GET."""
+        return await self.request("GET", path, **kwargs)
+
+    async def post(self, path: str, **kwargs: Any) -> Any:
+        """Send a POST."""
+        return await self.request("POST", path, **kwargs)
+
+
+class RunningHost:
+    """A host under test."""
+
+    def __init__(self, make: Callable[[], Any], clock: FakeClock) -> None:
+        self._make = make
+        self.clock = clock
+        self.host: Any = None
+
+    async def start(self) -> None:
+        """Boot it, and make its clients."""
+        self.host = self._make()
+        await self.host.boot()
+        self.client = self.admin = Client(self.host.app, "admin")
+        self.operator = Client(self.host.app, "operator")
+        self.viewer = Client(self.host.app, "viewer")
+        self.anonymous = Client(self.host.app, None)
+
+    async def stop(self) -> None:
+        """Stop it."""
+        if self.host is not None:
+            await self.host.shutdown()
+            self.host = None
+
+    async def restart(self) -> None:
+        """Stop it and boot it again on the same data."""
+        await self.stop()
+        await self.start()
+
+    def record(self, plugin_id: str) -> Any:
+        """Return what the host knows of a plugin."""
+        return next(r for r in self.host.records if r.id == plugin_id)
+
+    def state(self, plugin_id: str) -> str:
+        """Return the state of a plugin."""
+        return str(self.record(plugin_id).state.value)
+
+    def ctx(self, plugin_id: str) -> Any:
+        """Return a plugin's context."""
+        return self.record(plugin_id).context
+
+
+@pytest.fixture
+async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RunningHost]]]:
+    """Run plugins, by id or as modules, in a temporary folder; stopped at the end of the test."""
+    from cloudos_host.config import Config, HostSettings
+    from cloudos_host.discovery import Found, discover, given
+    from cloudos_host.host import Host
+
+    hosts: list[RunningHost] = []
+
+    async def run(
+        *plugins: str | ModuleType | Found,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        **host_settings: Any,
+    ) -> RunningHost:
+        installed = {found.id: found for found in discover()}
+        found = []
+        for plugin in plugins:
+            if isinstance(plugin, str):
+                found.append(installed[plugin])
+            elif isinstance(plugin, Found):
+                found.append(plugin)
+            else:
+                found.append(given(plugin.__name__.rsplit(".", 1)[-1], plugin))
+        if "auth" not in [f.id for f in found]:
+            found.append(given("fake_sign_in", _fake_sign_in()))
+        clock = FakeClock()
+        base = HostSettings(data_dir=tmp_path / "data", required=(), **host_settings)
+        config = Config(base, settings or {}, "the test")
+        running = RunningHost(lambda: Host(config, found=found, clock=clock), clock)
+        hosts.append(running)
+        await running.start()
+        return running
+
+    yield run
+    for host in hosts:
+        await host.stop()
