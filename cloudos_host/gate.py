@@ -152,7 +152,8 @@ class Gate:
             raise RequestEntityTooLarge()
         if policy.max_body is not None:
             request.max_content_length = policy.max_body
-        if length and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
+        named = bool(length) or request.mimetype != ""
+        if named and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
             raise UnsupportedMediaType()
 
     def _address(self, request: Request) -> str | None:

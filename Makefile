@@ -1,0 +1,42 @@
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 2>/dev/null))
+DATA_DIR ?= .data
+BIN := .venv/bin
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+EDITABLE := -e ./sdk -e . $(addprefix -e ./,$(PLUGINS))
+PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
+DEV := pytest pytest-asyncio hypothesis ruff mypy
+INSTALL := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: help setup serve test check clean
+
+help:
+	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
+	@echo "make test    set up and run the tests (ARGS=...)"
+	@echo "make setup   set up .venv only"
+	@echo "make check   lint"
+	@echo "make clean   remove .venv"
+
+.venv/.installed: $(PROJECTS)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	$(INSTALL) -c constraints.txt hatchling editables
+	$(INSTALL) --no-build-isolation -c constraints.txt $(EDITABLE)
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(INSTALL) -c constraints.txt $(DEV)
+	@touch $@
+
+setup: .venv/.dev
+
+serve: .venv/.installed
+	$(BIN)/cloudos serve --data-dir $(DATA_DIR) $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv
