@@ -130,9 +130,7 @@ class Ladder:
                 if not table.startswith(prefix):
                     raise InvalidPlugin(f"its table {table!r} does not begin with {prefix!r}")
         given = configuration.plugin_section(self._config, record.id)
-        record.settings = configuration.check(
-            manifest.settings, given, f"[plugins.{record.id}]", self._config.source
-        )
+        record.settings = configuration.check(manifest.settings, given, f"[plugins.{record.id}]", self._config.source)
         try:
             self.hooks.register(record.module, name=record.id)
         except pluggy.PluginValidationError as error:
@@ -173,7 +171,9 @@ class Ladder:
             if policy.permission is not None and policy.permission not in known:
                 raise InvalidPlugin(f"{rule.rule} requires {policy.permission!r}, which the manifest does not declare")
             if not any(covers(prefix, rule.rule) for prefix in record.prefixes):
-                raise InvalidPlugin(f"{rule.rule} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}")
+                raise InvalidPlugin(
+                    f"{rule.rule} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}"
+                )
             if owner([r for r in self.records if r.alive], rule.rule.split("<")[0]) is not record:
                 raise InvalidPlugin(f"{rule.rule} belongs to another plugin")
 
@@ -204,9 +204,9 @@ class Ladder:
             if not providers:
                 record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
             hard |= providers
-        weak = {
-            r.id for c in manifest.uses for r in living.values() if r.manifest and c in r.manifest.provides
-        } - {record.id}
+        weak = {r.id for c in manifest.uses for r in living.values() if r.manifest and c in r.manifest.provides} - {
+            record.id
+        }
         return hard, weak
 
     async def start(self, record: Record, limit: float, retry_limit: float) -> None:
@@ -214,9 +214,7 @@ class Ladder:
         record.phase = Phase.START
         first = asyncio.Event()
         self._notes.enter(record.id)
-        record.runner = asyncio.create_task(
-            self._live(record, first, limit, retry_limit), name=f"plugin:{record.id}"
-        )
+        record.runner = asyncio.create_task(self._live(record, first, limit, retry_limit), name=f"plugin:{record.id}")
         await first.wait()
         self._notes.leave()
         if record.state is State.RUNNING:

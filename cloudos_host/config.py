@@ -41,13 +41,17 @@ class HostSettings(BaseModel):
     required: tuple[str, ...] = Field(default=("auth",), description="Plugins without which the host does not serve")
     disabled: tuple[str, ...] = Field(default=(), description="Installed plugins to leave out")
     start_limit: float = Field(default=15.0, gt=0, description="Seconds a plugin may take to start")
-    retry_limit: float = Field(default=60.0, gt=0, description="Longest wait, in seconds, before a start is tried again")
+    retry_limit: float = Field(
+        default=60.0, gt=0, description="Longest wait, in seconds, before a start is tried again"
+    )
     stop_limit: float = Field(default=12.0, gt=0, description="Seconds for draining and stopping")
     max_body: int = Field(default=2 * 1024 * 1024, ge=1024, description="Largest request body, in bytes")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
     log_format: Literal["console", "json"] = Field(default="console", description="How the log is written")
     access_log: bool = Field(default=False, description="Log each request")
-    trust_proxy: bool = Field(default=False, description="Take the caller's address from X-Forwarded-For of a loopback peer")
+    trust_proxy: bool = Field(
+        default=False, description="Take the caller's address from X-Forwarded-For of a loopback peer"
+    )
     event_retention_days: int = Field(default=30, ge=1, description="Days that dispatched events can be replayed")
     debug: bool = Field(default=False, description="Report who blocks the event loop for over 10 ms")
 

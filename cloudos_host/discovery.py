@@ -50,7 +50,9 @@ def _describe(id: str, points: Sequence[EntryPoint]) -> Found:
     distribution, version = point.dist.name, point.dist.version
     if len(points) > 1:
         names = " and ".join(sorted({p.dist.name for p in points if p.dist is not None}))
-        return Found(id, point.value, distribution, version, error=f"{names} both call themselves {id!r}; uninstall one")
+        return Found(
+            id, point.value, distribution, version, error=f"{names} both call themselves {id!r}; uninstall one"
+        )
     sdk, error = _sdk_requirement(point)
     return Found(id, point.value, distribution, version, sdk, error)
 

@@ -130,7 +130,9 @@ class EventLog:
             try:
                 await handler(envelope)
             except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
-                self._log.warning("event handler failed", reader=reader, event=envelope.id, attempt=attempt, error=str(error))
+                self._log.warning(
+                    "event handler failed", reader=reader, event=envelope.id, attempt=attempt, error=str(error)
+                )
                 if attempt == _TRIES:
                     await self._set_aside(reader, envelope, error)
                     return

@@ -7,7 +7,17 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from cloudos_sdk import Forbidden, NotFound, Permission, Policy, Principal, Role, TooManyRequests, Unauthenticated, Unavailable
+from cloudos_sdk import (
+    Forbidden,
+    NotFound,
+    Permission,
+    Policy,
+    Principal,
+    Role,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from cloudos_sdk.capabilities import Authenticator, Credentials
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as

@@ -119,7 +119,9 @@ class Host:
             if record is None:
                 raise HostError(f"the required plugin {id!r} is not installed; install cloudos-{id}")
             if record.state is not State.RUNNING:
-                raise HostError(f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}")
+                raise HostError(
+                    f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}"
+                )
 
     def _take_lock(self) -> None:
         handle = os.open(self.settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -148,7 +150,7 @@ class Host:
                     taken = True
                 if pending:
                     migrating.upgrade(self.db.write_engine, record.id, package)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+            except (Exception, SystemExit) as error:
                 if record is self._own:
                     raise HostError(f"the host's tables cannot be upgraded: {error}") from error
                 record.fail(Phase.MIGRATE, error)

@@ -37,7 +37,9 @@ def install(app: Quart, log: Any) -> None:
 
     async def misfit(error: RequestSchemaValidationError) -> Response:
         fields = _fields(error.validation_error)
-        message = "; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]) or "The request does not fit its schema."
+        message = (
+            "; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]) or "The request does not fit its schema."
+        )
         return _respond({"error": "invalid_request", "message": message, "fields": fields}, 400)
 
     async def http(error: HTTPException) -> Response:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from types import ModuleType
 
 import pytest
-from cloudos_host.discovery import Found
 from cloudos_sdk import Manifest, NotReady, hookimpl, public
 from quart import Blueprint
+
+from cloudos_host.discovery import Found
 
 
 def plugin(name, prefix=None, *, policy=public, lifespan=None, **manifest):

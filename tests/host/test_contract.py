@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from boot_plugins import notes_plugin
+
 from cloudos_host.config import ConfigError, load
 
 
@@ -141,6 +142,7 @@ def test_a_misspelt_setting_is_an_error_that_names_it(case):
 async def test_the_models_of_the_host_equal_its_migrations(cloudos):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
+
     from cloudos_host.models import Base
 
     host = await cloudos()

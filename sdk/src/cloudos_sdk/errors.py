@@ -1,10 +1,10 @@
 """The errors of the API. Raise one anywhere in a plugin; the host answers in the contract's shape.
 
-    CloudOSError
-    ├── InvalidRequest 400      ├── UpgradeRequired 402     ├── TooManyRequests 429
-    ├── Unauthenticated 401     ├── NotFound 404            ├── NotImplementedHere 501
-    ├── Forbidden 403           ├── Conflict 409            └── Unavailable 503
-    NotReady: raised by a lifespan; start again later
+CloudOSError
+├── InvalidRequest 400      ├── UpgradeRequired 402     ├── TooManyRequests 429
+├── Unauthenticated 401     ├── NotFound 404            ├── NotImplementedHere 501
+├── Forbidden 403           ├── Conflict 409            └── Unavailable 503
+NotReady: raised by a lifespan; start again later
 """
 
 from __future__ import annotations

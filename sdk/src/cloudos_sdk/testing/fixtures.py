@@ -75,7 +75,6 @@ class FakeAuthenticator:
 def _fake_sign_in() -> ModuleType:
     module = ModuleType("fake_sign_in")
 
-
     from contextlib import asynccontextmanager
 
     @hookimpl

@@ -1,0 +1,224 @@
+"""Users, sessions and tokens. Sessions are answered from memory; the database is the truth behind it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from cloudos_sdk import Conflict, Context, Event, NotFound, Principal, Role, Unauthenticated, caller, new_id
+from cloudos_sdk.capabilities import Credentials
+from cloudos_sdk.events import UserLogin, UserLoginFailed
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from sqlmodel import Session as Db
+from sqlmodel import select
+
+from cloudos_auth.models import Session, User
+from cloudos_auth.passwords import Passwords
+from cloudos_auth.schemas import Tokens
+
+ACCESS = timedelta(minutes=15)
+REFRESH = timedelta(days=30)
+_CACHE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupCompleted(Event, type="user.setup_completed"):
+    """The first admin account was made."""
+
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordChanged(Event, type="user.password_changed"):
+    """A user changed the password."""
+
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRevoked(Event, type="user.session_revoked"):
+    """A session was ended."""
+
+    reason: str
+
+
+class Accounts:
+    """The one who knows users and sessions; also the host's `Authenticator`."""
+
+    def __init__(self, ctx: Context, key: str, passwords: Passwords) -> None:
+        self._ctx = ctx
+        self._key = OctKey.import_key(key)
+        self._passwords = passwords
+        self._users: dict[str, User] = {}
+        self._sessions: dict[str, Session] = {}
+        self._known: dict[str, tuple[Principal, float]] = {}
+
+    async def load(self) -> None:
+        """Read users and sessions into memory."""
+        users, sessions = await self._ctx.db.read(lambda s: (s.exec(select(User)).all(), s.exec(select(Session)).all()))
+        self._users = {user.id: user for user in users}
+        self._sessions = {session.id: session for session in sessions}
+
+    async def set_up(self, username: str, password: str) -> User:
+        """Make the first admin. Raises Conflict where there is a user already."""
+        if self._users:
+            raise _already()
+        hashed = await self._passwords.hash(password)
+        now = self._ctx.clock.now()
+        user = User(id=new_id("usr"), username=username, password=hashed, role="admin", created_at=now)
+
+        def create(db: Db) -> None:
+            if db.exec(select(User.id)).first() is not None:
+                raise _already()
+            db.add(user)
+            details = f"Set up the admin account {username}"
+            self._ctx.events.emit(db, SetupCompleted(resource=user.id, details=details, username=username))
+
+        await self._ctx.db.write(create)
+        self._users[user.id] = user
+        return user
+
+    async def sign_in(self, username: str, password: str) -> Tokens:
+        """Return tokens of a new session. Raises Unauthenticated, the same for an unknown name and a wrong password."""
+        user = next((u for u in self._users.values() if u.username == username), None)
+        if not await self._passwords.check(password, user.password if user else None) or user is None:
+            failed = UserLoginFailed(
+                resource=user.id if user else "", username=username[:64], reason="wrong credentials"
+            )
+            await self._ctx.db.write(lambda db: self._ctx.events.emit(db, failed))
+            raise Unauthenticated("The user name or the password is wrong.", code="invalid_credentials")
+        now = self._ctx.clock.now()
+        session = Session(
+            id=new_id("sess"),
+            user_id=user.id,
+            refresh=secrets.token_hex(16),
+            address=caller().address,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + REFRESH,
+        )
+        signed_in = UserLogin(resource=user.id, details=f"{username} signed in", username=username, method="password")
+
+        def create(db: Db) -> None:
+            db.add(session)
+            self._ctx.events.emit(db, signed_in)
+
+        await self._ctx.db.write(create)
+        self._sessions[session.id] = session
+        return self._tokens(session)
+
+    async def refresh(self, token: str) -> Tokens:
+        """Rotate a refresh token; one used twice ends its whole session."""
+        claims = self._claims(token, "refresh")
+        session = self._session(claims)
+        if claims.get("jti") != session.refresh:
+            await self._end(session, "a refresh token was used twice")
+            raise Unauthenticated("This refresh token was used before; sign in again.", code="refresh_replayed")
+        now = self._ctx.clock.now()
+        session.refresh, session.last_used_at, session.expires_at = secrets.token_hex(16), now, now + REFRESH
+        await self._ctx.db.write(lambda db: db.merge(session))
+        return self._tokens(session)
+
+    async def change_password(self, who: Principal, current: str, new: str) -> None:
+        """Change the caller's password and end the caller's other sessions."""
+        user = self._users[who.user_id]
+        if not await self._passwords.check(current, user.password):
+            raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
+        user.password = await self._passwords.hash(new)
+
+        def store(db: Db) -> None:
+            db.merge(user)
+            self._ctx.events.emit(db, PasswordChanged(resource=user.id, username=user.username))
+
+        await self._ctx.db.write(store)
+        for session in self.sessions(who):
+            if session.id != who.session_id:
+                await self._end(session, "the password was changed")
+
+    def user(self, who: Principal) -> User:
+        """Return the caller's user."""
+        return self._users[who.user_id]
+
+    def sessions(self, who: Principal) -> list[Session]:
+        """Return the caller's sessions, newest first."""
+        mine = [s for s in self._sessions.values() if s.user_id == who.user_id]
+        return sorted(mine, key=lambda s: (s.created_at, s.id), reverse=True)
+
+    async def revoke(self, who: Principal, session_id: str) -> None:
+        """End one of the caller's sessions, at once."""
+        session = self._sessions.get(session_id)
+        if session is None or session.user_id != who.user_id:
+            raise NotFound("session", session_id)
+        await self._end(session, "revoked")
+
+    def recognise(self, authorization: str) -> Principal | None:
+        """Return who brings this header, where it was verified before and still holds."""
+        found = self._known.get(authorization)
+        if found is None:
+            return None
+        principal, expires = found
+        return principal if expires > self._ctx.clock.now().timestamp() else None
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Verify a bearer token."""
+        if credentials.authorization is None:
+            return None
+        scheme, _, token = credentials.authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send `Authorization: Bearer <token>`.", code="token_invalid")
+        claims = self._claims(token, "access")
+        session = self._session(claims)
+        user = self._users[session.user_id]
+        principal = Principal("user", user.id, user.username, Role(user.role), user.id, session_id=session.id)
+        if len(self._known) >= _CACHE:
+            self._known.clear()
+        self._known[credentials.authorization] = (principal, float(claims["exp"]))
+        return principal
+
+    async def _end(self, session: Session, reason: str) -> None:
+        def remove(db: Db) -> None:
+            row = db.get(Session, session.id)
+            if row is not None:
+                db.delete(row)
+                self._ctx.events.emit(
+                    db, SessionRevoked(resource=session.id, details=f"Session ended: {reason}", reason=reason)
+                )
+
+        self._sessions.pop(session.id, None)
+        self._known = {k: v for k, v in self._known.items() if v[0].session_id != session.id}
+        await self._ctx.db.write(remove)
+
+    def _tokens(self, session: Session) -> Tokens:
+        now = self._ctx.clock.now()
+        access = self._encode("access", session, now + ACCESS)
+        return Tokens(access_token=access, refresh_token=self._encode("refresh", session, session.expires_at))
+
+    def _encode(self, kind: str, session: Session, expires: datetime) -> str:
+        jti = session.refresh if kind == "refresh" else secrets.token_hex(8)
+        claims = {"typ": kind, "sid": session.id, "sub": session.user_id, "jti": jti, "exp": int(expires.timestamp())}
+        return jwt.encode({"alg": "HS256"}, claims, self._key)
+
+    def _claims(self, token: str, kind: str) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(token, self._key, algorithms=["HS256"]).claims
+        except (JoseError, ValueError, TypeError):
+            raise Unauthenticated("This token does not hold.", code="token_invalid") from None
+        if claims.get("typ") != kind:
+            raise Unauthenticated(f"This is not an {kind} token.", code="token_invalid")
+        if claims["exp"] <= self._ctx.clock.now().timestamp():
+            raise Unauthenticated("This token has expired.", code="token_expired")
+        return claims
+
+    def _session(self, claims: dict[str, Any]) -> Session:
+        session = self._sessions.get(claims["sid"])
+        if session is None:
+            raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
+        return session
+
+
+def _already() -> Conflict:
+    return Conflict("already_set_up", "The admin account exists already; sign in.")

@@ -1,0 +1,1 @@
+"""Templates: what can be installed, and where the descriptions come from."""

@@ -1,0 +1,145 @@
+"""The parts of a template that become containers."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+"""A name of ours: a template, a service, a port, a volume."""
+
+_ENVIRONMENT_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
+_IMAGE = re.compile(
+    r"(?:(?:[a-z0-9.-]+(?::\d+)?|\[[0-9a-f:]+\](?::\d+)?)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+
+
+class Part(BaseModel):
+    """Base of everything in a template: frozen, and an unknown member is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Port(Part):
+    """A port that a container listens on; `host` None lets any free port of the machine lead there."""
+
+    name: Name
+    container: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+    host: int | None = Field(default=None, ge=1, le=65535)
+    description: str = ""
+
+
+class Volume(Part):
+    """A place in a container that outlives it: a named volume, or a path of the machine (`host_path`)."""
+
+    name: Name | None = None
+    path: str
+    host_path: str | None = None
+    read_only: bool = False
+
+    @field_validator("path", "host_path")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith("/") or ".." in value.split("/") or "\0" in value:
+            raise ValueError("must be an absolute path without '..'")
+        return posixpath.normpath(value).replace("//", "/")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Volume:
+        if (self.name is None) == (self.host_path is None):
+            raise ValueError("needs either a name or a host_path")
+        if self.path == "/":
+            raise ValueError("cannot take the place of the container's root")
+        return self
+
+    @property
+    def reaches_docker(self) -> bool:
+        """Tell whether the engine's socket can be reached through it."""
+        if self.host_path is None:
+            return False
+        below = self.host_path.rstrip("/") + "/"
+        return any((socket + "/").startswith(below) for socket in _SOCKETS)
+
+
+class HealthCheck(Part):
+    """A command run in the container: `("CMD", …)` or `("CMD-SHELL", "…")`; times in seconds."""
+
+    test: tuple[str, ...] = Field(min_length=2)
+    interval_s: float = Field(default=15, ge=1, le=3600)
+    timeout_s: float = Field(default=5, ge=1, le=3600)
+    retries: int = Field(default=5, ge=1, le=1000)
+    start_period_s: float = Field(default=30, ge=0, le=3600)
+
+    @field_validator("test")
+    @classmethod
+    def _known_kind(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value[0] not in ("CMD", "CMD-SHELL"):
+            raise ValueError("begins with CMD or CMD-SHELL")
+        return value
+
+
+class Service(Part):
+    """One container of an app. Texts may hold variables, see `substitute`."""
+
+    name: Name
+    image: str
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    healthcheck: HealthCheck | None = None
+    memory_mb: int = Field(default=512, ge=6, le=1_048_576)
+    cpus: float = Field(default=1.0, gt=0, le=1024)
+    depends_on: tuple[Name, ...] = ()
+    user: str | None = None
+    privileged: bool = False
+    network_mode: Literal["host"] | None = None
+    devices: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
+    shm_size_mb: int | None = Field(default=None, ge=1, le=1_048_576)
+
+    @field_validator("image")
+    @classmethod
+    def _reference(cls, value: str) -> str:
+        match = _IMAGE.fullmatch(value) if len(value) <= 255 else None
+        if match is None:
+            raise ValueError("is no image reference")
+        if not (match["tag"] or match["digest"]):
+            raise ValueError("needs a tag or a digest")
+        return value
+
+    @field_validator("environment")
+    @classmethod
+    def _environment(cls, value: dict[str, str]) -> dict[str, str]:
+        for key, text in value.items():
+            if not _ENVIRONMENT_KEY.fullmatch(key):
+                raise ValueError(f"{key!r} is no name of a variable")
+            if "\0" in text:
+                raise ValueError(f"{key} holds a NUL character")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_places(self) -> Service:
+        places = [volume.path for volume in self.volumes]
+        if len(set(places)) != len(places):
+            raise ValueError("two volumes have the same path")
+        targets = [(port.container, port.protocol) for port in self.ports]
+        if len(set(targets)) != len(targets):
+            raise ValueError("two ports lead to the same container port")
+        return self
+
+    @property
+    def pinned(self) -> bool:
+        """Tell whether the image is named by a digest or by a tag other than `latest`."""
+        match = _IMAGE.fullmatch(self.image)
+        return match is not None and bool(match["digest"] or match["tag"] != "latest")
