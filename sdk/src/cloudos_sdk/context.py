@@ -69,7 +69,7 @@ class Events(Protocol):
         name: str,
         from_start: bool = False,
     ) -> None:
-        """Have `handler` called for each event of `types` ("*" is all), in order, at least once, until the plugin stops.
+        """Have `handler` called for each event of `types` ("*" is all), in order, at least once.
 
         The place reached is kept under `name` over restarts; a new name begins at the end of the log, or with
         `from_start` at its oldest event. A handler that raises is called again with back-off; after eight tries
@@ -209,7 +209,7 @@ class Context(Protocol):
         ...
 
     def provide(self, capability: type[T], implementation: T) -> None:
-        """Give an object to others under a capability of the manifest, or to the plugin's own routes under its class."""
+        """Give an object to others under a capability of the manifest, or to its own routes under its class."""
         ...
 
     def use(self, capability: type[T]) -> T:

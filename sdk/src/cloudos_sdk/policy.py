@@ -92,5 +92,5 @@ def limited(limit: int, seconds: int, *, by: Literal["address", "caller"] = "add
 
 
 def accepts(*media_types: str, max_body: int | None = None) -> Callable[[F], F]:
-    """Take bodies of these media types (`*/*` is any) and up to `max_body` bytes, in place of JSON and the host's limit."""
+    """Take bodies of these media types (`*/*` is any) and up to `max_body` bytes, in place of the host's limits."""
     return _mark(media_types=media_types, max_body=max_body)

@@ -23,7 +23,7 @@ _TEXTS = ("string", "password", "choice")
 
 
 class ConfigField(Part):
-    """One setting. `pattern` (linear-time, the whole text must match) and lengths are for texts, `min` and `max` for numbers.
+    """One setting. `pattern` (linear-time, the whole text must match) and lengths are for texts, the rest for numbers.
 
     `secret` values are kept encrypted and never shown; `generate` makes one of letters and digits where none is given.
     """
