@@ -153,6 +153,8 @@ class Ladder:
         """Take routes, mounts and jobs, and check each endpoint."""
         record.blueprints = list(self.call(record, "cloudos_routes") or ())
         record.mounts = list(self.call(record, "cloudos_mounts") or ())
+        if record.mounts:
+            raise InvalidPlugin("it mounts ASGI applications, which this version of the host does not serve")
         record.jobs = list(self.call(record, "cloudos_jobs") or ())
         scratch = Quart("validation", static_folder=None)
         for blueprint in record.blueprints:

@@ -52,8 +52,6 @@ class HostSettings(BaseModel):
     trust_proxy: bool = Field(
         default=False, description="Take the caller's address from X-Forwarded-For of a loopback peer"
     )
-    event_retention_days: int = Field(default=30, ge=1, description="Days that dispatched events can be replayed")
-    debug: bool = Field(default=False, description="Report who blocks the event loop for over 10 ms")
 
 
 class ConfigError(Exception):
