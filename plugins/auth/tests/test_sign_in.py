@@ -28,6 +28,7 @@ async def test_setup_works_once_even_when_twenty_try(host):
     made = await next(a for a in answers if a.status_code == 201).get_json()
     assert made["message"] == "Setup complete"
     assert made["user"]["id"].startswith("usr_")
+    assert set(made["user"]) == {"id", "username", "created_at"}
 
 
 async def test_login_answers_as_the_reference_and_me_knows_the_user(host):
@@ -90,3 +91,48 @@ async def test_a_node_without_control_panel_says_so(host):
 @pytest.mark.parametrize("header", ["Bearer x", "Bearer a.b.c", "Basic eDp5", "Bearer", "", "Bearer \x00"])
 async def test_a_bad_token_is_401_and_never_500(host, header):
     assert (await host.anonymous.get("/api/auth/me", headers={"Authorization": header})).status_code == 401
+
+
+async def test_a_login_begun_with_the_old_password_gets_no_session_once_it_is_changed(host):
+    from cloudos_auth.service import Accounts
+
+    here = bearer((await sign_in(host))["access_token"])
+    passwords = host.ctx("auth").use(Accounts)._passwords
+    real, checked, go = passwords.check, asyncio.Event(), asyncio.Event()
+
+    async def held(password, hashed):
+        result = await real(password, hashed)
+        checked.set()
+        await go.wait()
+        return result
+
+    passwords.check = held
+    login = asyncio.create_task(host.anonymous.post("/api/auth/login", json=WHO))
+    await checked.wait()
+    passwords.check = real
+    body = {"current_password": WHO["password"], "new_password": "another long one"}
+    assert (await host.anonymous.post("/api/auth/change-password", json=body, headers=here)).status_code == 204
+    go.set()
+    assert (await login).status_code == 401
+    assert len(await (await host.anonymous.get("/api/auth/sessions", headers=here)).get_json()) == 1
+
+
+async def test_of_those_that_use_one_refresh_token_at_once_at_most_one_gets_tokens(host):
+    token = (await sign_in(host))["refresh_token"]
+    ask = [host.anonymous.post("/api/auth/refresh", json={"refresh_token": token}) for _ in range(8)]
+    answers = [a.status_code for a in await asyncio.gather(*ask)]
+    assert answers.count(200) <= 1
+    assert set(answers) <= {200, 401}
+
+
+async def test_the_models_equal_the_migrations(host):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from cloudos_auth.models import Base
+
+    def mine(name, type_, parents):
+        return type_ != "table" or (name.startswith("auth_") and not name.endswith("_alembic_version"))
+
+    with host.host.db.write_engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": mine})
+        assert compare_metadata(context, Base.metadata) == []

@@ -14,7 +14,11 @@ class Passwords:
     def __init__(self, cost: int) -> None:
         self._cost = cost
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="bcrypt")
-        self._nobody: str | None = None
+        self._nobody = ""
+
+    async def prepare(self) -> None:
+        """Make the hash that stands for unknown users, so that the first of them takes no longer."""
+        self._nobody = await self.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         """Return a hash to store."""
@@ -36,8 +40,6 @@ class Passwords:
     def _check(self, password: str, hashed: str | None) -> bool:
         import bcrypt
 
-        if self._nobody is None:
-            self._nobody = self._hash("nobody has this password")
         same = bcrypt.checkpw(_digest(password), (hashed or self._nobody).encode())
         return same and hashed is not None
 

@@ -49,6 +49,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Load users and sessions and begin to recognise callers."""
     passwords = Passwords(ctx.settings.bcrypt_cost)
     accounts = Accounts(ctx, _signing_key(ctx), passwords)
+    await passwords.prepare()
     await accounts.load()
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)

@@ -7,7 +7,18 @@ from cloudos_sdk.capabilities import ControlPanelLink
 from quart import Blueprint
 from quart_schema import validate_request, validate_response
 
-from cloudos_auth.schemas import Account, Connection, NewPassword, Refresh, SessionOut, SetUp, SignIn, Tokens, UserOut
+from cloudos_auth.schemas import (
+    Account,
+    Connection,
+    NewPassword,
+    NewUser,
+    Refresh,
+    SessionOut,
+    SetUp,
+    SignIn,
+    Tokens,
+    UserOut,
+)
 from cloudos_auth.service import Accounts
 
 routes = Blueprint("auth", __name__)
@@ -21,7 +32,7 @@ routes = Blueprint("auth", __name__)
 async def set_up(data: Account) -> tuple[SetUp, int]:
     """Make the first admin account; only while there is none."""
     user = await use(Accounts).set_up(data.username, data.password)
-    return SetUp(message="Setup complete", user=UserOut.model_validate(user, from_attributes=True)), 201
+    return SetUp(message="Setup complete", user=NewUser.model_validate(user, from_attributes=True)), 201
 
 
 @routes.post("/api/auth/login")

@@ -34,20 +34,25 @@ class NewPassword(Body):
     new_password: str = Field(min_length=10, max_length=1024)
 
 
-class UserOut(BaseModel):
-    """A user."""
+class NewUser(BaseModel):
+    """A user as the set-up answers it."""
 
     id: str
     username: str
-    role: str
     created_at: UtcTime
+
+
+class UserOut(NewUser):
+    """A user."""
+
+    role: str
 
 
 class SetUp(BaseModel):
     """The answer of the set-up."""
 
     message: str
-    user: UserOut
+    user: NewUser
 
 
 class Tokens(BaseModel):

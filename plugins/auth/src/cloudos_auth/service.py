@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from sqlmodel import Session as Db
-from sqlmodel import select
+from sqlmodel import select, update
 
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
@@ -85,12 +85,16 @@ class Accounts:
     async def sign_in(self, username: str, password: str) -> Tokens:
         """Return tokens of a new session. Raises Unauthenticated, the same for an unknown name and a wrong password."""
         user = next((u for u in self._users.values() if u.username == username), None)
-        if not await self._passwords.check(password, user.password if user else None) or user is None:
+        checked = user.password if user else None
+        if not await self._passwords.check(password, checked) or user is None:
             failed = UserLoginFailed(
-                resource=user.id if user else "", username=username[:64], reason="wrong credentials"
+                resource=user.id if user else "",
+                username=username[:64],
+                reason="wrong credentials",
+                details=f"Sign-in failed for {username[:64]}",
             )
             await self._ctx.db.write(lambda db: self._ctx.events.emit(db, failed))
-            raise Unauthenticated("The user name or the password is wrong.", code="invalid_credentials")
+            raise _wrong()
         now = self._ctx.clock.now()
         session = Session(
             id=new_id("sess"),
@@ -104,11 +108,13 @@ class Accounts:
         signed_in = UserLogin(resource=user.id, details=f"{username} signed in", username=username, method="password")
 
         def create(db: Db) -> None:
+            if self._stored_password(db, user.id) != checked:  # it was changed while bcrypt worked
+                raise _wrong()
             db.add(session)
             self._ctx.events.emit(db, signed_in)
+            self._ctx.db.after_commit(db, lambda: self._remember(session))
 
         await self._ctx.db.write(create)
-        self._sessions[session.id] = session
         return self._tokens(session)
 
     async def refresh(self, token: str) -> Tokens:
@@ -117,22 +123,45 @@ class Accounts:
         session = self._session(claims)
         if claims.get("jti") != session.refresh:
             await self._end(session, "a refresh token was used twice")
-            raise Unauthenticated("This refresh token was used before; sign in again.", code="refresh_replayed")
-        now = self._ctx.clock.now()
-        session.refresh, session.last_used_at, session.expires_at = secrets.token_hex(16), now, now + REFRESH
-        await self._ctx.db.write(lambda db: db.merge(session))
-        return self._tokens(session)
+            raise _replayed()
+        used, now = session.refresh, self._ctx.clock.now()
+        fresh = session.model_copy(
+            update={"refresh": secrets.token_hex(16), "last_used_at": now, "expires_at": now + REFRESH}
+        )
+
+        def rotate(db: Db) -> bool:
+            """Change the row only where it is there and the token is still the one that holds."""
+            table = Session.__table__
+            values = {key: getattr(fresh, key) for key in ("refresh", "last_used_at", "expires_at")}
+            statement = update(table).where(table.c.id == session.id, table.c.refresh == used).values(**values)
+            rotated = db.execute(statement).rowcount == 1
+            if rotated:
+                self._ctx.db.after_commit(db, lambda: self._remember(fresh))
+            return rotated
+
+        if not await self._ctx.db.write(rotate):
+            if session.id in self._sessions:
+                await self._end(session, "a refresh token was used twice")
+            raise _replayed()
+        return self._tokens(fresh)
 
     async def change_password(self, who: Principal, current: str, new: str) -> None:
         """Change the caller's password and end the caller's other sessions."""
         user = self._users[who.user_id]
-        if not await self._passwords.check(current, user.password):
+        checked = user.password
+        if not await self._passwords.check(current, checked):
             raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
-        user.password = await self._passwords.hash(new)
+        changed = user.model_copy(update={"password": await self._passwords.hash(new)})
+        event = PasswordChanged(
+            resource=user.id, details=f"{user.username} changed the password", username=user.username
+        )
 
         def store(db: Db) -> None:
-            db.merge(user)
-            self._ctx.events.emit(db, PasswordChanged(resource=user.id, username=user.username))
+            if self._stored_password(db, user.id) != checked:
+                raise Conflict("password_changed", "The password was changed meanwhile; sign in again.")
+            db.execute(update(User).where(User.__table__.c.id == user.id).values(password=changed.password))
+            self._ctx.events.emit(db, event)
+            self._ctx.db.after_commit(db, lambda: self._users.update({user.id: changed}))
 
         await self._ctx.db.write(store)
         for session in self.sessions(who):
@@ -179,6 +208,13 @@ class Accounts:
         self._known[credentials.authorization] = (principal, float(claims["exp"]))
         return principal
 
+    def _remember(self, session: Session) -> None:
+        self._sessions[session.id] = session
+
+    def _stored_password(self, db: Db, user_id: str) -> str | None:
+        table = User.__table__
+        return db.execute(select(table.c.password).where(table.c.id == user_id)).scalar()
+
     async def _end(self, session: Session, reason: str) -> None:
         def remove(db: Db) -> None:
             row = db.get(Session, session.id)
@@ -218,6 +254,14 @@ class Accounts:
         if session is None:
             raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
         return session
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated("The user name or the password is wrong.", code="invalid_credentials")
+
+
+def _replayed() -> Unauthenticated:
+    return Unauthenticated("This refresh token was used before; sign in again.", code="refresh_replayed")
 
 
 def _already() -> Conflict:
