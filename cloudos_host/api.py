@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
+from cloudos_sdk.capabilities import PermissionCatalogue
 from cloudos_sdk.http import Page, stream
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from quart import Blueprint, Response, request
@@ -28,6 +29,7 @@ manifest = Manifest(
         "/metrics",
         "/openapi.json",
     ),
+    provides=(PermissionCatalogue,),
     permissions=(
         Permission("plugins:read", "See which plugins run", Role.VIEWER),
         Permission("operations:read", "See long work", Role.VIEWER),
@@ -106,7 +108,13 @@ def routes(host: Any) -> Blueprint:
         def allowed(audience: str) -> bool:
             return bool(host.permissions.allows(who, audience))
 
-        return stream(host.streams.stream(allowed, int(given) if given else None), "text/event-stream")
+        authorization = request.headers.get("Authorization", "")
+
+        def still_known() -> bool:
+            return bool(host.gate.recognises(authorization))
+
+        chunks = host.streams.stream(allowed, still_known, int(given) if given else None)
+        return stream(chunks, "text/event-stream")
 
     @blueprint.get("/metrics")
     @requires("metrics:read")

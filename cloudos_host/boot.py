@@ -1,8 +1,7 @@
-"""The boot ladder: import, validate, order, migrate, start. A failure on any rung stops that plugin alone."""
+"""The lower rungs of the boot ladder: import, validate, order. A failure on any stops that plugin alone."""
 
 from __future__ import annotations
 
-import asyncio
 import graphlib
 import importlib
 import inspect
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
-from cloudos_sdk import Manifest, NotReady, hooks
-from cloudos_sdk.context import enter_context
-from cloudos_sdk.identity import Caller, act_as
+from cloudos_sdk import Manifest, hooks
 from cloudos_sdk.policy import policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
-from cloudos_host.registry import Phase, Record, State, covers, owner
+from cloudos_host.registry import Phase, Record, covers, owner
 
 _DEATHS = 2
 
@@ -71,11 +68,14 @@ class DeathNotes:
 class Ladder:
     """Takes the records up, rung by rung."""
 
-    def __init__(self, records: Sequence[Record], config: configuration.Config, notes: DeathNotes, log: Any) -> None:
+    def __init__(
+        self, records: Sequence[Record], config: configuration.Config, notes: DeathNotes, log: Any, host: Manifest
+    ) -> None:
         self.records = records
         self._config = config
         self._notes = notes
         self._log = log
+        self._host = host
         self.hooks = pluggy.PluginManager("cloudos")
         self.hooks.add_hookspecs(hooks)
 
@@ -123,6 +123,8 @@ class Ladder:
         for prefix in manifest.prefixes:
             if not prefix.startswith("/") or prefix.rstrip("/") in ("", "/api"):
                 raise InvalidPlugin(f"the prefix {prefix!r} is not a path of its own, such as /api/{record.id}")
+            if any(covers(own, prefix) for own in self._host.prefixes):
+                raise InvalidPlugin(f"the prefix {prefix!r} is the host's own")
         record.prefixes = manifest.prefixes
         if manifest.tables is not None:
             prefix = record.id.replace("-", "_") + "_"
@@ -201,7 +203,7 @@ class Ladder:
         if manifest is None:
             return set(), set()
         hard: set[str] = set()
-        for capability in manifest.requires:
+        for capability in set(manifest.requires) - set(self._host.provides):
             providers = {r.id for r in living.values() if r.manifest and capability in r.manifest.provides}
             if not providers:
                 record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
@@ -210,54 +212,3 @@ class Ladder:
             record.id
         }
         return hard, weak
-
-    async def start(self, record: Record, limit: float, retry_limit: float) -> None:
-        """Enter the plugin's lifespan in a task of its own, which also leaves it; wait for the first outcome."""
-        record.phase = Phase.START
-        first = asyncio.Event()
-        self._notes.enter(record.id)
-        record.runner = asyncio.create_task(self._live(record, first, limit, retry_limit), name=f"plugin:{record.id}")
-        await first.wait()
-        self._notes.leave()
-        if record.state is State.RUNNING:
-            self._notes.survived(record.id)
-
-    async def _live(self, record: Record, first: asyncio.Event, limit: float, retry_limit: float) -> None:
-        enter_context(record.context)
-        act_as(Caller(None))
-        wait = 0.5
-        try:
-            while record.alive:
-                try:
-                    await self._once(record, first, limit)
-                    return
-                except NotReady as error:
-                    record.state, record.reason = State.WAITING, f"not ready: {error}; trying again"
-                    self._log.warning("plugin waits", plugin=record.id, reason=str(error))
-                first.set()
-                await record.context.clock.sleep(wait)
-                wait = min(retry_limit, wait * 2)
-        except TimeoutError:
-            record.fail(Phase.START, f"it did not start within {limit:g} s")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
-            record.fail(record.phase, error)
-        finally:
-            if record.state is State.FAILED:
-                self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
-            first.set()
-
-    async def _once(self, record: Record, first: asyncio.Event, limit: float) -> None:
-        manager = self.call(record, "cloudos_lifespan", ctx=record.context)
-        if manager is not None:
-            async with asyncio.timeout(limit):
-                await manager.__aenter__()
-        record.state, record.phase, record.reason = State.RUNNING, Phase.SERVE, None
-        self._log.info("plugin runs", plugin=record.id)
-        first.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            record.state = State.STOPPED
-        finally:
-            if manager is not None:
-                await manager.__aexit__(None, None, None)

@@ -64,8 +64,10 @@ async def _serve(config: Config, safe: bool) -> None:
     import hypercorn.asyncio
     from hypercorn.config import Config as Hypercorn
 
-    from cloudos_host.host import Host
+    from cloudos_host import logs
+    from cloudos_host.host import Host, HostError
 
+    logs.configure(config.host)
     node = Host(config, safe=safe)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,7 +85,16 @@ async def _serve(config: Config, safe: bool) -> None:
 
     try:
         await node.boot()
-        click.echo(f"cloudos: serving on http://{server.bind[0]}", err=True)
+        try:
+            sockets = server.create_sockets()
+        except OSError as error:
+            raise HostError(
+                f"cannot listen on {server.bind[0]}: {error.strerror}; choose another with --port"
+            ) from None
+        server.bind = [f"fd://{s.fileno()}" for s in sockets.insecure_sockets]
+        click.echo(
+            f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
+        )
         await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)  # type: ignore[arg-type] # a Quart app is ASGI
     finally:
         await node.shutdown()

@@ -89,8 +89,9 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     if unknown:
         name = min(unknown)
         raise ConfigError(f"{path}: unknown section [{name}]{_nearest(name, ['host', 'plugins'])}")
-    sections = {id: dict(section) for id, section in document.get("plugins", {}).items()}
-    host = dict(document.get("host", {}))
+    given = _table(document, "host", path), _table(document, "plugins", path)
+    host = dict(given[0])
+    sections = {id: dict(_table(given[1], id, path)) for id in given[1]}
     by_env = {env_name(id): id for id in sections}
     for variable, value in environ.items():
         if not variable.startswith("CLOUDOS_") or "__" not in variable:
@@ -115,6 +116,16 @@ def plugin_section(config: Config, plugin_id: str) -> dict[str, Any]:
     return merged
 
 
+def strangers(config: Config, installed: Iterable[str]) -> list[str]:
+    """Return a warning for each section of a plugin that is not installed; it may have been left out on purpose."""
+    known = {env_name(id): id for id in installed}
+    return [
+        f"the settings of {id!r} are of no use: no such plugin is installed{_nearest(id, known.values())}"
+        for id in config.plugins
+        if env_name(id) not in known
+    ]
+
+
 def check(model: type[M], given: Mapping[str, Any], section: str, where: str) -> M:
     """Validate a section. Raises ConfigError that names the first key that is wrong."""
     try:
@@ -125,6 +136,13 @@ def check(model: type[M], given: Mapping[str, Any], section: str, where: str) ->
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{where}: {section} has no key {key!r}{_nearest(key, model.model_fields)}") from None
         raise ConfigError(f"{where}: {section} {key}: {first['msg']}") from None
+
+
+def _table(parent: Mapping[str, Any], key: str, path: Path | None) -> Mapping[str, Any]:
+    table = parent.get(key, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {key!r} is not a table; write it as a section")
+    return table
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

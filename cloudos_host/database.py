@@ -69,7 +69,11 @@ class _Write:
         """Run what waits for the commit and wake who waits for the result. On the event loop."""
         if self.error is None:
             for fn in self.after:
-                fn()
+                try:
+                    fn()
+                except Exception as error:  # noqa: BLE001 - the commit stands; the caller must not wait for ever
+                    context = {"message": "work after a commit failed", "exception": error}
+                    self.loop.call_exception_handler(context)
         if not self.future.done():
             if self.error is None:
                 self.future.set_result(self.result)

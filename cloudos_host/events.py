@@ -89,10 +89,12 @@ class EventLog:
         return int(await self.db.read(lambda s: s.execute(select(func.max(_TABLE.c.seq))).scalar()) or 0)
 
     async def _poll(self) -> None:
+        seen = await self.last()
         while True:
             await asyncio.sleep(_POLL)
             last = await self.last()
-            if last > max(self.reached.values(), default=last):
+            if last > seen:
+                seen = last
                 for wake in self._wakes:
                     wake.set()
 

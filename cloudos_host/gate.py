@@ -117,6 +117,11 @@ class Gate:
         if request.method not in _SAFE:
             self._check_body(request, policy)
 
+    def recognises(self, authorization: str) -> bool:
+        """Tell whether a header that was admitted still holds, from memory: for answers that stay open."""
+        authenticator = self._authenticator()
+        return authenticator is not None and authenticator.recognise(authorization) is not None
+
     async def _identify(self, request: Request, address: str | None, *, required: bool) -> Principal | None:
         authenticator = self._authenticator()
         if authenticator is None:

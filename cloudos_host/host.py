@@ -13,15 +13,16 @@ import structlog
 from cloudos_sdk.capabilities import Authenticator, PermissionCatalogue
 from cloudos_sdk.policy import policy_of
 
-from cloudos_host import __version__, api, jobs, migrating
+from cloudos_host import __version__, api, migrating
 from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import DeathNotes, Ladder
-from cloudos_host.config import Config
+from cloudos_host.config import Config, strangers
 from cloudos_host.database import Database, sqlite_url
 from cloudos_host.discovery import Found, discover
 from cloudos_host.events import EventLog, PluginEvents
 from cloudos_host.gate import Endpoint, Gate, PermissionTable
 from cloudos_host.licence import PlanLicence
+from cloudos_host.lifespans import Lifespans
 from cloudos_host.operations import PluginOperations
 from cloudos_host.registry import Phase, Record, State
 from cloudos_host.secret_box import PluginSecrets, host_key
@@ -59,7 +60,6 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
-        self._jobs: list[asyncio.Task[None]] = []
         self._lock: int | None = None
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
@@ -75,6 +75,9 @@ class Host:
 
     async def boot(self) -> None:
         """Take everything up. Raises HostError where a required plugin fails."""
+        installed = [record.id for record in self.records]
+        for warning in strangers(self.config, installed):
+            self.log.warning(warning)
         data = self.settings.data_dir
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_lock()
@@ -89,7 +92,7 @@ class Host:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
                 record.state, record.reason = State.DISABLED, "the host died twice while starting it"
                 record.prefixes = tuple(notes.prefixes.get(record.id, [f"/api/{record.id}"]))
-        self.ladder = Ladder(self.records, self.config, notes, self.log)
+        self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
         self.ladder.load()
         ordered = self.ladder.order()
         await asyncio.to_thread(self._migrate, ordered)
@@ -103,11 +106,10 @@ class Host:
                 self.licence.declare(record.manifest.features)
                 record.context = self._context(record)
                 self._register(record, record.blueprints)
+        self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
         for record in ordered:
             if record.alive:
-                await self.ladder.start(record, self.settings.start_limit, self.settings.retry_limit)
-                for job in record.jobs:
-                    self._jobs.append(asyncio.create_task(jobs.supervise(record.context, job, self.db)))
+                await self.lifespans.start(record)
         self._require()
         gc.collect()
         gc.freeze()
@@ -195,17 +197,8 @@ class Host:
         if not hasattr(self, "db"):
             return
         self.streams.close()
-        for task in self._jobs:
-            task.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
         for record in reversed(self.records):
-            if record.context is not None:
-                await record.context.operations.stop()
-                await record.context.events.stop()
-            if record.runner is not None:
-                record.runner.cancel()
-                await asyncio.wait([record.runner], timeout=self.settings.stop_limit / 2)
-            self.capabilities.drop(record.id)
+            await self.lifespans.stop(record)
         await self.events.stop()
         await self.db.close()
         if self._lock is not None:

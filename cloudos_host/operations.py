@@ -105,6 +105,8 @@ class PluginOperations:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+        self._runners.clear()
 
     async def store(self, id: str, **values: Any) -> None:
         """Change an operation's row."""

@@ -83,6 +83,12 @@ class PluginContext:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.folder
 
+    async def release(self) -> None:
+        """Take back what its lifespan began: readers, operations, what it provides."""
+        await self.operations.stop()
+        await self.events.stop()
+        self.capabilities.drop(self.id)
+
     def provide(self, capability: type[T], implementation: T) -> None:
         """Give an object under a capability of the manifest, or under its own class to the plugin's routes."""
         if capability.__module__.startswith("cloudos_sdk.") and capability not in self.provides:

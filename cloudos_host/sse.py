@@ -28,8 +28,14 @@ class EventStreams:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)
 
-    async def stream(self, allowed: Callable[[str], bool], last_seen: int | None) -> AsyncIterator[bytes]:
-        """Yield the stream of one listener; `last_seen` is the number of the last event that it has."""
+    async def stream(
+        self, allowed: Callable[[str], bool], still_known: Callable[[], bool], last_seen: int | None
+    ) -> AsyncIterator[bytes]:
+        """Yield the stream of one listener; `last_seen` is the number of the last event that it has.
+
+        It ends before the next message, and within 15 s, once the listener's token no longer holds: the client comes
+        back with a fresh one and its `Last-Event-ID`.
+        """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
 
         def listen(id: str, type: str, audience: str, line: bytes) -> None:
@@ -50,7 +56,7 @@ class EventStreams:
                         chunk = await queue.get()
                 except TimeoutError:
                     chunk = b": still here\n\n"
-                if chunk is None:
+                if chunk is None or not still_known():
                     return
                 yield chunk
         finally:

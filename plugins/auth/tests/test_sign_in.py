@@ -136,3 +136,19 @@ async def test_the_models_equal_the_migrations(host):
     with host.host.db.write_engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": mine})
         assert compare_metadata(context, Base.metadata) == []
+
+
+async def test_an_expired_session_is_neither_listed_nor_kept(host):
+    from cloudos_auth.models import Session
+    from sqlmodel import select
+
+    await sign_in(host)
+    await host.clock.advance(29 * 86400)
+    here = bearer((await (await host.anonymous.post("/api/auth/login", json=WHO)).get_json())["access_token"])
+    await host.clock.advance(2 * 86400)
+    here = bearer((await (await host.anonymous.post("/api/auth/login", json=WHO)).get_json())["access_token"])
+    assert len(await (await host.anonymous.get("/api/auth/sessions", headers=here)).get_json()) == 2
+    db = host.ctx("auth").db
+    async with asyncio.timeout(5):
+        while len(await db.read(lambda s: s.exec(select(Session)).all())) != 2:
+            await host.clock.advance(3600)

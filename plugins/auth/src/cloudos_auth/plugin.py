@@ -7,12 +7,13 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from cloudos_sdk import Context, Manifest, PluginSettings, hookimpl
+from cloudos_sdk import Context, Job, Manifest, PluginSettings, hookimpl
 from cloudos_sdk.capabilities import Authenticator, ControlPanelLink
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from pydantic import Field
 from quart import Blueprint
 
+from cloudos_auth.jobs import PURGE
 from cloudos_auth.models import Base
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
@@ -41,6 +42,12 @@ manifest = Manifest(
 def cloudos_routes() -> Sequence[Blueprint]:
     """Return the sign-in endpoints."""
     return [routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the purge of expired sessions."""
+    return [PURGE]
 
 
 @hookimpl

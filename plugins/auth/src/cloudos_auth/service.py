@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from sqlmodel import Session as Db
-from sqlmodel import select, update
+from sqlmodel import delete, select, update
 
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
@@ -174,7 +174,8 @@ class Accounts:
 
     def sessions(self, who: Principal) -> list[Session]:
         """Return the caller's sessions, newest first."""
-        mine = [s for s in self._sessions.values() if s.user_id == who.user_id]
+        now = self._ctx.clock.now()
+        mine = [s for s in self._sessions.values() if s.user_id == who.user_id and s.expires_at > now]
         return sorted(mine, key=lambda s: (s.created_at, s.id), reverse=True)
 
     async def revoke(self, who: Principal, session_id: str) -> None:
@@ -183,6 +184,13 @@ class Accounts:
         if session is None or session.user_id != who.user_id:
             raise NotFound("session", session_id)
         await self._end(session, "revoked")
+
+    async def purge_expired(self) -> None:
+        """Forget the sessions whose refresh token has expired."""
+        now = self._ctx.clock.now()
+        table = Session.__table__
+        await self._ctx.db.write(lambda db: db.execute(delete(table).where(table.c.expires_at <= now)))
+        self._sessions = {id: session for id, session in self._sessions.items() if session.expires_at > now}
 
     def recognise(self, authorization: str) -> Principal | None:
         """Return who brings this header, where it was verified before and still holds."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cloudos_sdk import InvalidRequest
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic_core import SchemaError
 
 from cloudos_apps.templates.services import Part
 
@@ -49,7 +50,10 @@ class ConfigField(Part):
         if self.generate and not (self.secret and self.type in ("string", "password")):
             raise ValueError("only a secret text can be generated")
         if self.pattern is not None:
-            _matches(self.pattern, "")
+            try:
+                _matches(self.pattern, "")
+            except SchemaError:
+                raise ValueError("the pattern is no expression that is known here") from None
         if self.default is not None and (complaint := self.complaint(self.default)):
             raise ValueError(f"the default {complaint}")
         if self.generate and (complaint := self.complaint(self.generated())):

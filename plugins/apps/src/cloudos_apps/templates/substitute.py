@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_TOKEN = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_TOKEN = re.compile(r"\$\$\{|\$\{([^}]*)(?:\}|$)")
 _WHOLE = re.compile(r"\$\{([^}]*)\}")
 
 
 def references(text: str) -> list[str]:
     """Return the variables that a text refers to, e.g. `["config.title", "app.name"]`."""
-    return [match[1] for match in _TOKEN.finditer(text) if match[1] is not None]
+    return [
+        match[1] if match[0].endswith("}") else f"{match[1]} (unclosed)"
+        for match in _TOKEN.finditer(text)
+        if match[1] is not None
+    ]
 
 
 def escape(text: str) -> str:
