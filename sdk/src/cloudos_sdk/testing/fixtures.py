@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cloudos_sdk import Manifest, Principal, Role, Unauthenticated, hookimpl
+from cloudos_sdk import Envelope, Manifest, Principal, Role, Unauthenticated, hookimpl
 from cloudos_sdk.capabilities import Authenticator, Credentials
 
 
@@ -108,6 +108,18 @@ class Client:
         """Send a POST."""
         return await self.request("POST", path, **kwargs)
 
+    async def put(self, path: str, **kwargs: Any) -> Any:
+        """Send a PUT."""
+        return await self.request("PUT", path, **kwargs)
+
+    async def patch(self, path: str, **kwargs: Any) -> Any:
+        """Send a PATCH."""
+        return await self.request("PATCH", path, **kwargs)
+
+    async def delete(self, path: str, **kwargs: Any) -> Any:
+        """Send a DELETE."""
+        return await self.request("DELETE", path, **kwargs)
+
 
 class RunningHost:
     """A host under test."""
@@ -144,6 +156,13 @@ class RunningHost:
     def state(self, plugin_id: str) -> str:
         """Return the state of a plugin."""
         return str(self.record(plugin_id).state.value)
+
+    async def event_log(self) -> list[Envelope]:
+        """Return every stored event, oldest first."""
+        events: list[Envelope] = []
+        while batch := await self.host.events.after(events[-1].seq if events else 0):
+            events += batch
+        return events
 
     def ctx(self, plugin_id: str) -> Any:
         """Return a plugin's context."""
