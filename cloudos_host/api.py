@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.resources
+from functools import cache
 from typing import Any
 
 import orjson
 from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
 from cloudos_sdk.capabilities import PermissionCatalogue
 from cloudos_sdk.http import Page, stream
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from quart import Blueprint, Response, request
 from quart_schema import validate_querystring
 from sqlalchemy import select
@@ -28,6 +30,7 @@ manifest = Manifest(
         "/api/license",
         "/metrics",
         "/openapi.json",
+        "/api/docs",
     ),
     provides=(PermissionCatalogue,),
     permissions=(
@@ -55,9 +58,11 @@ def routes(host: Any) -> Blueprint:
     @blueprint.get("/api/ready")
     @public
     async def ready() -> Response:
-        """Tell whether every plugin that should run does; 503 with the list where not."""
-        waiting = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
-        return answer({"ready": not waiting, "not_ready": waiting}, 200 if not waiting else 503)
+        """Tell whether every plugin that should run does (503 where not), and which ones are not well."""
+        down = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
+        ill = [r.id for r in host.records if r.state is State.RUNNING and not r.health.ok]
+        down += [id for id in ill if id in host.settings.required]
+        return answer({"ready": not down, "not_ready": down, "degraded": ill}, 200 if not down else 503)
 
     @blueprint.get("/api/plugins")
     @requires("plugins:read")
@@ -122,8 +127,13 @@ def routes(host: Any) -> Blueprint:
         """Expose the host's metrics for Prometheus."""
         registry = CollectorRegistry()
         states = Gauge("cloudos_plugin_running", "1 where the plugin runs", ["plugin"], registry=registry)
+        well = Gauge("cloudos_plugin_healthy", "1 where the plugin says that it is well", ["plugin"], registry=registry)
+        served = Counter("cloudos_http_requests", "Requests answered", ["plugin", "status"], registry=registry)
         for record in host.records:
             states.labels(record.id).set(record.state is State.RUNNING)
+            well.labels(record.id).set(record.health.ok)
+        for (plugin, status), count in host.app.served.items():
+            served.labels(plugin, str(status)).inc(count)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     @blueprint.get("/api/license/orbit-features")
@@ -138,4 +148,35 @@ def routes(host: Any) -> Blueprint:
         """Describe the API of the enabled plugins (OpenAPI 3.1)."""
         return answer(host.describe())
 
+    @blueprint.get("/api/docs")
+    @public
+    async def docs() -> Response:
+        """Show the API to a person."""
+        return page("index.html", "text/html; charset=utf-8")
+
+    @blueprint.get("/api/docs/docs.js")
+    @public
+    async def docs_script() -> Response:
+        """Return the script of the API page."""
+        return page("docs.js", "text/javascript; charset=utf-8")
+
+    @blueprint.get("/api/docs/docs.css")
+    @public
+    async def docs_style() -> Response:
+        """Return the style of the API page."""
+        return page("docs.css", "text/css; charset=utf-8")
+
     return blueprint
+
+
+@cache
+def _page(name: str) -> bytes:
+    return (importlib.resources.files("cloudos_host.docs_page") / name).read_bytes()
+
+
+def page(name: str, content_type: str) -> Response:
+    """Return a file of the API page; it loads nothing from anywhere else."""
+    response = Response(_page(name), content_type=content_type)
+    response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
-from quart import Quart, Response, request
+from quart import Quart, Response, request, websocket
 from quart.json.provider import JSONProvider
 from quart_schema import QuartSchema
 from quart_schema.openapi import Info, OpenAPIProvider
@@ -39,7 +40,18 @@ def _plain(value: Any) -> Any:
 
 
 class CloudOSApp(Quart):
-    """Quart with answers of models in one step."""
+    """Quart with answers of models in one step; `served` counts them by blueprint and status."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.served: Counter[tuple[str, int]] = Counter()
+
+    async def finalize_request(self, result: Any, request_context: Any = None, from_error_handler: bool = False) -> Any:
+        """Count the answer."""
+        response = await super().finalize_request(result, request_context, from_error_handler)
+        endpoint = request_context.request.endpoint if request_context is not None else None
+        self.served[endpoint.partition(":")[0] if endpoint else "none", response.status_code] += 1
+        return response
 
     async def make_response(self, result: Any) -> Any:
         """Encode a model at once, whatever status and headers come with it."""
@@ -70,7 +82,11 @@ def guard(app: CloudOSApp, gate: Gate) -> None:
     async def admit() -> None:
         await gate.admit(request)
 
+    async def admit_websocket() -> None:
+        await gate.admit(websocket)
+
     app.before_request(admit)
+    app.before_websocket(admit_websocket)
 
 
 def describe(app: CloudOSApp) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pluggy
 from cloudos_sdk import Manifest, hooks
-from cloudos_sdk.policy import policy_of
+from cloudos_sdk.policy import Policy, policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
@@ -26,9 +26,13 @@ class InvalidPlugin(Exception):
 
 
 class DeathNotes:
-    """Remembers, over a crash, which plugin was being started; twice dead in one, it comes up disabled."""
+    """Remembers, over a crash, which plugin was being started; twice dead in one, it comes up disabled.
 
-    def __init__(self, data_dir: Path) -> None:
+    With `keep=False` nothing is written: the command line looks, and a host may be running.
+    """
+
+    def __init__(self, data_dir: Path, *, keep: bool = True) -> None:
+        self._keep = keep
         self._path = data_dir / "boot.json"
         try:
             notes = json.loads(self._path.read_text())
@@ -60,6 +64,8 @@ class DeathNotes:
         return self.deaths.get(plugin_id, 0) >= _DEATHS
 
     def _store(self) -> None:
+        if not self._keep:
+            return
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"starting": self._starting, "deaths": self.deaths, "prefixes": self.prefixes}))
         fresh.replace(self._path)
@@ -92,15 +98,14 @@ class Ladder:
                 continue
             self._notes.enter(record.id)
             try:
-                self._import(record)
-                record.phase = Phase.VALIDATE
-                self._validate(record)
+                self.examine(record)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
                 reason = str(error) if isinstance(error, InvalidPlugin | configuration.ConfigError) else error
                 record.fail(record.phase, reason)
                 record.prefixes = record.prefixes or tuple(self._notes.prefixes.get(record.id, [f"/api/{record.id}"]))
                 self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
         self._settle_prefixes()
+        self._settle_permissions()
         for record in self.records:
             if record.alive:
                 try:
@@ -110,6 +115,12 @@ class Ladder:
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
         self._notes.prefixes.update({r.id: list(r.prefixes) for r in self.records if r.alive})
         self._notes.leave()
+
+    def examine(self, record: Record) -> None:
+        """Import one plugin and check its manifest and settings; raises what is wrong with it."""
+        self._import(record)
+        record.phase = Phase.VALIDATE
+        self._validate(record)
 
     def _import(self, record: Record) -> None:
         record.phase = Phase.IMPORT
@@ -151,35 +162,48 @@ class Ladder:
                     record.fail(Phase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
 
+    def _settle_permissions(self) -> None:
+        """Refuse a plugin that gives another's permission to a weaker or stronger role."""
+        declared = {permission.name: ("the host", permission) for permission in self._host.permissions}
+        for record in self.records:
+            for permission in record.manifest.permissions if record.alive and record.manifest else ():
+                whose, other = declared.setdefault(permission.name, (repr(record.id), permission))
+                if other.role is not permission.role:
+                    record.fail(
+                        Phase.VALIDATE,
+                        f"it gives {permission.name!r} to {permission.role}s, but {whose} gives it to {other.role}s",
+                    )
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+                    break
+
     def _collect(self, record: Record) -> None:
         """Take routes, mounts and jobs, and check each endpoint."""
         record.blueprints = list(self.call(record, "cloudos_routes") or ())
         record.mounts = list(self.call(record, "cloudos_mounts") or ())
-        if record.mounts:
-            raise InvalidPlugin("it mounts ASGI applications, which this version of the host does not serve")
         record.jobs = list(self.call(record, "cloudos_jobs") or ())
         scratch = Quart("validation", static_folder=None)
         for blueprint in record.blueprints:
             scratch.register_blueprint(blueprint)
         manifest = record.manifest
         known = {p.name for p in manifest.permissions} if manifest else set()
+        for mount in record.mounts:
+            self._check_place(record, mount.path, mount.policy, known, f"the application at {mount.path}")
         for rule in scratch.url_map.iter_rules():
             view = scratch.view_functions[rule.endpoint]
-            policy = policy_of(view)
-            if policy.access == "undecided":
-                raise InvalidPlugin(
-                    f"{rule.rule} has no access policy; mark {view.__name__} with @requires(...), @signed_in or @public"
-                )
+            self._check_place(record, rule.rule, policy_of(view), known, view.__name__)
             if not inspect.iscoroutinefunction(inspect.unwrap(view)):
                 raise InvalidPlugin(f"{view.__name__} of {rule.rule} is not `async def`")
-            if policy.permission is not None and policy.permission not in known:
-                raise InvalidPlugin(f"{rule.rule} requires {policy.permission!r}, which the manifest does not declare")
-            if not any(covers(prefix, rule.rule) for prefix in record.prefixes):
-                raise InvalidPlugin(
-                    f"{rule.rule} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}"
-                )
-            if owner([r for r in self.records if r.alive], rule.rule.split("<")[0]) is not record:
-                raise InvalidPlugin(f"{rule.rule} belongs to another plugin")
+
+    def _check_place(self, record: Record, path: str, policy: Policy, known: set[str], what: str) -> None:
+        """Refuse an endpoint or a mount without a policy, or outside of its plugin's paths."""
+        if policy.access == "undecided":
+            raise InvalidPlugin(f"{path} has no access policy; mark {what} with @requires(...), @signed_in or @public")
+        if policy.permission is not None and policy.permission not in known:
+            raise InvalidPlugin(f"{path} requires {policy.permission!r}, which the manifest does not declare")
+        if not any(covers(prefix, path) for prefix in record.prefixes):
+            raise InvalidPlugin(f"{path} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}")
+        if owner([r for r in self.records if r.alive], path.split("<")[0]) is not record:
+            raise InvalidPlugin(f"{path} belongs to another plugin")
 
     def order(self) -> list[Record]:
         """Return the living plugins so that providers come before those who need them."""

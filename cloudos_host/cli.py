@@ -1,100 +1,173 @@
-"""The command line: `cloudos serve`, `cloudos plugins`."""
+"""The command line: `cloudos serve`, `plugins`, `doctor`, `db`, `openapi`, and the commands of the plugins."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cloudos_host import __version__
 from cloudos_host.config import Config, ConfigError, load
-from cloudos_host.discovery import discover
+from cloudos_host.discovery import Found, discover
 
 
-@click.group()
+def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which node is meant."""
+    command = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file of settings.")(
+        command
+    )
+    return click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of everything the node keeps.")(
+        command
+    )
+
+
+class _Cloudos(click.Group):
+    """The host's own commands, and `cloudos <id> …` of each plugin, imported only when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(group.name or "" for group in _plugin_groups(discover()))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        if own is not None:
+            return own
+        found = discover()
+        groups = _plugin_groups([f for f in found if f.id == name]) + _plugin_groups([f for f in found if f.id != name])
+        return next((group for group in groups if group.name == name), None)
+
+
+def _plugin_groups(plugins: list[Found]) -> list[click.Group]:
+    import importlib
+
+    groups = []
+    for found in plugins:
+        try:
+            module = importlib.import_module(found.target)
+            commands = list(module.cloudos_commands()) if hasattr(module, "cloudos_commands") else []
+            name = module.manifest.command or found.id
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; the other commands go on
+            click.echo(f"cloudos: the commands of {found.id} cannot be loaded: {error}", err=True)
+            continue
+        if commands:
+            groups.append(_plugin_group(found, name, module.manifest.title, commands))
+    return groups
+
+
+def _plugin_group(found: Found, name: str, title: str, commands: list[click.Command]) -> click.Group:
+    @click.group(name, help=f"{title}.")
+    @_placed
+    @click.pass_context
+    def group(ctx: click.Context, data_dir: Path | None, config_file: Path | None) -> None:
+        from cloudos_host.offline import PluginCommands
+
+        ctx.obj = PluginCommands(_config(config_file, data_dir=data_dir), found)
+
+    for command in commands:
+        group.add_command(command)
+    return group
+
+
+@click.group(cls=_Cloudos)
 @click.version_option(__version__)
-def main() -> None:
+def cli() -> None:
     """Cloud OS: a server operating system whose every feature is a plugin."""
 
 
-@main.command()
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=int, help="Port to listen on.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of everything the node keeps.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with the settings.")
-@click.option("--safe", is_flag=True, help="Start the required plugins only.")
-def serve(host: str | None, port: int | None, data_dir: Path | None, config_file: Path | None, safe: bool) -> None:
-    """Serve the API."""
+def main() -> None:
+    """Run the command line; what stops it is one line on standard error and exit 1."""
     from cloudos_host.host import HostError
+    from cloudos_host.migrating import MigrationError
 
-    config = _config(config_file, host=host, port=port, data_dir=data_dir)
     try:
-        _run(config, safe)
-    except HostError as error:
+        cli()
+    except (HostError, ConfigError, MigrationError) as error:
         click.echo(f"cloudos: {error}", err=True)
         sys.exit(1)
 
 
-@main.command()
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@_placed
+@click.option("--safe", is_flag=True, help="Start the required plugins only.")
+def serve(host: str | None, port: int | None, data_dir: Path | None, config_file: Path | None, safe: bool) -> None:
+    """Serve the API."""
+    import uvloop
+
+    from cloudos_host.serving import run
+
+    uvloop.run(run(_config(config_file, host=host, port=port, data_dir=data_dir), safe))
+
+
+@cli.command()
 def plugins() -> None:
     """List the installed plugins, without importing any."""
     for found in discover():
         click.echo(f"{found.id:16} {found.distribution} {found.version}{'  ' + found.error if found.error else ''}")
 
 
-def _config(path: Path | None, **overrides: object) -> Config:
-    try:
-        return load(path, os.environ, overrides)
-    except ConfigError as error:
-        click.echo(f"cloudos: {error}", err=True)
+@cli.command()
+@_placed
+def doctor(data_dir: Path | None, config_file: Path | None) -> None:
+    """Look for what the node and its plugins need; exit 1 where something is wrong."""
+    from cloudos_host import maintenance
+
+    findings = asyncio.run(maintenance.diagnose(_config(config_file, data_dir=data_dir)))
+    for finding in findings:
+        mark = "ok  " if finding.ok else "note" if finding.optional else "FAIL"
+        click.echo(f"{mark} {finding.subject}: {finding.detail}")
+        if not finding.ok and finding.remedy:
+            click.echo(f"     to mend it: {finding.remedy}")
+    if not all(finding.ok or finding.optional for finding in findings):
         sys.exit(1)
 
 
-def _run(config: Config, safe: bool) -> None:
-    import uvloop
+@cli.group()
+def db() -> None:
+    """Look at the database's revisions, and upgrade it."""
 
-    uvloop.run(_serve(config, safe))
+
+@db.command()
+@_placed
+def status(data_dir: Path | None, config_file: Path | None) -> None:
+    """Show the revision of each plugin's tables."""
+    from cloudos_host import maintenance, offline
+
+    host, ladder = offline.examine(_config(config_file, data_dir=data_dir))
+    ladder.load()
+    host.open()
+    for id, current, pending in maintenance.revisions(host):
+        click.echo(f"{id:16} {current or '-':8} {'up to date' if not pending else 'to come: ' + ', '.join(pending)}")
 
 
-async def _serve(config: Config, safe: bool) -> None:
-    import hypercorn.asyncio
-    from hypercorn.config import Config as Hypercorn
+@db.command()
+@_placed
+def upgrade(data_dir: Path | None, config_file: Path | None) -> None:
+    """Bring all tables up to date; a snapshot is taken first."""
+    from cloudos_host import maintenance
 
-    from cloudos_host import logs
-    from cloudos_host.host import Host, HostError
+    problems = maintenance.upgrade(_config(config_file, data_dir=data_dir))
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(1 if problems else 0)
 
-    logs.configure(config.host)
-    node = Host(config, safe=safe)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    server = Hypercorn()
-    server.bind = [f"{config.host.host}:{config.host.port}"]
-    server.accesslog = "-" if config.host.access_log else None
-    server.backlog = 1024
-    server.graceful_timeout = config.host.stop_limit / 2
 
-    async def stopped() -> None:
-        await stop.wait()
-        node.streams.close()
+@cli.command()
+@_placed
+def openapi(data_dir: Path | None, config_file: Path | None) -> None:
+    """Print the OpenAPI document of the installed plugins."""
+    import orjson
 
-    try:
-        await node.boot()
-        try:
-            sockets = server.create_sockets()
-        except OSError as error:
-            raise HostError(
-                f"cannot listen on {server.bind[0]}: {error.strerror}; choose another with --port"
-            ) from None
-        server.bind = [f"fd://{s.fileno()}" for s in sockets.insecure_sockets]
-        click.echo(
-            f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
-        )
-        await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)  # type: ignore[arg-type] # a Quart app is ASGI
-    finally:
-        await node.shutdown()
+    from cloudos_host import maintenance
+
+    document = maintenance.openapi(_config(config_file, data_dir=data_dir))
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+def _config(path: Path | None, **overrides: object) -> Config:
+    return load(path, os.environ, overrides)

@@ -48,6 +48,8 @@ class HostSettings(BaseModel):
     max_body: int = Field(default=2 * 1024 * 1024, ge=1024, description="Largest request body, in bytes")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
     log_format: Literal["console", "json"] = Field(default="console", description="How the log is written")
+    debug: bool = Field(default=False, description="Name in the log what holds the event loop over 10 ms")
+    event_days: int = Field(default=90, ge=1, description="Days that events, job runs and ended operations stay")
     access_log: bool = Field(default=False, description="Log each request")
     trust_proxy: bool = Field(
         default=False, description="Take the caller's address from X-Forwarded-For of a loopback peer"

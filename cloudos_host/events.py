@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
 from cloudos_sdk import Actor, Clock, Envelope, Event, new_id
 from cloudos_sdk.identity import Caller, act_as, caller
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlmodel import Session
 
 from cloudos_host.database import Database
@@ -103,6 +104,27 @@ class EventLog:
         statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(limit)
         rows = await self.db.read(lambda s: s.execute(statement).mappings().all())
         return [_envelope(row) for row in rows]
+
+    async def prune(self, before: datetime, plugins: Iterable[str]) -> int:
+        """Delete the events older than `before` that every reader of `plugins` has behind it; return how many."""
+        ids = set(plugins)
+
+        def delete_read(session: Session) -> int:
+            cursors = session.execute(select(EventCursor.__table__.c.reader, EventCursor.__table__.c.seq)).all()
+            reached = [seq for reader, seq in cursors if reader.split(":", 1)[0] in ids]
+            statement = delete(_TABLE).where(_TABLE.c.time < before)
+            if reached:
+                statement = statement.where(_TABLE.c.seq <= min(reached))
+            newest = session.execute(select(func.max(_TABLE.c.seq))).scalar() or 0  # never: its number would come again
+            return int(session.execute(statement.where(_TABLE.c.seq < newest)).rowcount)
+
+        return await self.db.write(delete_read)
+
+    async def lost(self, plugin_id: str) -> int:
+        """Return how many events the plugin's readers could not handle and left behind."""
+        table = EventSetAside.__table__
+        statement = select(func.count()).select_from(table).where(table.c.reader.startswith(f"{plugin_id}:"))
+        return int(await self.db.read(lambda s: s.execute(statement).scalar()) or 0)
 
     async def follow(self, reader: str, types: frozenset[str], handler: Handler, *, from_start: bool) -> None:
         """Hand each event of `types` to `handler`, in order, until cancelled."""

@@ -24,7 +24,7 @@ from cloudos_sdk.identity import Caller, act_as
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from quart import Request
+from quart import Request, Websocket
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -93,12 +93,12 @@ class Gate:
         self._run = secrets.token_hex(4)
         self._count = itertools.count(1)
 
-    async def admit(self, request: Request) -> None:
+    async def admit(self, request: Request | Websocket, mounted: Endpoint | None = None) -> None:
         """Decide about one request and set the caller and the plugin it runs for."""
         address = self._address(request)
         request_id = f"{self._run}-{next(self._count):x}"
         act_as(Caller(None, address, request_id))
-        endpoint = self.endpoints.get(request.endpoint) if request.endpoint else None
+        endpoint = mounted or (self.endpoints.get(request.endpoint) if request.endpoint else None)
         if endpoint is None:
             self._refuse_unknown(request)
             return

@@ -6,14 +6,16 @@ import asyncio
 import fcntl
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import time, timedelta
 from typing import Any
 
 import structlog
+from cloudos_sdk import Job
 from cloudos_sdk.capabilities import Authenticator, PermissionCatalogue
 from cloudos_sdk.policy import policy_of
 
-from cloudos_host import __version__, api, migrating
+from cloudos_host import __version__, api, jobs, migrating, operations
 from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import DeathNotes, Ladder
 from cloudos_host.config import Config, strangers
@@ -21,8 +23,10 @@ from cloudos_host.database import Database, sqlite_url
 from cloudos_host.discovery import Found, discover
 from cloudos_host.events import EventLog, PluginEvents
 from cloudos_host.gate import Endpoint, Gate, PermissionTable
+from cloudos_host.health import HealthChecks
 from cloudos_host.licence import PlanLicence
 from cloudos_host.lifespans import Lifespans
+from cloudos_host.mounts import Mounts
 from cloudos_host.operations import PluginOperations
 from cloudos_host.registry import Phase, Record, State
 from cloudos_host.secret_box import PluginSecrets, host_key
@@ -60,7 +64,10 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
+        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body)
+        self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self._lock: int | None = None
+        self._work: list[asyncio.Task[None]] = []
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
         record = Record(plugin)
@@ -80,13 +87,8 @@ class Host:
             self.log.warning(warning)
         data = self.settings.data_dir
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
-        self.db = Database(
-            self.settings.database_url or sqlite_url(data / "cloudos.db"), readers=self.settings.database_readers
-        )
-        self.events = EventLog(self.db, self.clock, self.log)
-        self.streams = EventStreams(self.events)
-        self._key = host_key(data)
+        self.take_lock()
+        self.open()
         notes = DeathNotes(data)
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
@@ -95,8 +97,8 @@ class Host:
         self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
         self.ladder.load()
         ordered = self.ladder.order()
-        await asyncio.to_thread(self._migrate, ordered)
-        self._own.context = self._context(self._own)
+        await asyncio.to_thread(self.migrate, ordered)
+        self._own.context = self.context_of(self._own)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
         self._register(self._own, [api.routes(self)])
         await self.events.start()
@@ -104,16 +106,44 @@ class Host:
             if record.alive and record.manifest is not None:
                 self.permissions.declare(record.manifest.permissions)
                 self.licence.declare(record.manifest.features)
-                record.context = self._context(record)
+                record.context = self.context_of(record)
                 self._register(record, record.blueprints)
+                for mount in record.mounts:
+                    self.mounts.add(record, mount)
         self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
         for record in ordered:
             if record.alive:
                 await self.lifespans.start(record)
         self._require()
+        self.health = HealthChecks(self.records, self.ladder.call, self.log, data)
+        self._work = [
+            asyncio.create_task(self.health.run(), name="health"),
+            asyncio.create_task(jobs.supervise(self._own.context, self._prune, self.db), name="prune"),
+        ]
         gc.collect()
         gc.freeze()
         gc.set_threshold(20000, 20, 50)
+
+    def open(self) -> None:
+        """Open the database and the key of the data folder."""
+        data = self.settings.data_dir
+        url = self.settings.database_url or sqlite_url(data / "cloudos.db")
+        self.db = Database(url, readers=self.settings.database_readers)
+        self.events = EventLog(self.db, self.clock, self.log)
+        self.streams = EventStreams(self.events)
+        self._key = host_key(data)
+
+    @property
+    def _prune(self) -> Job:
+        """The daily end of what is kept for `host.event_days`."""
+
+        async def prune(ctx: Any) -> None:
+            before = self.clock.now() - timedelta(days=self.settings.event_days)
+            await self.events.prune(before, [record.id for record in self.records])
+            await operations.prune(self.db, before)
+            await jobs.prune(self.db, before)
+
+        return Job(name="prune", daily=time(3, 30), run=prune)
 
     def _require(self) -> None:
         for id in self.settings.required:
@@ -125,7 +155,8 @@ class Host:
                     f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}"
                 )
 
-    def _take_lock(self) -> None:
+    def take_lock(self) -> None:
+        """Keep other hosts off the data folder. Raises HostError where one is there."""
         handle = os.open(self.settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +165,14 @@ class Host:
             raise HostError(f"another host uses {self.settings.data_dir}; stop it first") from None
         self._lock = handle
 
-    def _migrate(self, ordered: Sequence[Record]) -> None:
+    def release_lock(self) -> None:
+        """Let others have the data folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def migrate(self, ordered: Sequence[Record]) -> None:
+        """Bring the tables of the host and of these plugins up to date, after a snapshot."""
         todo = [self._own, *ordered]
         packages = {"host": "cloudos_host.migrations"}
         packages |= {r.id: r.manifest.migrations for r in ordered if r.manifest and r.manifest.migrations}
@@ -158,7 +196,8 @@ class Host:
                 record.fail(Phase.MIGRATE, error)
                 self.log.error("plugin failed", plugin=record.id, phase="migrate", reason=record.reason)
 
-    def _context(self, record: Record) -> PluginContext:
+    def context_of(self, record: Record) -> PluginContext:
+        """Return a plugin's context; the host is open."""
         manifest = record.manifest
         operations = PluginOperations(self.db, self.log)
         context = PluginContext(
@@ -192,15 +231,23 @@ class Host:
         """Return the OpenAPI document."""
         return describe(self.app)
 
+    def describe_unserved(self, records: Iterable[Record]) -> dict[str, Any]:
+        """Return the OpenAPI document of plugins that were loaded but not started."""
+        self._register(self._own, [api.routes(self)])
+        for record in records:
+            self._register(record, record.blueprints)
+        return self.describe()
+
     async def shutdown(self) -> None:
         """Bring everything down, in the reverse order."""
         if not hasattr(self, "db"):
             return
         self.streams.close()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
         for record in reversed(self.records):
             await self.lifespans.stop(record)
         await self.events.stop()
         await self.db.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self.release_lock()

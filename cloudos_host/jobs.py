@@ -10,7 +10,7 @@ from typing import Any
 from cloudos_sdk import Job
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from cloudos_host.database import Database
 from cloudos_host.models import JobRun
@@ -62,6 +62,13 @@ async def run_once(ctx: Any, job: Job, db: Database) -> JobRun:
     run.finished_at = ctx.clock.now()
     await db.write(lambda session: session.add(run))
     return run
+
+
+async def prune(db: Database, before: datetime) -> None:
+    """Forget the runs that began before `before`, but for the newest of each job."""
+    newest = select(func.max(_TABLE.c.id)).group_by(_TABLE.c.plugin, _TABLE.c.job)
+    statement = delete(_TABLE).where(_TABLE.c.started_at < before, _TABLE.c.id.not_in(newest))
+    await db.write(lambda session: session.execute(statement))
 
 
 async def _last(db: Database, plugin: str, job: str) -> datetime | None:

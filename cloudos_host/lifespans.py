@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from cloudos_sdk import NotReady
+from cloudos_sdk import NotReady, Unavailable
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
@@ -54,7 +54,7 @@ class Lifespans:
                 try:
                     await self._once(record, first)
                     return
-                except NotReady as error:
+                except (NotReady, Unavailable) as error:  # Unavailable: who provides what it needs is not up yet
                     record.state, record.reason = State.WAITING, f"not ready: {error}; trying again"
                     self._log.warning("plugin waits", plugin=record.id, reason=str(error))
                 first.set()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 from cloudos_sdk import CloudOSError, Conflict, NotFound, Principal, Role, iso, new_id
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as, caller
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import Session
 
 from cloudos_host.database import Database
@@ -178,6 +179,11 @@ def public(row: OperationRow) -> dict[str, Any]:
         "started_at": iso(row.started_at) if row.started_at else None,
         "finished_at": iso(row.finished_at) if row.finished_at else None,
     }
+
+
+async def prune(db: Database, before: datetime) -> None:
+    """Forget the operations that ended before `before`."""
+    await db.write(lambda s: s.execute(delete(_TABLE).where(_TABLE.c.finished_at < before)))
 
 
 async def load(db: Database, operation_id: str) -> OperationRow:

@@ -29,6 +29,17 @@ def answer(error: CloudOSError) -> Response:
     return response
 
 
+def answer_http(error: HTTPException) -> Response:
+    """Return the response of an HTTP error that Quart or Werkzeug raised."""
+    status = error.code or 500
+    code, message = _CODES.get(status, ("error", error.description or "The request failed."))
+    response = _respond({"error": code, "message": message}, status)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
 def install(app: Quart, log: Any) -> None:
     """Register the handlers."""
 
@@ -43,13 +54,7 @@ def install(app: Quart, log: Any) -> None:
         return _respond({"error": "invalid_request", "message": message, "fields": fields}, 400)
 
     async def http(error: HTTPException) -> Response:
-        status = error.code or 500
-        code, message = _CODES.get(status, ("error", error.description or "The request failed."))
-        response = _respond({"error": code, "message": message}, status)
-        for name, value in error.get_headers():
-            if name in ("Allow", "Retry-After"):
-                response.headers[name] = value
-        return response
+        return answer_http(error)
 
     async def crash(error: Exception) -> Response:
         request_id = caller().request_id

@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Any
 
-from cloudos_sdk import Job, Manifest, Mount
+from cloudos_sdk import Health, Job, Manifest, Mount
 
 from cloudos_host.discovery import Found
 
@@ -53,6 +53,7 @@ class Record:
     mounts: list[Mount] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     prefixes: tuple[str, ...] = ()
+    health: Health = field(default_factory=lambda: Health(True))
     runner: asyncio.Task[None] | None = None
 
     @property
@@ -79,6 +80,7 @@ class Record:
             "state": self.state.value,
             "phase": self.phase.value,
             "reason": self.reason,
+            "health": {"ok": self.health.ok, "detail": self.health.detail},
             "prefixes": list(self.prefixes),
         }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,8 +126,9 @@ class Client:
 class RunningHost:
     """A host under test."""
 
-    def __init__(self, make: Callable[[], Any], clock: FakeClock) -> None:
+    def __init__(self, make: Callable[[], Any], clock: FakeClock, database_url: str | None = None) -> None:
         self._make = make
+        self.database_url = database_url
         self.clock = clock
         self.host: Any = None
 
@@ -169,6 +172,30 @@ class RunningHost:
         return self.record(plugin_id).context
 
 
+def _fresh_database(server: str) -> str:
+    """Make an empty database on the PostgreSQL server of the tests and return its URL."""
+    from sqlalchemy import create_engine, make_url, text
+
+    name = f"cloudos_test_{secrets.token_hex(6)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _drop_database(server: str, url: str | None) -> None:
+    from sqlalchemy import create_engine, make_url, text
+
+    name = make_url(url).database if url else None
+    if name is None or not name.startswith("cloudos_test_"):
+        return
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+    engine.dispose()
+
+
 @pytest.fixture
 async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RunningHost]]]:
     """Run plugins, by id or as modules, in a temporary folder; stopped at the end of the test."""
@@ -177,6 +204,7 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
     from cloudos_host.host import Host
 
     hosts: list[RunningHost] = []
+    server = os.environ.get("CLOUDOS_HOST__DATABASE_URL")
 
     async def run(
         *plugins: str | ModuleType | Found,
@@ -195,9 +223,12 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
         if "auth" not in [f.id for f in found]:
             found.append(given("fake_sign_in", _fake_sign_in()))
         clock = FakeClock()
+        if server is not None:
+            host_settings.setdefault("database_url", _fresh_database(server))
+            host_settings.setdefault("database_readers", 1)
         base = HostSettings(data_dir=tmp_path / "data", required=(), **host_settings)
         config = Config(base, settings or {}, "the test")
-        running = RunningHost(lambda: Host(config, found=found, clock=clock), clock)
+        running = RunningHost(lambda: Host(config, found=found, clock=clock), clock, base.database_url)
         hosts.append(running)
         await running.start()
         return running
@@ -205,3 +236,5 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
     yield run
     for host in hosts:
         await host.stop()
+        if server is not None:
+            _drop_database(server, host.database_url)

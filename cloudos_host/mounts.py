@@ -1,0 +1,100 @@
+"""Raw ASGI applications of plugins, behind the same gate as every route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudos_sdk import CloudOSError, Mount
+from quart import Request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from cloudos_host import problems
+from cloudos_host.gate import Endpoint, Gate
+from cloudos_host.registry import Record, covers
+
+
+class Mounts:
+    """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
+
+    def __init__(self, app: Any, gate: Gate, max_body: int) -> None:
+        self._app = app
+        self._gate = gate
+        self._max_body = max_body
+        self._mounts: list[tuple[str, Any, Endpoint]] = []
+
+    def add(self, record: Record, mount: Mount) -> None:
+        """Serve a plugin's application below its path."""
+        self._mounts.append((mount.path, mount.app, Endpoint(record, mount.policy)))
+        self._mounts.sort(key=lambda entry: len(entry[0]), reverse=True)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection's request."""
+        if self._mounts and scope["type"] != "lifespan":
+            for path, app, endpoint in self._mounts:
+                if covers(path, scope["path"]):
+                    await self._serve(app, endpoint, scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    async def _serve(self, app: Any, endpoint: Endpoint, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._gate.admit(_request(scope), endpoint)
+        except (CloudOSError, HTTPException) as error:
+            await _refuse(error, scope, send)
+            return
+        if scope["type"] == "http":
+            await _Bounded(endpoint.policy.max_body or self._max_body, receive, send).run(app, scope)
+        else:
+            await app(scope, receive, send)
+
+
+class _Bounded:
+    """One request to a mounted application whose body, sent without its length, may prove too large on the way."""
+
+    def __init__(self, limit: int, receive: Any, send: Any) -> None:
+        self._limit, self._taken, self._answered = limit, 0, False
+        self._receive, self._send = receive, send
+
+    async def run(self, app: Any, scope: Any) -> None:
+        await app(scope, self.receive, self.send)
+        if self._taken > self._limit and not self._answered:
+            await _refuse(RequestEntityTooLarge(), scope, self._send)
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self._taken > self._limit else message
+
+    async def send(self, message: Any) -> None:
+        self._answered = True
+        await self._send(message)
+
+
+def _request(scope: Any) -> Request:
+    async def no_push(path: str, headers: Headers) -> None:
+        """Ignore: nothing is pushed."""
+
+    headers = Headers([(name.decode("latin1"), value.decode("latin1")) for name, value in scope["headers"]])
+    return Request(
+        scope.get("method", "GET"),
+        scope.get("scheme", "http"),
+        scope["path"],
+        scope["query_string"],
+        headers,
+        scope.get("root_path", ""),
+        scope.get("http_version", "1.1"),
+        scope=scope,
+        send_push_promise=no_push,
+    )
+
+
+async def _refuse(error: CloudOSError | HTTPException, scope: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    response = problems.answer(error) if isinstance(error, CloudOSError) else problems.answer_http(error)
+    body = await response.get_data()
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,89 @@
+"""A node that is not served: what the command line opens, beside a running host if need be."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from cloudos_sdk import Principal, Role
+from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.context import enter_context
+from cloudos_sdk.identity import Caller, act_as
+
+from cloudos_host import api, migrating
+from cloudos_host.boot import DeathNotes, Ladder
+from cloudos_host.config import Config, ConfigError
+from cloudos_host.discovery import Found
+from cloudos_host.host import Host, HostError
+from cloudos_host.registry import Record
+
+T = TypeVar("T")
+
+
+def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
+    """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
+    host = Host(config, found=None if found is None else [found])
+    ladder = Ladder(host.records, config, DeathNotes(config.host.data_dir, keep=False), host.log, api.manifest)
+    return host, ladder
+
+
+class PluginCommands:
+    """The `obj` of a plugin's click commands: `ctx.obj.run(async_fn)` calls it with the plugin's context."""
+
+    def __init__(self, config: Config, found: Found) -> None:
+        self._config = config
+        self._found = found
+
+    def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `work(ctx)`: database, secrets and settings are there, the plugin's lifespan is not entered.
+
+        Raises HostError where there is no data folder yet or its tables are older or newer than the code.
+        """
+        import asyncio
+
+        async def inside() -> T:
+            async with self._open() as context:
+                return await work(context)
+
+        return asyncio.run(inside())
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Any]:
+        folder = self._config.host.data_dir
+        if not (folder / "host.key").exists():
+            raise HostError(f"{folder} holds no node; name another with --data-dir, or run `cloudos serve` first")
+        host, ladder = examine(self._config, self._found)
+        record = host.records[0]
+        _climb(ladder, record)
+        host.open()
+        try:
+            _check_tables(host, record)
+            host.capabilities.add("host", PermissionCatalogue, host.permissions)
+            context = host.context_of(record)
+            enter_context(context)
+            who = f"{getpass.getuser()} (command line)"
+            act_as(Caller(Principal("system", "cli", who, Role.ADMIN, "system")))
+            yield context
+            await context.release()
+        finally:
+            await host.db.close()
+
+
+def _climb(ladder: Ladder, record: Record) -> None:
+    if record.reason is not None:
+        raise HostError(f"{record.id}: {record.reason}")
+    try:
+        ladder.examine(record)
+    except ConfigError as error:
+        raise HostError(str(error)) from None
+
+
+def _check_tables(host: Host, record: Record) -> None:
+    package = record.manifest.migrations if record.manifest else None
+    for id, where in (("host", "cloudos_host.migrations"), (record.id, package)):
+        if where is not None:
+            with host.db.write_engine.connect() as connection:
+                if migrating.pending(connection, id, where):
+                    raise HostError(f"the tables of {id} are not up to date; run `cloudos db upgrade`")

@@ -1,0 +1,53 @@
+"""Serve a host on a port until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+
+from cloudos_host import logs
+from cloudos_host.config import Config
+from cloudos_host.host import Host, HostError
+
+
+async def run(config: Config, safe: bool) -> None:
+    """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError where it cannot serve."""
+    import hypercorn.asyncio
+    from hypercorn.config import Config as Hypercorn
+
+    logs.configure(config.host)
+    node = Host(config, safe=safe)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if config.host.debug:
+        loop.set_debug(True)
+        loop.slow_callback_duration = 0.01
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Hypercorn()
+    server.bind = [f"{config.host.host}:{config.host.port}"]
+    server.accesslog = "-" if config.host.access_log else None
+    server.backlog = 1024
+    server.graceful_timeout = config.host.stop_limit / 2
+
+    async def stopped() -> None:
+        await stop.wait()
+        node.streams.close()
+
+    try:
+        await node.boot()
+        try:
+            sockets = server.create_sockets()
+        except OSError as error:
+            raise HostError(
+                f"cannot listen on {server.bind[0]}: {error.strerror}; choose another with --port"
+            ) from None
+        server.bind = [f"fd://{s.fileno()}" for s in sockets.insecure_sockets]
+        click.echo(
+            f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
+        )
+        await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)  # type: ignore[arg-type] # a Quart app is ASGI
+    finally:
+        await node.shutdown()

@@ -1,0 +1,89 @@
+"""`cloudos` from a shell: what an operator types, against a real data folder and a real server."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLOUDOS = Path(sys.executable).with_name("cloudos")
+
+
+def run(*arguments, **environment):
+    done = subprocess.run(
+        [CLOUDOS, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Start `cloudos serve` and return its folder and address; it must end by itself on SIGTERM."""
+    data = tmp_path / "data"
+    process = subprocess.Popen([CLOUDOS, "serve", "--port", "0", "--data-dir", data], stderr=subprocess.PIPE, text=True)
+    address = ""
+    for line in process.stderr:
+        if "serving on" in line:
+            address = line.split()[-1]
+            break
+    assert address, process.poll()
+    yield data, address
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
+def test_doctor_and_database_status_look_at_a_node_while_it_runs(served):
+    data, _ = served
+    code, out, err = run("doctor", "--data-dir", str(data))
+    assert "ok   auth: cloudos-auth" in out
+    assert "ok   host: running" in out
+    assert err == ""
+    assert code == (1 if "FAIL" in out else 0)
+
+    code, out, _ = run("db", "status", "--data-dir", str(data))
+    assert code == 0
+    assert all(line.endswith("up to date") for line in out.splitlines())
+
+    code, _, err = run("db", "upgrade", "--data-dir", str(data))
+    assert (code, err) == (1, f"cloudos: another host uses {data}; stop it first\n")
+
+
+def test_a_missing_node_and_a_misspelt_setting_are_one_line(tmp_path):
+    code, _, err = run("user", "--data-dir", str(tmp_path), "list")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "holds no node" in err
+    code, _, err = run("serve", "--data-dir", str(tmp_path), CLOUDOS_HOST__PROT="1")
+    assert (code, err) == (1, "cloudos: the environment: [host] has no key 'prot'; did you mean 'port'?\n")
+
+
+def test_openapi_is_printed_without_a_node(tmp_path):
+    code, out, _ = run("openapi", "--data-dir", str(tmp_path / "none"))
+    document = json.loads(out)
+    assert code == 0
+    assert "/api/auth/login" in document["paths"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_tables_are_upgraded_before_the_first_start(tmp_path):
+    assert run("db", "upgrade", "--data-dir", str(tmp_path))[0] == 0
+    code, out, _ = run("db", "status", "--data-dir", str(tmp_path))
+    assert code == 0
+    assert "to come" not in out
+
+
+async def test_the_api_page_loads_nothing_from_elsewhere(cloudos):
+    host = await cloudos()
+    page = await host.anonymous.get("/api/docs")
+    text = await page.get_data(as_text=True)
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    for name in ("/api/docs/docs.js", "/api/docs/docs.css"):
+        assert name in text
+        assert (await host.anonymous.get(name)).status_code == 200
+    assert "//" not in text.replace("<!doctype", "")
+    await asyncio.sleep(0)
