@@ -7,13 +7,15 @@ PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.tom
 DEV := pytest pytest-asyncio hypothesis ruff mypy schemathesis "psycopg[binary]"
 INSTALL := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup serve test check clean
+.PHONY: help setup serve test check bench dist clean
 
 help:
 	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
 	@echo "make test    set up and run the tests (ARGS=...)"
 	@echo "make setup   set up .venv only"
-	@echo "make check   lint"
+	@echo "make check   lint, formats and types"
+	@echo "make bench   measure, in ratios to the bare components"
+	@echo "make dist    build the wheels into dist/"
 	@echo "make clean   remove .venv"
 
 .venv/.installed: $(PROJECTS)
@@ -37,6 +39,15 @@ test: setup
 
 check: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python tests/bench $(ARGS)
+
+dist: setup
+	rm -rf dist
+	for project in . sdk $(PLUGINS); do $(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist ./$$project || exit 1; done
 
 clean:
 	rm -rf .venv

@@ -19,13 +19,13 @@ from cloudos_host.gate import Gate
 class OrjsonProvider(JSONProvider):
     """JSON by orjson; pydantic models as their JSON form."""
 
-    def dumps(self, object_: Any, **kwargs: Any) -> str:
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Return JSON text."""
-        return orjson.dumps(object_, default=_plain).decode()
+        return orjson.dumps(obj, default=_plain).decode()
 
-    def loads(self, object_: str | bytes, **kwargs: Any) -> Any:
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Read JSON text."""
-        return orjson.loads(object_)
+        return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Return a JSON response."""

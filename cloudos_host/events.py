@@ -116,7 +116,7 @@ class EventLog:
             if reached:
                 statement = statement.where(_TABLE.c.seq <= min(reached))
             newest = session.execute(select(func.max(_TABLE.c.seq))).scalar() or 0  # never: its number would come again
-            return int(session.execute(statement.where(_TABLE.c.seq < newest)).rowcount)
+            return int(session.connection().execute(statement.where(_TABLE.c.seq < newest)).rowcount)
 
         return await self.db.write(delete_read)
 
@@ -227,7 +227,7 @@ class PluginEvents:
         self.readers.clear()
 
 
-def _envelope(row: Mapping[str, Any]) -> Envelope:
+def _envelope(row: Any) -> Envelope:
     return Envelope(
         seq=row["seq"],
         id=row["id"],

@@ -122,7 +122,7 @@ class Gate:
         authenticator = self._authenticator()
         return authenticator is not None and authenticator.recognise(authorization) is not None
 
-    async def _identify(self, request: Request, address: str | None, *, required: bool) -> Principal | None:
+    async def _identify(self, request: Request | Websocket, address: str | None, *, required: bool) -> Principal | None:
         authenticator = self._authenticator()
         if authenticator is None:
             if required:
@@ -161,17 +161,17 @@ class Gate:
         if not self._limiter.hit(item, endpoint, who):
             raise TooManyRequests("Too many requests; wait a little.", retry_after=rate.seconds)
 
-    def _check_body(self, request: Request, policy: Policy) -> None:
+    def _check_body(self, request: Request | Websocket, policy: Policy) -> None:
         length = request.content_length
         if length is not None and length > (policy.max_body or self._max_body):
             raise RequestEntityTooLarge()
-        if policy.max_body is not None:
+        if policy.max_body is not None and isinstance(request, Request):
             request.max_content_length = policy.max_body
         named = bool(length) or request.mimetype != ""
         if named and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
             raise UnsupportedMediaType()
 
-    def _address(self, request: Request) -> str | None:
+    def _address(self, request: Request | Websocket) -> str | None:
         peer = request.remote_addr
         if self._trust_proxy and peer in ("127.0.0.1", "::1"):
             forwarded = request.headers.get("X-Forwarded-For")
@@ -179,7 +179,7 @@ class Gate:
                 return forwarded.rsplit(",", 1)[-1].strip()
         return peer
 
-    def _refuse_unknown(self, request: Request) -> None:
+    def _refuse_unknown(self, request: Request | Websocket) -> None:
         record = owner(self._records, request.path)
         if record is not None and record.state is not State.RUNNING:
             raise self._down(record)

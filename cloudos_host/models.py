@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from cloudos_sdk.models import UtcDateTime, model_base
 from sqlalchemy import BigInteger, Column, Float, Integer, Text
 from sqlmodel import Field
 
-Base = model_base("host")
+Base: Any = model_base("host")
 
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
 

@@ -48,6 +48,6 @@ async def run(config: Config, safe: bool) -> None:
         click.echo(
             f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
         )
-        await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)  # type: ignore[arg-type] # a Quart app is ASGI
+        await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)
     finally:
         await node.shutdown()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cloudos_sdk import model_base
 
-Base = model_base("apps")
+Base: Any = model_base("apps")

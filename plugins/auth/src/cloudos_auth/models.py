@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from cloudos_sdk import UtcDateTime, model_base
 from sqlmodel import Field
 
-Base = model_base("auth")
+Base: Any = model_base("auth")
 
 
 class User(Base, table=True):
