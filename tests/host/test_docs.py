@@ -1,0 +1,30 @@
+"""The pages for operators say what the code does."""
+
+from pathlib import Path
+
+from cloudos_host.cli import cli
+from cloudos_host.config import HostSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_setting_of_the_host_is_documented_with_its_description():
+    page = (DOCS / "operator" / "configuration.md").read_text()
+    for name, field in HostSettings.model_fields.items():
+        assert f"| `{name}` |" in page
+        assert field.description in page
+
+
+def test_every_command_of_the_host_is_documented():
+    page = (DOCS / "operator" / "command-line.md").read_text()
+    for name, command in cli.commands.items():
+        for full in [f"{name} {sub}" for sub in getattr(command, "commands", {})] or [name]:
+            assert f"`cloudos {full}" in page
+
+
+def test_links_between_pages_lead_somewhere():
+    import re
+
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
