@@ -15,7 +15,9 @@ from cloudos_host.config import HostSettings
 
 def configure(settings: HostSettings) -> None:
     """Set level and form of the log, for the whole process."""
-    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # plain_traceback: the renderer's own shows the values of local variables, and with them secrets
+    plain = structlog.dev.plain_traceback
+    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     if settings.log_format == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -1,0 +1,31 @@
+"""The log tells what failed and keeps secrets to itself."""
+
+import pytest
+import structlog
+
+from cloudos_host import logs
+from cloudos_host.config import HostSettings
+
+
+@pytest.fixture
+def restored():
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_logged_crash_does_not_show_the_values_of_variables(form, capsys, restored):
+    logs.configure(HostSettings(log_format=form))
+
+    def crash():
+        password = "hunter2" + "hunter2"
+        raise RuntimeError(f"of length {len(password)}")
+
+    try:
+        crash()
+    except RuntimeError as error:
+        structlog.get_logger().error("request crashed", exc_info=error)
+    written = capsys.readouterr().err
+    assert "of length 14" in written
+    assert "crash" in written
+    assert "hunter2hunter2" not in written
