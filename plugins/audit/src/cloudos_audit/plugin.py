@@ -2,6 +2,79 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-manifest = Manifest(title="Audit log", prefixes=("/api/audit",))
+from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
+from quart import Blueprint
+
+from cloudos_audit.chain import Seal
+from cloudos_audit.head import Mark
+from cloudos_audit.jobs import KEEP
+from cloudos_audit.models import Base
+from cloudos_audit.reading import Log
+from cloudos_audit.recorder import Recorder
+from cloudos_audit.retention import AuditPruned, Retention
+from cloudos_audit.routes import routes
+from cloudos_audit.settings import AuditSettings
+from cloudos_audit.verification import Verifier
+from cloudos_audit.watch import AuditTampered, Watch
+
+if TYPE_CHECKING:
+    import click
+
+manifest = Manifest(
+    title="Audit log",
+    prefixes=("/api/audit",),
+    settings=AuditSettings,
+    tables=Base,
+    migrations="cloudos_audit.migrations",
+    permissions=(Permission("audit:read", "Read, export and verify the audit log", Role.ADMIN),),
+    emits=(AuditPruned, AuditTampered),
+)
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the audit endpoints."""
+    return [routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the daily verification and retention."""
+    return [KEEP]
+
+
+@hookimpl
+def cloudos_commands() -> Sequence[click.Command]:
+    """Return `verify` and `export`."""
+    from cloudos_audit.commands import export, verify
+
+    return [verify, export]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Follow all events from the first one on."""
+    seal, mark = Seal(ctx.secrets.digest), Mark(ctx.data_dir)
+    recorder = Recorder(ctx.db, ctx.clock, seal, mark, ctx.log)
+    await recorder.open()
+    ctx.provide(Log, Log(ctx.db))
+    ctx.provide(Recorder, recorder)
+    ctx.provide(Retention, Retention(ctx, seal))
+    ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
+    ctx.events.subscribe(recorder.handle, "*", name="log", from_start=True)
+    yield
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether the log follows the events and verified when it was last looked at."""
+    recorder, watch = ctx.find(Recorder), ctx.find(Watch)
+    if recorder is None or watch is None:
+        return Health(False, "The audit log does not run.")
+    following = recorder.health()
+    return following if not following.ok else watch.health()

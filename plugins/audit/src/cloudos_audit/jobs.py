@@ -1,0 +1,18 @@
+"""Daily work: verify first, so that what is found is told, then let retention remove what is due."""
+
+from __future__ import annotations
+
+from datetime import time, timedelta
+
+from cloudos_sdk import Context, Job
+
+from cloudos_audit.retention import Retention
+from cloudos_audit.watch import Watch
+
+
+async def _keep(ctx: Context) -> None:
+    await ctx.use(Watch).verify()
+    await ctx.use(Retention).prune()
+
+
+KEEP = Job(name="verify-and-prune", run=_keep, daily=time(3, 10), timeout=timedelta(hours=2))

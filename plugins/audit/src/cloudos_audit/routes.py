@@ -1,0 +1,39 @@
+"""The audit endpoints: read, export, verify. Nothing here changes an entry."""
+
+from __future__ import annotations
+
+from cloudos_sdk import requires, use
+from cloudos_sdk.http import json_rows, stream
+from quart import Blueprint, Response
+from quart_schema import document_response, validate_querystring, validate_response
+
+from cloudos_audit.reading import Log
+from cloudos_audit.schemas import EntryOut, Filters, LogQuery, Verification
+from cloudos_audit.watch import Watch
+
+routes = Blueprint("audit", __name__)
+
+
+@routes.get("/api/audit/logs")
+@requires("audit:read")
+@validate_querystring(LogQuery)
+@document_response(list[EntryOut], 200)
+async def logs(query_args: LogQuery) -> Response:
+    """List the audit log, newest first."""
+    return json_rows(await use(Log).page(query_args))
+
+
+@routes.get("/api/audit/export")
+@requires("audit:read")
+@validate_querystring(Filters)
+async def export(query_args: Filters) -> Response:
+    """Return the audit log as JSON lines, oldest first, with hashes."""
+    return stream(use(Log).export(query_args), "application/x-ndjson")
+
+
+@routes.get("/api/audit/verify")
+@requires("audit:read")
+@validate_response(Verification)
+async def verify() -> Verification:
+    """Verify that no entry was altered, removed, added or reordered."""
+    return await use(Watch).verify()

@@ -1,0 +1,72 @@
+"""What the endpoints take and give."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cloudos_sdk import UtcTime
+from cloudos_sdk.http import Page, Query
+from pydantic import AfterValidator, BaseModel, Field
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+"""A time in a query: ISO 8601; without an offset it is UTC."""
+
+
+class Filters(Query):
+    """Which entries: all that are given must fit."""
+
+    action: str | None = Field(default=None, description="An action such as app.installed, or all of an area: app.*")
+    actor: str | None = Field(default=None, description="Id or name of who did it")
+    resource: str | None = Field(default=None, description="Id of what it was done to")
+    since: Moment | None = Field(default=None, description="From this time on")
+    until: Moment | None = Field(default=None, description="Up to, and without, this time")
+
+
+class LogQuery(Filters, Page):
+    """Filters and a page, newest first."""
+
+
+class ActorOut(BaseModel):
+    """Who did it."""
+
+    kind: str
+    id: str
+    name: str
+
+
+class EntryOut(BaseModel):
+    """An entry of the audit log; `seq` is its place in the chain."""
+
+    id: str
+    action: str
+    resource: str
+    details: str
+    ip_address: str | None
+    timestamp: UtcTime
+    actor: ActorOut
+    request_id: str | None
+    seq: int
+
+
+class Problem(BaseModel):
+    """What is wrong with the log, first of all: `seq` is the entry, or the checkpoint, that shows it."""
+
+    seq: int
+    kind: str
+    sentence: str
+
+
+class Verification(BaseModel):
+    """The outcome of a verification; `first` and `last` are the numbers of the oldest and the newest entry."""
+
+    valid: bool
+    entries: int
+    first: int | None
+    last: int | None
+    problem: Problem | None = None

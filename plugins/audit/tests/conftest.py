@@ -1,0 +1,168 @@
+"""A node with the audit log and a plugin that makes events, and ways to read the log and to tamper with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+import sqlalchemy as sa
+from cloudos_sdk import Event, Manifest, Permission, Role, current, hookimpl, requires
+from quart import Blueprint, request
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThingMade(Event, type="thing.made"):
+    """A thing was made."""
+
+    colour: str = "red"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThingsCounted(Event, type="things.counted"):
+    """Things were counted; an area whose name begins like another's."""
+
+
+def _things() -> ModuleType:
+    module = ModuleType("things")
+    blueprint = Blueprint("things", __name__)
+
+    @blueprint.post("/api/things/<id>")
+    @requires("things:write")
+    async def make(id: str):
+        ctx = current()
+        event = ThingMade(resource=id, details=f"Made {id}", colour=request.args.get("colour", "red"))
+        await ctx.db.write(lambda session: ctx.events.emit(session, event))
+        return "", 204
+
+    @hookimpl
+    def cloudos_routes():
+        return [blueprint]
+
+    module.manifest = Manifest(
+        title="Things",
+        prefixes=("/api/things",),
+        permissions=(Permission("things:write", "Make things", Role.VIEWER),),
+        emits=(ThingMade, ThingsCounted),
+    )
+    module.cloudos_routes = cloudos_routes
+    return module
+
+
+class Node:
+    """A running host with the log, and what a test does to it."""
+
+    Made = ThingMade
+    Counted = ThingsCounted
+
+    def __init__(self, running) -> None:
+        self.running = running
+
+    @property
+    def client(self):
+        """The admin's client."""
+        return self.running.client
+
+    async def restart(self):
+        """Stop the host and start it on the same data."""
+        await self.running.restart()
+
+    async def make(self, *ids, **fields):
+        """Emit an event for each id, as the system, and wait for the entries."""
+        await self.emit(*ids, **fields)
+        await self.settled()
+
+    async def make_more(self, *ids):
+        """Emit events on a log that was tampered with, and wait for the last one's entry."""
+        await self.emit(*ids)
+        await self.caught_up()
+
+    async def emit(self, *ids, event=ThingMade, **fields):
+        """Emit an event for each id, as the system."""
+        ctx = self.running.ctx("things")
+
+        def emit(session):
+            for id in ids:
+                ctx.events.emit(session, event(resource=id, details=f"Made {id}", **fields))
+
+        await ctx.db.write(emit)
+
+    async def settled(self):
+        """Wait until the log has every event."""
+        async with asyncio.timeout(20):
+            while len(await self.recorded()) < len(await self.running.event_log()):  # noqa: ASYNC110 - the log tells nobody
+                await asyncio.sleep(0.01)
+
+    async def recorded(self):
+        """Return the numbers and event ids in the log."""
+        return [tuple(row) for row in await self.rows("SELECT seq, event_id FROM audit_entry ORDER BY seq")]
+
+    async def rows(self, statement):
+        """Read by SQL."""
+        return await self.running.ctx("audit").db.read(lambda s: s.execute(sa.text(statement)).all())
+
+    def tamper(self, *statements, triggers=False, **values):
+        """Change the database from outside, like someone who has the file; triggers out of the way first."""
+        engine = sa.create_engine(self.running.host.db.url)
+        try:
+            with engine.begin() as connection:
+                if not triggers:
+                    _disarm(connection)
+                for statement in statements:
+                    connection.execute(sa.text(statement), values)
+        finally:
+            engine.dispose()
+
+    async def entries(self, query="", client=None):
+        """Read the log by the API."""
+        response = await (client or self.client).get(f"/api/audit/logs{query}")
+        assert response.status_code == 200, await response.get_data()
+        return await response.get_json()
+
+    async def verify(self):
+        """Verify by the API."""
+        response = await self.client.get("/api/audit/verify")
+        assert response.status_code == 200
+        return await response.get_json()
+
+    async def problem(self):
+        """Return kind and number of what the verification finds; None where it finds nothing."""
+        outcome = await self.verify()
+        assert outcome["valid"] is (outcome["problem"] is None)
+        return outcome["problem"] and (outcome["problem"]["kind"], outcome["problem"]["seq"])
+
+    async def keep(self):
+        """Run the daily job now."""
+        from cloudos_audit.jobs import KEEP
+
+        await KEEP.run(self.running.ctx("audit"))
+        await self.caught_up()
+
+    async def caught_up(self):
+        """Wait until the newest event has its entry; older ones may be gone."""
+        newest = (await self.running.event_log())[-1].id
+        async with asyncio.timeout(20):
+            while newest not in [id for _, id in await self.recorded()]:  # noqa: ASYNC110 - the log tells nobody
+                await asyncio.sleep(0.01)
+
+
+def _disarm(connection) -> None:
+    if connection.dialect.name == "sqlite":
+        for name in connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars():
+            connection.execute(sa.text(f"DROP TRIGGER {name}"))
+    else:
+        for table in ("audit_entry", "audit_head", "audit_checkpoint"):
+            connection.execute(sa.text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+
+
+@pytest.fixture
+def audit(cloudos):
+    """Start a node with the audit log."""
+
+    async def start(*, installed=True, **settings) -> Node:
+        if not installed:
+            return Node(await cloudos(_things()))
+        return Node(await cloudos("audit", _things(), settings={"audit": settings}))
+
+    return start
