@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from cloudos_sdk import Envelope, Manifest, Principal, Role, Unauthenticated, hookimpl
-from cloudos_sdk.capabilities import Authenticator, Credentials
+from cloudos_sdk import Envelope
+from cloudos_sdk.capabilities import Authenticator
+from cloudos_sdk.context import enter_context
+from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
+from cloudos_sdk.testing.network import loopback_only
 
 
 class FakeClock:
@@ -55,39 +58,6 @@ class FakeClock:
             await asyncio.sleep(0.01)
         self._passed = end
         await asyncio.sleep(0.01)
-
-
-class FakeAuthenticator:
-    """Knows the bearers `admin`, `operator` and `viewer`."""
-
-    def recognise(self, authorization: str) -> Principal | None:
-        """Return the person of that role."""
-        role = authorization.removeprefix("Bearer ")
-        if role not in list(Role):
-            return None
-        return Principal("user", f"usr_{role}", role, Role(role), f"usr_{role}")
-
-    async def authenticate(self, credentials: Credentials) -> Principal | None:
-        """Refuse any other header; None without one."""
-        if credentials.authorization is None:
-            return None
-        raise Unauthenticated("This token does not hold.", code="token_invalid")
-
-
-def _fake_sign_in() -> ModuleType:
-    module = ModuleType("fake_sign_in")
-
-    from contextlib import asynccontextmanager
-
-    @hookimpl
-    @asynccontextmanager
-    async def cloudos_lifespan(ctx: Any) -> AsyncIterator[None]:
-        ctx.provide(Authenticator, FakeAuthenticator())
-        yield
-
-    module.manifest = Manifest(title="Fake sign-in", provides=(Authenticator,))  # type: ignore[attr-defined] # a made module
-    module.cloudos_lifespan = cloudos_lifespan  # type: ignore[attr-defined] # a made module
-    return module
 
 
 class Client:
@@ -171,6 +141,32 @@ class RunningHost:
         """Return a plugin's context."""
         return self.record(plugin_id).context
 
+    async def run_job(self, plugin_id: str, name: str) -> None:
+        """Run a plugin's job once, now; raises what it raises."""
+        record = self.record(plugin_id)
+        job = next(job for job in record.jobs if job.name == name)
+
+        async def run() -> None:
+            enter_context(record.context)
+            await job.run(record.context)
+
+        await asyncio.create_task(run())
+
+    def schema_differences(self, plugin_id: str) -> list[Any]:
+        """Return where a plugin's models differ from what its migrations made; nothing, when all is well."""
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
+
+        metadata = self.record(plugin_id).manifest.tables.metadata
+        prefix = plugin_id.replace("-", "_") + "_"
+
+        def own(name: str | None, kind: str, parents: Any) -> bool:
+            return kind != "table" or (str(name).startswith(prefix) and not str(name).endswith("_alembic_version"))
+
+        with self.host.db.write_engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"include_name": own, "compare_type": True})
+            return list(compare_metadata(context, metadata))
+
 
 def _fresh_database(server: str) -> str:
     """Make an empty database on the PostgreSQL server of the tests and return its URL."""
@@ -198,7 +194,7 @@ def _drop_database(server: str, url: str | None) -> None:
 
 @pytest.fixture
 async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RunningHost]]]:
-    """Run plugins, by id or as modules, in a temporary folder; stopped at the end of the test."""
+    """Run plugins, by id or as modules, in a temporary folder, without a network; stopped at the end of the test."""
     from cloudos_host.config import Config, HostSettings
     from cloudos_host.discovery import Found, discover, given
     from cloudos_host.host import Host
@@ -221,7 +217,7 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
             else:
                 found.append(given(plugin.__name__.rsplit(".", 1)[-1], plugin))
         if "auth" not in [f.id for f in found]:
-            found.append(given("fake_sign_in", _fake_sign_in()))
+            found.append(given("fake_sign_in", providing(Authenticator, FakeAuthenticator())))
         clock = FakeClock()
         if server is not None:
             host_settings.setdefault("database_url", _fresh_database(server))
@@ -233,8 +229,9 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
         await running.start()
         return running
 
-    yield run
-    for host in hosts:
-        await host.stop()
+    with loopback_only():
+        yield run
+        for host in hosts:
+            await host.stop()
         if server is not None:
             _drop_database(server, host.database_url)

@@ -1,0 +1,131 @@
+"""What every provider of a capability promises. Each check raises AssertionError with the promise that was broken.
+
+async def test_our_apps_keep_the_contract(cloudos):
+    host = await cloudos("apps")
+    await check_apps(host.ctx("apps").use(Apps))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+from cloudos_sdk import Forbidden, Permission, Principal, Role, Unauthenticated
+from cloudos_sdk.capabilities import (
+    Apps,
+    Authenticator,
+    ControlPanelLink,
+    Credentials,
+    PermissionCatalogue,
+    PlanSource,
+)
+from cloudos_sdk.plans import PLANS
+
+_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:(read|write)")
+_BAD_HEADERS = (
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer x",
+    "Bearer a.b.c",
+    "Basic eDp5",
+    "Bearer \x00",
+    "Bearer " + "a" * 5000,
+)
+
+
+async def check_authenticator(
+    authenticator: Authenticator,
+    *,
+    authorization: str,
+    revoke: Callable[[], Awaitable[object]] | None = None,
+    cookies: Mapping[str, str] | None = None,
+) -> None:
+    """Check an authenticator with an `Authorization` header that holds.
+
+    `revoke` is to end what the header stands for: afterwards it must hold no longer, neither in memory nor
+    else. `cookies` are those of a browser's session, which must not do for an unsafe method by themselves.
+    """
+    assert await authenticator.authenticate(_credentials(None)) is None, "no credentials at all is None, not an error"
+    for header in _BAD_HEADERS:
+        assert authenticator.recognise(header) is None, f"{header[:20]!r} was recognised"
+        code = await _refusal(authenticator, _credentials(header))
+        assert code is not None, f"{header[:20]!r} was let in"
+        assert _CODE.fullmatch(code), f"the code {code!r} is not snake_case"
+    principal = await authenticator.authenticate(_credentials(authorization))
+    assert isinstance(principal, Principal), "a header that holds gives a Principal"
+    assert principal.id and principal.user_id and principal.name, "a principal has id, user_id and name"
+    assert isinstance(principal.role, Role), f"{principal.role!r} is not a Role"
+    assert authenticator.recognise(authorization) == principal, "what was verified is known from memory"
+    if cookies is not None:
+        await _check_cookies(authenticator, cookies)
+    if revoke is not None:
+        await revoke()
+        assert authenticator.recognise(authorization) is None, "what was revoked is still recognised"
+        assert await _refusal(authenticator, _credentials(authorization)) is not None, "what was revoked was let in"
+
+
+async def check_apps(apps: Apps) -> None:
+    """Check a provider of the installed apps, whatever apps it has now."""
+    listed = await apps.list_apps()
+    assert len({app.id for app in listed}) == len(listed), "two apps have one id"
+    assert len({app.name for app in listed}) == len(listed), "two apps have one name"
+    for app in listed:
+        assert app.id and app.name and app.status, f"{app!r} lacks its id, name or status"
+        assert await apps.find_app(app.id) == app, f"{app.id} is found otherwise than it is listed"
+        if app.addr is not None:
+            host, _, port = app.addr.rpartition(":")
+            assert host and port.isdigit() and 0 < int(port) < 65536, f"{app.addr!r} is not host:port"
+    assert await apps.find_app("app_thereisnone") is None, "an app that is not there is None"
+    assert await apps.find_app("") is None, "an empty id is None"
+
+
+async def check_permission_catalogue(catalogue: PermissionCatalogue) -> None:
+    """Check a catalogue of permissions."""
+    permissions = catalogue.permissions()
+    for name, permission in permissions.items():
+        assert isinstance(permission, Permission), f"{permission!r} is not a Permission"
+        assert name == permission.name, f"{permission.name} is listed as {name}"
+        assert _PERMISSION.fullmatch(name), f"{name!r} is not <area>:read or <area>:write"
+        assert permission.title and isinstance(permission.role, Role), f"{name} lacks its title or role"
+        reading = permissions.get(name.replace(":write", ":read"))
+        if reading is not None:
+            assert permission.role.includes(reading.role), f"{name} is had by roles that may not read"
+
+
+async def check_plan_source(source: PlanSource) -> None:
+    """Check a source of the plan."""
+    for _ in range(2):
+        plan = source.current_plan()
+        assert plan in PLANS, f"{plan!r} is none of {', '.join(PLANS)}"
+
+
+async def check_control_panel_link(link: ControlPanelLink) -> None:
+    """Check a link to the Control Panel."""
+    assert isinstance(link.connected(), bool), "connected() is True or False"
+
+
+def _credentials(
+    authorization: str | None, method: str = "GET", cookies: Mapping[str, str] | None = None
+) -> Credentials:
+    return Credentials(method, authorization, cookies or {}, None, "127.0.0.1")
+
+
+async def _refusal(authenticator: Authenticator, credentials: Credentials) -> str | None:
+    try:
+        await authenticator.authenticate(credentials)
+    except Unauthenticated as error:
+        return error.code
+    return None
+
+
+async def _check_cookies(authenticator: Authenticator, cookies: Mapping[str, str]) -> None:
+    reading = await authenticator.authenticate(_credentials(None, "GET", cookies))
+    assert isinstance(reading, Principal), "a session's cookie holds for a safe method"
+    try:
+        await authenticator.authenticate(_credentials(None, "POST", cookies))
+    except Forbidden as error:
+        assert error.code == "csrf_failed", f"the refusal is {error.code!r}, not csrf_failed"
+    else:
+        raise AssertionError("a cookie did for an unsafe method without its CSRF token")
