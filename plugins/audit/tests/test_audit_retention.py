@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from cloudos_audit.settings import AuditSettings
 from pydantic import ValidationError
-
-DAY = 86400
 
 
 async def test_old_entries_go_and_the_rest_verifies(audit):
     node = await audit(retention_days=30)
     await node.make(*"abc")
-    await node.running.clock.advance(20 * DAY)
+    node.later(20)
     await node.make(*"de")
-    await node.running.clock.advance(15 * DAY)
+    node.later(15)
     await node.keep()
     assert [seq for seq, _ in await node.recorded()] == [4, 5, 6]
     assert await node.verify() == {"valid": True, "entries": 3, "first": 4, "last": 6, "problem": None}
@@ -23,11 +23,22 @@ async def test_old_entries_go_and_the_rest_verifies(audit):
     assert pruned["details"] == "Removed 3 audit entries older than 30 days; entry 4 is the first kept"
 
 
+async def test_the_daily_job_does_it_by_itself(audit):
+    node = await audit(retention_days=1)
+    await node.make("a")
+    for _ in range(3):
+        await node.running.clock.advance(86400)
+    async with asyncio.timeout(10):
+        while not await node.rows("SELECT id FROM audit_checkpoint"):
+            await node.running.clock.advance(3600)
+    assert "a" not in [entry["resource"] for entry in await node.entries()]
+
+
 async def test_it_verifies_after_many_runs_restarts_and_an_emptied_log(audit):
     node = await audit(retention_days=1)
     for _ in range(3):
         await node.make(*"ab")
-        await node.running.clock.advance(2 * DAY)
+        node.later(2)
         await node.keep()
         assert (await node.verify())["valid"]
         await node.restart()
@@ -41,7 +52,7 @@ async def test_a_long_backlog_goes_in_steps(audit, monkeypatch):
     monkeypatch.setattr("cloudos_audit.retention._STEP", 2)
     node = await audit(retention_days=1)
     await node.make(*"abcde")
-    await node.running.clock.advance(2 * DAY)
+    node.later(2)
     await node.keep()
     assert len(await node.entries("?action=audit.pruned")) == 3
     assert (await node.verify())["first"] == 6
@@ -58,7 +69,7 @@ async def test_nothing_due_records_nothing(audit):
 async def test_without_a_limit_entries_stay_for_ever(audit):
     node = await audit(retention_days=0)
     await node.make("a")
-    await node.running.clock.advance(10_000 * DAY)
+    node.later(10_000)
     await node.keep()
     assert len(await node.recorded()) == 1
 
@@ -112,7 +123,7 @@ async def test_a_verification_begins_again_where_retention_runs_meanwhile(audit,
     monkeypatch.setattr("cloudos_audit.verification._PAGE", 2)
     node = await audit(retention_days=1)
     await node.make(*"abcde")
-    await node.running.clock.advance(2 * DAY)
+    node.later(2)
     await node.make("f")
     ctx = node.running.ctx("audit")
     verifier = ctx.use(Watch)._verifier
@@ -141,7 +152,7 @@ async def pruned_twice(audit):
     node = await audit(retention_days=1)
     for _ in range(2):
         await node.make(*"ab")
-        await node.running.clock.advance(2 * DAY)
+        node.later(2)
         await node.keep()
     await node.make(*"cd")
     assert (await node.verify())["valid"]

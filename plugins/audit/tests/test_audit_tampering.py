@@ -50,7 +50,7 @@ async def test_the_log_goes_on_after_it_was_tampered_with_and_does_not_cover_it(
     node = await audit()
     await node.make(*"abcde")
     node.tamper("DELETE FROM audit_entry WHERE seq > 3")
-    await node.make_more("f")
+    await node.make("f")
     assert await node.problem() == ("removed", 4)
 
 
@@ -60,9 +60,9 @@ async def test_a_head_that_was_removed_or_altered_stays_known_when_it_is_made_an
     await node.make(*"abcde")
     node.tamper("DELETE FROM audit_entry WHERE seq > 3", statement)
     await node.restart()
-    await node.make_more("f")
+    await node.make("f")
     assert await node.problem() == ("head", 4)
-    await node.make_more("g")
+    await node.make("g")
     assert await node.problem() == ("head", 4)
 
 
@@ -73,7 +73,7 @@ async def test_an_entry_added_beyond_the_head_is_found_even_with_the_right_hash(
     copied = columns.replace("event_id", "'evt_forged'").replace("prev_hash, hash", "hash, hash")
     node.tamper(f"INSERT INTO audit_entry (seq, {columns}) SELECT 3, {copied} FROM audit_entry WHERE seq = 2")
     assert await node.problem() == ("added", 3)
-    await node.make_more("c")
+    await node.make("c")
     assert await node.problem() == ("altered", 3)
 
 
@@ -91,7 +91,7 @@ async def test_an_entry_added_beyond_the_head_is_found_even_with_the_right_hash(
 async def test_the_database_refuses_to_change_what_was_recorded(audit, statement):
     node = await audit(retention_days=1)
     await node.make("a")
-    await node.running.clock.advance(2 * 86400)
+    node.later(2)
     await node.make("b")
     await node.keep()
     with pytest.raises(sa.exc.DatabaseError, match="audit"):
@@ -135,8 +135,8 @@ async def test_an_entry_that_no_longer_is_text_is_still_listed_and_found(audit):
     await node.make(*"abc")
     node.tamper("UPDATE audit_entry SET details = CAST(x'ff41' AS TEXT), time = 'never' WHERE seq = 2")
     assert await node.problem() == ("altered", 2)
-    assert len(await node.entries()) == 3
-    assert len((await (await node.client.get("/api/audit/export")).get_data()).splitlines()) == 3
+    assert {"a", "b", "c"} <= {entry["resource"] for entry in await node.entries()}
+    assert len((await (await node.client.get("/api/audit/export?resource=b")).get_data()).splitlines()) == 1
 
 
 async def test_the_models_equal_the_migrations(audit):

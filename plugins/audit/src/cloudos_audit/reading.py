@@ -110,6 +110,8 @@ _SHOWN = (
     "request_id",
 )
 
+_NAMES = tuple(ENTRY.c.keys())
+
 
 def _conditions(filters: Filters, columns: Any) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
@@ -164,5 +166,5 @@ def _public(row: Any) -> Row:
 
 def _whole(row: Any) -> Row:
     """Return an entry with all that its hash covers: `time` in microseconds, `data` as the text that was hashed."""
-    entry: Row = {name: _text(row[name]) for name in row if name != "time"}
+    entry: Row = {name: _text(row[name]) for name in _NAMES if name != "time"}
     return {**_public(row), **entry, "time": _text(plain_time(row["time"]))}

@@ -43,7 +43,7 @@ class Recorder:
                 await self._db.write(lambda session: self.append(session, event))
             except Exception as error:  # noqa: BLE001 - an entry that is lost is worse than a log that is late
                 self._refused = self._refused or (event.id, self._clock.now())
-                self._log.error("audit entry not written", event=event.id, error=type(error).__name__)
+                self._log.error("audit entry not written", event_id=event.id, error=type(error).__name__)
                 await self._clock.sleep(wait)
                 wait = min(_LONGEST_WAIT, wait * 2)
             else:
