@@ -155,7 +155,7 @@ class EventLog:
                 await handler(envelope)
             except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
                 self._log.warning(
-                    "event handler failed", reader=reader, event=envelope.id, attempt=attempt, error=str(error)
+                    "event handler failed", reader=reader, event_id=envelope.id, attempt=attempt, error=str(error)
                 )
                 if attempt == _TRIES:
                     await self._set_aside(reader, envelope, error)
