@@ -14,10 +14,10 @@ from string import Template
 import cloudos_sdk
 
 _ID = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-_LONGEST = 30
+_LONGEST = 24
 _FORBIDDEN_IN_TITLES = set('"\\')
 
-RESERVED = frozenset({"events", "health", "host", "license", "operations", "plugins", "ready"})
+RESERVED = frozenset({"docs", "events", "health", "host", "license", "operations", "plugins", "ready"})
 """Ids whose URL or tables are the host's own."""
 
 
