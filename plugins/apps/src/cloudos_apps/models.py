@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from cloudos_sdk import model_base
+from cloudos_sdk import UtcDateTime, model_base
+from sqlalchemy import Column, Text
+from sqlmodel import Field
 
 Base: Any = model_base("apps")
+
+
+class App(Base, table=True):
+    """An installed app. `intended` is `running` or `stopped`; `generation` names the set of containers in force.
+
+    `template_json` is the template as it was when installed, `config` its settings, encrypted, `ports` the machine's
+    port of each port's name and `volumes` the names of its volumes, both as JSON.
+    """
+
+    __tablename__ = "apps_app"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    template: str
+    version: str
+    status: str
+    intended: str
+    generation: int
+    template_json: str = Field(sa_column=Column(Text, nullable=False))
+    config: str = Field(sa_column=Column(Text, nullable=False))
+    ports: str = Field(sa_column=Column(Text, nullable=False))
+    volumes: str = Field(sa_column=Column(Text, nullable=False))
+    addr: str | None = None
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    operation_id: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)

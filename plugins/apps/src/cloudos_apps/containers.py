@@ -1,0 +1,227 @@
+"""From an app to the containers that it is made of, and bringing those up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cloudos_sdk import CloudOSError, Conflict
+
+from cloudos_apps import ports as machine
+from cloudos_apps.docker_engine import APP, GENERATION, NODE, SERVICE, ContainerSpec, DockerEngine, EngineRefused
+from cloudos_apps.models import App
+from cloudos_apps.settings import AppsSettings
+from cloudos_apps.templates.model import Service, Template, Value, render
+
+Progress = Callable[..., Awaitable[None]]
+
+
+class AppNotHealthy(CloudOSError):
+    """An app's container ended or its check failed; `logs` are its last lines."""
+
+    status = 502
+
+    def __init__(self, service: str, what: str, logs: Sequence[str]) -> None:
+        last = f" Its last words: {logs[-1][:300]}" if logs else ""
+        super().__init__("app_not_healthy", f"The service {service} {what}.{last}", service=service, logs=list(logs))
+
+
+class NoSpace(CloudOSError):
+    """507: the disk is too full to install anything."""
+
+    status = 507
+
+
+class Containers:
+    """Makes, starts and removes the containers of apps."""
+
+    def __init__(self, engine: DockerEngine, settings: AppsSettings, data_dir: Path) -> None:
+        self.engine = engine
+        self._settings = settings
+        self._data_dir = data_dir
+
+    def specs(
+        self, app: App, template: Template, config: Mapping[str, Value], ports: Mapping[str, int], generation: int
+    ) -> list[ContainerSpec]:
+        """Return the containers of one generation, in the order in which they start."""
+        services = {service.name: service for service in render(template, app.name, config, ports)}
+        return [self._spec(app.id, services[name], generation) for name in template.start_order()]
+
+    def _spec(self, app_id: str, service: Service, generation: int) -> ContainerSpec:
+        labels = {APP: app_id, SERVICE: service.name, GENERATION: str(generation), NODE: self.engine.node}
+        check = service.healthcheck
+        return ContainerSpec(
+            name=f"cloudos-{app_id}-{service.name}-{generation}",
+            image=service.image,
+            labels=labels,
+            network=network_name(app_id),
+            alias=service.name,
+            environment=service.environment,
+            command=service.command,
+            entrypoint=service.entrypoint,
+            ports=[
+                (port.container, port.protocol, str(self._settings.bind_address), port.host)
+                for port in service.ports
+                if port.host is not None
+            ],
+            binds=[
+                (
+                    volume.host_path or volume_name(app_id, volume.name or ""),
+                    volume.path,
+                    "ro" if volume.read_only else "rw",
+                )
+                for volume in service.volumes
+            ],
+            healthcheck=None
+            if check is None
+            else {
+                "Test": list(check.test),
+                "Interval": int(check.interval_s * 1e9),
+                "Timeout": int(check.timeout_s * 1e9),
+                "Retries": check.retries,
+                "StartPeriod": int(check.start_period_s * 1e9),
+            },
+            memory_mb=service.memory_mb,
+            cpus=service.cpus,
+            user=service.user,
+            privileged=service.privileged,
+            host_network=service.network_mode == "host",
+            devices=service.devices,
+            cap_add=service.cap_add,
+            restart=service.restart,
+            shm_size_mb=service.shm_size_mb,
+        )
+
+    async def check_space(self) -> None:
+        """Raise NoSpace where the engine's disk is nearly full; a remote engine's disk is not seen from here."""
+        import shutil
+
+        root = await self.engine.root()
+        if not root.exists():
+            return
+        free = (await asyncio.to_thread(shutil.disk_usage, root)).free // 2**20
+        if free < self._settings.min_free_mb:
+            raise NoSpace(
+                "insufficient_storage",
+                f"{free} MB are free where the engine keeps its images, and {self._settings.min_free_mb} MB must be."
+                " Remove apps or images that are not needed (`docker system prune`).",
+                free_mb=free,
+            )
+
+    async def pull(self, specs: Sequence[ContainerSpec], progress: Progress, whole: float) -> None:
+        """Pull the images that are not there, reporting up to the fraction `whole`."""
+        images = list(dict.fromkeys(spec.image for spec in specs))
+        for number, image in enumerate(images):
+            if await self.engine.has_image(image):
+                continue
+            async for fraction, message, detail in self.engine.pull(image):
+                await progress(whole * (number + fraction) / len(images), message, **detail)
+
+    async def create(self, app: App, specs: Sequence[ContainerSpec]) -> None:
+        """Make network, volumes and containers; those that are there already stay."""
+        there = {state.name for state in await self.engine.states(app.id)}
+        await self.engine.create_network(network_name(app.id), app.id)
+        for name in orjson.loads(app.volumes):
+            await self.engine.create_volume(name, app.id)
+        for spec in specs:
+            self._make_folders(spec)
+            if spec.name not in there:
+                await self.engine.create(spec)
+
+    def _make_folders(self, spec: ContainerSpec) -> None:
+        for source, _, _ in spec.binds:
+            if source.startswith("/") and Path(source).is_relative_to(self._data_dir):
+                Path(source).mkdir(parents=True, exist_ok=True)
+
+    async def start(self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress) -> None:
+        """Start one generation in order; with `wait`, each service that others need, and in the end all, must be well."""
+        needed = {name for service in template.services for name in service.depends_on}
+        by_service = {s.service: s for s in await self.engine.states(app.id) if s.generation == generation}
+        for name in template.start_order():
+            await progress(0.8, f"Starting {name}")
+            try:
+                await self.engine.start(by_service[name].id)
+            except EngineRefused as error:
+                raise _start_error(error, app) from error
+            if wait and name in needed:
+                await self.wait_well(app.id, generation, {name}, progress)
+        if wait:
+            await self.wait_well(app.id, generation, set(by_service), progress)
+
+    async def wait_well(self, app_id: str, generation: int, services: set[str], progress: Progress) -> None:
+        """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
+        deadline = time.monotonic() + self._settings.health_timeout
+        since: dict[str, float] = {}
+        while True:
+            states = {s.service: s for s in await self.engine.states(app_id) if s.generation == generation}
+            waiting = []
+            for name in sorted(services):
+                state = states.get(name)
+                if state is None:
+                    raise AppNotHealthy(name, "was removed while it started", [])
+                if state.status in ("exited", "dead") or state.restarts:
+                    what = f"ended with exit code {state.exit_code} while it started"
+                    raise AppNotHealthy(name, what, await self.engine.last_lines(state.id))
+                if state.health == "unhealthy":
+                    raise AppNotHealthy(name, "did not become healthy", await self.engine.last_lines(state.id))
+                begun = since.setdefault(name, time.monotonic())
+                settled = time.monotonic() - begun >= self._settings.settle_seconds
+                if not (state.health == "healthy" or (state.health is None and settled)):
+                    waiting.append(name)
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                lines = await self.engine.last_lines(states[waiting[0]].id)
+                raise AppNotHealthy(
+                    waiting[0], f"did not become healthy in {self._settings.health_timeout:g} s", lines
+                )
+            await progress(0.9, f"Waiting for {', '.join(waiting)}")
+            await asyncio.sleep(0.25)
+
+    async def stop(self, app_id: str, template: Template, generation: int) -> None:
+        """Stop one generation, in the reverse order."""
+        by_service = {s.service: s for s in await self.engine.states(app_id) if s.generation == generation}
+        for name in reversed(template.start_order()):
+            if name in by_service and by_service[name].status in ("running", "restarting", "paused"):
+                await self.engine.stop(by_service[name].id, self._settings.stop_seconds)
+
+    async def remove(self, app_id: str, volumes: Sequence[str] = ()) -> None:
+        """Remove all containers and the network of an app, and the volumes named."""
+        await self.engine.remove_containers(app_id)
+        await self.engine.remove_network(app_id)
+        await self.engine.remove_volumes(volumes)
+
+
+def network_name(app_id: str) -> str:
+    """Return the name of an app's network."""
+    return f"cloudos-{app_id}"
+
+
+def volume_name(app_id: str, volume: str) -> str:
+    """Return the engine's name of an app's volume."""
+    return f"cloudos-{app_id}-{volume}"
+
+
+def volume_names(app_id: str, template: Template) -> list[str]:
+    """Return the names of the volumes that a template declares."""
+    names = (volume.name for service in template.services for volume in service.volumes)
+    return [volume_name(app_id, name) for name in dict.fromkeys(names) if name is not None]
+
+
+def _start_error(error: EngineRefused, app: App) -> CloudOSError:
+    """Turn the engine's word on a port that is taken into the error that names who has it."""
+    text = error.message
+    if "port is already allocated" not in text and "address already in use" not in text:
+        return error
+    for port in orjson.loads(app.ports).values():
+        if f":{port}" in text:
+            return machine.in_use(port, "udp" if "/udp" in text else "tcp", machine.holder(port))
+    return Conflict("port_in_use", f"A port of {app.name} is in use: {text}")
+
+
+async def silent(fraction: float, message: str, **detail: Any) -> None:
+    """Report progress to nobody."""

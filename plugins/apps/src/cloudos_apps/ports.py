@@ -1,0 +1,55 @@
+"""The ports of the machine: who holds one, and which are free."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from cloudos_sdk import Conflict
+
+
+def is_free(address: str, port: int, protocol: str) -> bool:
+    """Tell whether nothing listens on a port now."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(family, kind) as trial:
+        if protocol == "tcp":
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Return who listens on a port, as far as this process may see: `nginx (pid 12)`, or `another program`."""
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("inet"):
+            local = connection.laddr
+            if local and local.port == port and connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE):
+                if connection.pid is not None:
+                    return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass
+    return "another program"
+
+
+def in_use(port: int, protocol: str, who: str) -> Conflict:
+    """Return the error of a port that is taken."""
+    return Conflict(
+        "port_in_use",
+        f"Port {port}/{protocol} is held by {who}. Choose another port in `config`, or free it.",
+        port=port,
+        protocol=protocol,
+        holder=who,
+    )
+
+
+def free_ports(address: str, first: int, protocol: str, taken: set[tuple[int, str]]) -> Iterator[int]:
+    """Yield free ports from `first` upwards, none of those in `taken`."""
+    for port in range(first, 65536):
+        if (port, protocol) not in taken and is_free(address, port, protocol):
+            yield port

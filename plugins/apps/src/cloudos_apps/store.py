@@ -1,0 +1,163 @@
+"""The apps' rows. Each change of a row and the events that tell of it are one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import orjson
+from cloudos_sdk import Conflict, Context, Event, NotFound, iso
+from cloudos_sdk.capabilities import AppAddress
+from sqlalchemy import delete, insert, select, update
+from sqlmodel import Session
+
+from cloudos_apps.models import App
+from cloudos_apps.templates.model import Template, Value
+
+TABLE = App.__table__
+BUSY = frozenset({"installing", "updating", "uninstalling"})
+_SHOWN = [
+    TABLE.c[name]
+    for name in (
+        "id",
+        "name",
+        "template",
+        "version",
+        "status",
+        "addr",
+        "ports",
+        "error",
+        "operation_id",
+        "created_at",
+        "updated_at",
+    )
+]
+
+
+class AppStore:
+    """Reads and changes the rows of one node's apps; also the capability `Apps`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def get(self, app_id: str) -> App:
+        """Return an app. Raises NotFound."""
+        app: App | None = await self._ctx.db.read(lambda s: s.get(App, app_id))
+        if app is None:
+            raise NotFound("app", app_id)
+        return app
+
+    async def all(self) -> Sequence[App]:
+        """Return all apps, oldest first."""
+        statement = select(App).order_by(TABLE.c.created_at, TABLE.c.id)
+        return await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
+
+    async def shown(self) -> list[dict[str, Any]]:
+        """Return what the API shows of all apps, newest first, from plain columns."""
+        statement = select(*_SHOWN).order_by(TABLE.c.created_at.desc(), TABLE.c.id)
+        return await self._ctx.db.read(lambda s: [_shown(row) for row in s.execute(statement)])
+
+    async def list_apps(self) -> Sequence[AppAddress]:
+        """Return all installed apps, oldest first (capability `Apps`)."""
+        return [_address(app) for app in await self.all()]
+
+    async def find_app(self, app_id: str) -> AppAddress | None:
+        """Return one app, or None (capability `Apps`)."""
+        app = await self._ctx.db.read(lambda s: s.get(App, app_id))
+        return _address(app) if app is not None else None
+
+    async def change(
+        self, app_id: str, *events: Event, expect: Collection[str] | None = None, **values: Any
+    ) -> App:
+        """Change a row, and emit; Conflict `app_busy` where its status is not one of `expect`. Raises NotFound."""
+
+        def store(session: Session) -> App:
+            app: App | None = session.get(App, app_id)
+            if app is None:
+                raise NotFound("app", app_id)
+            if expect is not None and app.status not in expect:
+                raise busy(app)
+            session.execute(
+                update(TABLE).where(TABLE.c.id == app_id).values(**values, updated_at=self._ctx.clock.now())
+            )
+            for event in events:
+                self._ctx.events.emit(session, event)
+            session.expire_all()
+            changed: App = session.get_one(App, app_id)
+            session.refresh(changed)
+            return changed
+
+        return await self._ctx.db.write(store)
+
+    async def forget(self, app_id: str, event: Event) -> None:
+        """Delete a row, and emit."""
+
+        def drop(session: Session) -> None:
+            if session.execute(delete(TABLE).where(TABLE.c.id == app_id)).rowcount:  # type: ignore[attr-defined] # of a delete
+                self._ctx.events.emit(session, event)
+
+        await self._ctx.db.write(drop)
+
+    def begin(self, session: Session, values: Mapping[str, Any]) -> None:
+        """Insert a row in the transaction in hand; Conflict `app_name_taken` where another app has its name."""
+        other = session.execute(select(TABLE.c.id, TABLE.c.status).where(TABLE.c.name == values["name"])).first()
+        if other is not None and other.status != "failed":
+            raise Conflict(
+                "app_name_taken", f"There is an app named {values['name']} already; choose another name.", app_id=other.id
+            )
+        if other is not None:  # of a failed install nothing is left but the row, which the new one replaces
+            session.execute(delete(TABLE).where(TABLE.c.id == other.id))
+        session.execute(insert(TABLE).values(**values))
+
+    @staticmethod
+    def taken_ports(session: Session, but: str | None = None) -> dict[int, str]:
+        """Return the machine's ports that apps hold, with the app's name; without those of the app `but`."""
+        held: dict[int, str] = {}
+        for row in session.execute(select(TABLE.c.id, TABLE.c.name, TABLE.c.ports)):
+            if row.id != but:
+                held |= {port: row.name for port in orjson.loads(row.ports).values()}
+        return held
+
+    def config(self, app: App) -> dict[str, Value]:
+        """Return an app's settings, decrypted."""
+        values: dict[str, Value] = orjson.loads(self._ctx.secrets.decrypt(app.config))
+        return values
+
+    def sealed(self, config: Mapping[str, Value]) -> str:
+        """Return settings as they are stored: encrypted, since there may be passwords among them."""
+        return self._ctx.secrets.encrypt(orjson.dumps(dict(config)).decode())
+
+
+def busy(app: App) -> Conflict:
+    """Return the error of an app that something is being done to."""
+    return Conflict("app_busy", f"{app.name} is {app.status}; wait until that is done.", status=app.status)
+
+
+def template_of(app: App) -> Template:
+    """Return the template as it was when the app was installed."""
+    return Template.model_validate_json(app.template_json)
+
+
+def shown(app: App) -> dict[str, Any]:
+    """Return what the API shows of an app."""
+    return _shown(app)
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "template": row.template,
+        "version": row.version,
+        "status": row.status,
+        "addr": row.addr,
+        "ports": orjson.Fragment(row.ports),
+        "error": row.error,
+        "operation_id": row.operation_id,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
+def _address(app: App) -> AppAddress:
+    return AppAddress(app.id, app.name, app.status, app.addr)
