@@ -153,9 +153,10 @@ def _disarm(connection) -> None:
 def audit(cloudos):
     """Start a node with the audit log."""
 
-    async def start(*, installed=True, **settings) -> Node:
-        if not installed:
-            return Node(await cloudos(_things()))
-        return Node(await cloudos("audit", _things(), settings={"audit": settings}))
+    async def start(*, installed=True, after=None, **settings) -> Node:
+        ids = ["audit"] if installed else []
+        given = {"audit": settings} if installed else {}
+        where = {} if after is None else {"database_url": after.running.database_url}
+        return Node(await cloudos(*ids, _things(), settings=given, **where))
 
     return start

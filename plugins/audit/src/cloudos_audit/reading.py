@@ -17,8 +17,10 @@ from cloudos_audit.schemas import Filters, LogQuery
 from cloudos_audit.stored import exact, plain, plain_time
 
 _WINDOW = 2000
+_MOST_ACTIONS = 40
 
 Row = dict[str, Any]
+Condition = ColumnElement[bool]
 
 
 class Log:
@@ -34,7 +36,10 @@ class Log:
 
         def load(session: Session) -> list[Row]:
             edges = [*self._edge(session, query.before, older=True), *self._edge(session, query.after, older=False)]
-            rows = session.execute(self._select(query, edges, upwards)).mappings().all()
+            branches = self._branches(session, query)
+            if not branches:
+                return []
+            rows = session.execute(self._select(query, branches, edges, upwards)).mappings().all()
             return [_public(row) for row in (reversed(rows) if upwards else rows)]
 
         return await self._db.read(load)
@@ -57,37 +62,50 @@ class Log:
         inner = window.subquery()
         last, looked_at = session.execute(select(func.max(inner.c.seq), func.count()).select_from(inner)).one()
         columns = [exact(column, self._db.dialect) for column in inner.c]
-        conditions = [*_conditions(filters, inner.c), *_actor(filters, inner.c)]
+        conditions = _conditions(filters, inner.c)
+        area = _area(filters, inner.c)
+        conditions += [area] if area is not None else []
+        conditions += [or_(*actor)] if (actor := _actor(filters, inner.c)) else []
         rows = session.execute(select(*columns).where(*conditions).order_by(inner.c.seq)).mappings()
         lines = b"".join(orjson.dumps(_whole(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
         return lines, last if looked_at == _WINDOW else None
 
-    def _select(self, query: LogQuery, edges: list[ColumnElement[bool]], upwards: bool) -> Select[Any]:
+    def _select(
+        self, query: LogQuery, branches: list[list[Condition]], edges: list[Condition], upwards: bool
+    ) -> Select[Any]:
         order = (ENTRY.c.time, ENTRY.c.seq) if upwards else (ENTRY.c.time.desc(), ENTRY.c.seq.desc())
         conditions = [*_conditions(query, ENTRY.c), *edges]
-        statement = select(*(self._columns[name] for name in _SHOWN))
-        if query.actor is None:
-            return statement.where(*conditions).order_by(*order).limit(query.limit)
-        # one walk of each index, not a sort of all that either finds
-        halves = [
-            select(
-                select(ENTRY.c.seq)
-                .where(column == query.actor, *conditions)
-                .order_by(*order)
-                .limit(query.limit)
-                .subquery()
-                .c.seq
-            )
-            for column in (ENTRY.c.actor_id, ENTRY.c.actor_name)
+        statement = select(*(self._columns[name] for name in _SHOWN)).order_by(*order).limit(query.limit)
+        if len(branches) == 1:
+            return statement.where(*conditions, *branches[0])
+        walks = [
+            select(ENTRY.c.seq).where(*branch, *conditions).order_by(*order).limit(query.limit).subquery()
+            for branch in branches
         ]
-        return statement.where(ENTRY.c.seq.in_(union(*halves))).order_by(*order).limit(query.limit)
+        return statement.where(ENTRY.c.seq.in_(union(*(select(walk.c.seq) for walk in walks))))
 
-    def _edge(self, session: Session, id: str | None, *, older: bool) -> list[ColumnElement[bool]]:
+    def _branches(self, session: Session, query: Filters) -> list[list[Condition]]:
+        """Return conditions of which one must hold; each walks one index in order and sorts nothing."""
+        actors = [[condition] for condition in _actor(query, ENTRY.c)] or [[]]
+        area = _area(query, ENTRY.c)
+        if area is None:
+            return actors
+        names: list[str] = []
+        while len(names) <= _MOST_ACTIONS:
+            beyond = [ENTRY.c.action > names[-1]] if names else []
+            name = session.execute(select(func.min(ENTRY.c.action)).where(area, *beyond)).scalar()
+            if name is None:
+                return [[ENTRY.c.action == name, *actor] for name in names for actor in actors]
+            names.append(name)
+        return [[area, *actor] for actor in actors]
+
+    def _edge(self, session: Session, id: str | None, *, older: bool) -> list[Condition]:
         """Return the condition of lying beyond the entry `id`. Raises InvalidRequest where there is none."""
         if id is None:
             return []
         name = "before" if older else "after"
-        seq = session.execute(select(ENTRY.c.seq).where(ENTRY.c.event_id == _event_id(id))).scalar()
+        known = select(ENTRY.c.seq).where(ENTRY.c.event_id == _event_id(id))
+        seq = session.execute(known).scalar() if "\0" not in id else None  # PostgreSQL refuses to be asked
         if seq is None:
             raise InvalidRequest.field(name, f"there is no audit entry {id!r}; it may have reached its retention")
         time = select(ENTRY.c.time).where(ENTRY.c.seq == seq).scalar_subquery()
@@ -113,14 +131,10 @@ _SHOWN = (
 _NAMES = tuple(ENTRY.c.keys())
 
 
-def _conditions(filters: Filters, columns: Any) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    action = filters.action
-    if action is not None and action.endswith(".*"):
-        # "/" is the byte after ".": an index range, and no LIKE
-        conditions.append(and_(columns.action >= action[:-1], columns.action < f"{action[:-2]}/"))
-    elif action is not None and action != "*":
-        conditions.append(columns.action == action)
+def _conditions(filters: Filters, columns: Any) -> list[Condition]:
+    conditions: list[Condition] = []
+    if filters.action is not None and not filters.action.endswith("*"):
+        conditions.append(columns.action == filters.action)
     if filters.resource is not None:
         conditions.append(columns.resource == filters.resource)
     if filters.since is not None:
@@ -130,10 +144,16 @@ def _conditions(filters: Filters, columns: Any) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _actor(filters: Filters, columns: Any) -> list[ColumnElement[bool]]:
-    if filters.actor is None:
-        return []
-    return [or_(columns.actor_id == filters.actor, columns.actor_name == filters.actor)]
+def _area(filters: Filters, columns: Any) -> Condition | None:
+    """Return the condition of `app.*`: an index range ("/" is the byte after "."), and no LIKE."""
+    if filters.action is None or not filters.action.endswith(".*"):
+        return None
+    area = filters.action[:-2]
+    return and_(columns.action >= f"{area}.", columns.action < f"{area}/")
+
+
+def _actor(filters: Filters, columns: Any) -> list[Condition]:
+    return [] if filters.actor is None else [columns.actor_id == filters.actor, columns.actor_name == filters.actor]
 
 
 def _event_id(id: str) -> str:

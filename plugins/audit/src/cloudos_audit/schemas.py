@@ -11,19 +11,29 @@ from pydantic import AfterValidator, BaseModel, Field
 
 
 def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time beyond all calendars") from None
 
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
 """A time in a query: ISO 8601; without an offset it is UTC."""
 
 
+_TEXT = r"^[^\x00]*$"
+
+
 class Filters(Query):
     """Which entries: all that are given must fit."""
 
-    action: str | None = Field(default=None, description="An action such as app.installed, or all of an area: app.*")
-    actor: str | None = Field(default=None, description="Id or name of who did it")
-    resource: str | None = Field(default=None, description="Id of what it was done to")
+    action: str | None = Field(
+        default=None,
+        pattern=r"^([^*\x00]+|[^*\x00]+\.\*|\*)$",
+        description="An action such as app.installed, or all of an area: app.*",
+    )
+    actor: str | None = Field(default=None, pattern=_TEXT, description="Id or name of who did it")
+    resource: str | None = Field(default=None, pattern=_TEXT, description="Id of what it was done to")
     since: Moment | None = Field(default=None, description="From this time on")
     until: Moment | None = Field(default=None, description="Up to, and without, this time")
 
