@@ -138,7 +138,7 @@ class Containers:
                 Path(source).mkdir(parents=True, exist_ok=True)
 
     async def start(self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress) -> None:
-        """Start one generation in order; with `wait`, each service that others need, and in the end all, must be well."""
+        """Start one generation in order; with `wait`, what others need, and in the end everything, must be well."""
         needed = {name for service in template.services for name in service.depends_on}
         by_service = {s.service: s for s in await self.engine.states(app.id) if s.generation == generation}
         for name in template.start_order():
@@ -164,8 +164,9 @@ class Containers:
                 if state is None:
                     raise AppNotHealthy(name, "was removed while it started", [])
                 if state.status in ("exited", "dead") or state.restarts:
-                    what = f"ended with exit code {state.exit_code} while it started"
-                    raise AppNotHealthy(name, what, await self.engine.last_lines(state.id))
+                    ended = state.status in ("exited", "dead")
+                    what = f"ended with exit code {state.exit_code}" if ended else "ends again and again"
+                    raise AppNotHealthy(name, f"{what} while it starts", await self.engine.last_lines(state.id))
                 if state.health == "unhealthy":
                     raise AppNotHealthy(name, "did not become healthy", await self.engine.last_lines(state.id))
                 begun = since.setdefault(name, time.monotonic())
@@ -176,9 +177,7 @@ class Containers:
                 return
             if time.monotonic() > deadline:
                 lines = await self.engine.last_lines(states[waiting[0]].id)
-                raise AppNotHealthy(
-                    waiting[0], f"did not become healthy in {self._settings.health_timeout:g} s", lines
-                )
+                raise AppNotHealthy(waiting[0], f"did not become healthy in {self._settings.health_timeout:g} s", lines)
             await progress(0.9, f"Waiting for {', '.join(waiting)}")
             await asyncio.sleep(0.25)
 

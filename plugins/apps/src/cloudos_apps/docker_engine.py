@@ -33,8 +33,8 @@ class DockerUnreachable(Unavailable):
 
     def __init__(self, url: str, cause: object) -> None:
         super().__init__(
-            f"The Docker Engine does not answer at {url} ({cause}). Install or start it (Debian: apt-get install docker.io),"
-            " or name another with the setting plugins.apps.docker_host.",
+            f"The Docker Engine does not answer at {url} ({cause}). Install or start it"
+            " (Debian: apt-get install docker.io), or name another with the setting plugins.apps.docker_host.",
             code="docker_unavailable",
             retry_after=5,
         )
@@ -42,7 +42,10 @@ class DockerUnreachable(Unavailable):
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container to make. `ports` are (container port, protocol, address, host port), `binds` source -> (path, mode)."""
+    """A container to make.
+
+    `ports` are (container port, protocol, address, host port), `binds` (source, path, `ro` or `rw`).
+    """
 
     name: str
     image: str

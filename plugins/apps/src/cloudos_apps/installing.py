@@ -86,7 +86,9 @@ class Installer:
             template=app.template,
             reason=reason,
         )
-        await self._store.change(app.id, failed, status="failed", intended="stopped", error=reason, ports="{}", addr=None)
+        await self._store.change(
+            app.id, failed, status="failed", intended="stopped", error=reason, ports="{}", addr=None
+        )
 
     async def _update(self, operation: Operation) -> Result:
         """Swap generation n for n+1; which of them the row names decides, after a crash, whether it was done."""

@@ -2,6 +2,116 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
-manifest = Manifest(title="Apps", prefixes=("/api/apps", "/api/templates"))
+from cloudos_sdk import Component, Context, Health, Manifest, Permission, Role, hookimpl, new_id
+from cloudos_sdk.capabilities import Apps
+from cloudos_sdk.events import (
+    AppCrashed,
+    AppInstalled,
+    AppInstallFailed,
+    AppRestarted,
+    AppStarted,
+    AppStopped,
+    AppUninstalled,
+    AppUpdated,
+)
+from quart import Blueprint
+
+from cloudos_apps.containers import Containers
+from cloudos_apps.docker_engine import DockerEngine
+from cloudos_apps.events import AppUpdateFailed
+from cloudos_apps.installing import Installer
+from cloudos_apps.models import Base
+from cloudos_apps.observing import Observer
+from cloudos_apps.routes import routes
+from cloudos_apps.service import AppService
+from cloudos_apps.settings import AppsSettings
+from cloudos_apps.store import AppStore
+from cloudos_apps.templates.catalogue import Catalogue
+from cloudos_apps.templates.routes import template_routes
+from cloudos_apps.watcher import Watcher
+
+
+def _probe(settings: Any) -> str:
+    client = DockerEngine(settings.docker_host, "").connect(timeout=5)
+    try:
+        return f"Docker Engine {client.version()['Version']} at {settings.docker_host}"
+    finally:
+        client.close()
+
+
+manifest = Manifest(
+    title="Apps",
+    prefixes=("/api/apps", "/api/templates"),
+    settings=AppsSettings,
+    tables=Base,
+    migrations="cloudos_apps.migrations",
+    permissions=(
+        Permission("apps:read", "See apps, their logs and what they use", Role.VIEWER),
+        Permission("apps:write", "Install, start, stop, change and remove apps", Role.OPERATOR),
+    ),
+    components=(Component("Docker Engine", _probe, "apt-get install docker.io"),),
+    provides=(Apps,),
+    emits=(
+        AppInstalled,
+        AppInstallFailed,
+        AppStarted,
+        AppStopped,
+        AppRestarted,
+        AppCrashed,
+        AppUpdated,
+        AppUpdateFailed,
+        AppUninstalled,
+    ),
+)
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the endpoints of apps and templates."""
+    return [routes, template_routes]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Follow the engine and take up what was interrupted. The engine need not be there."""
+    engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
+    store, catalogue = AppStore(ctx), Catalogue()
+    containers = Containers(engine, ctx.settings, ctx.data_dir)
+    installer = Installer(ctx, store, containers)
+    service = AppService(ctx, store, containers, installer, catalogue)
+    watcher = Watcher(ctx, engine, store, service)
+    ctx.provide(AppStore, store)
+    ctx.provide(Apps, store)
+    ctx.provide(Catalogue, catalogue)
+    ctx.provide(AppService, service)
+    ctx.provide(Observer, Observer(engine, store, ctx.log))
+    ctx.provide(Watcher, watcher)
+    installer.register()
+    following = asyncio.create_task(watcher.run(), name="apps:watcher")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        engine.close()
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether the engine is being followed."""
+    reason = ctx.use(Watcher).reason
+    return Health(reason is None, reason or "")
+
+
+def _node(ctx: Context) -> str:
+    """Return the name by which this node's containers are known on an engine that others may use too."""
+    path = ctx.data_dir / "node"
+    if not path.exists():
+        path.write_text(new_id("node"))
+    return path.read_text().strip()

@@ -29,9 +29,9 @@ def holder(port: int) -> str:
     try:
         for connection in psutil.net_connections("inet"):
             local = connection.laddr
-            if local and local.port == port and connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE):
-                if connection.pid is not None:
-                    return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            listens = connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
+            if local and local.port == port and listens and connection.pid is not None:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass
     return "another program"

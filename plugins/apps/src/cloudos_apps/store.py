@@ -66,9 +66,7 @@ class AppStore:
         app = await self._ctx.db.read(lambda s: s.get(App, app_id))
         return _address(app) if app is not None else None
 
-    async def change(
-        self, app_id: str, *events: Event, expect: Collection[str] | None = None, **values: Any
-    ) -> App:
+    async def change(self, app_id: str, *events: Event, expect: Collection[str] | None = None, **values: Any) -> App:
         """Change a row, and emit; Conflict `app_busy` where its status is not one of `expect`. Raises NotFound."""
 
         def store(session: Session) -> App:
@@ -103,7 +101,9 @@ class AppStore:
         other = session.execute(select(TABLE.c.id, TABLE.c.status).where(TABLE.c.name == values["name"])).first()
         if other is not None and other.status != "failed":
             raise Conflict(
-                "app_name_taken", f"There is an app named {values['name']} already; choose another name.", app_id=other.id
+                "app_name_taken",
+                f"There is an app named {values['name']} already; choose another name.",
+                app_id=other.id,
             )
         if other is not None:  # of a failed install nothing is left but the row, which the new one replaces
             session.execute(delete(TABLE).where(TABLE.c.id == other.id))

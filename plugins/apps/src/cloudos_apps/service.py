@@ -1,0 +1,244 @@
+"""What people ask of apps: install, start, stop, restart, change, uninstall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cloudos_sdk import Conflict, Context, Forbidden, InvalidRequest, Role, new_id, principal
+from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
+from sqlmodel import Session
+
+from cloudos_apps import ports as machine
+from cloudos_apps.containers import Containers, silent
+from cloudos_apps.installing import Installer
+from cloudos_apps.models import App
+from cloudos_apps.schemas import AppChange, NewApp
+from cloudos_apps.store import BUSY, AppStore, busy, template_of
+from cloudos_apps.templates.catalogue import Catalogue
+from cloudos_apps.templates.model import Template, Value, validate_config, wanted_ports
+
+_STILL = frozenset({"running", "stopped", "crashed"})
+
+
+class AppService:
+    """The apps of this node. `locks` tells the watcher which app is in somebody's hands."""
+
+    def __init__(
+        self, ctx: Context, store: AppStore, containers: Containers, installer: Installer, catalogue: Catalogue
+    ) -> None:
+        self._ctx = ctx
+        self._store = store
+        self._containers = containers
+        self._installer = installer
+        self._catalogue = catalogue
+        self._data_dir = ctx.data_dir.parent.resolve()
+        self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def install(self, wanted: NewApp) -> App:
+        """Begin to install an app. Raises Conflict for a name or port that is taken, Forbidden for a danger."""
+        template = await self._catalogue.get(wanted.template)
+        config = validate_config(template, wanted.config)
+        self._check_dangers(template, wanted.allow)
+        await self._containers.engine.version()
+        await self._containers.check_space()
+        app_id, now = new_id("app"), self._ctx.clock.now()
+
+        def begin(session: Session) -> App:
+            ports = self._assign(session, template, config, None)
+            values = {
+                "id": app_id,
+                "name": wanted.name,
+                "template": template.name,
+                "version": template.version,
+                "status": "installing",
+                "intended": "running",
+                "generation": 1,
+                "template_json": template.model_dump_json(),
+                "config": self._store.sealed(config),
+                "ports": orjson.dumps(ports).decode(),
+                "volumes": "[]",
+                "addr": self._addr(template, ports),
+                "created_at": now,
+                "updated_at": now,
+            }
+            title = f"Install {template.display_name} as {wanted.name}"
+            values["operation_id"] = self._ctx.operations.start(session, "install", app_id, title, {})
+            self._store.begin(session, values)
+            return session.get_one(App, app_id)
+
+        return await self._ctx.db.write(begin)
+
+    async def start(self, app_id: str) -> App:
+        """Start an app; nothing happens where it runs."""
+        async with self.locks[app_id]:
+            app = await self._steady(app_id)
+            if app.status == "running":
+                return app
+            template = template_of(app)
+            await self._containers.engine.version()
+            await self._store.change(app_id, expect=_STILL, intended="running")
+            specs = self._specs(app, template)
+            await self._containers.create(app, specs)
+            await self._containers.start(app, template, app.generation, wait=False, progress=silent)
+            told = AppStarted(resource=app.id, details=f"Started {app.name}", name=app.name)
+            return await self._store.change(app_id, told, expect=_STILL, status="running", error=None)
+
+    async def stop(self, app_id: str) -> App:
+        """Stop an app; nothing happens where it is stopped."""
+        async with self.locks[app_id]:
+            app = await self._steady(app_id)
+            if app.status == "stopped":
+                return app
+            await self._containers.engine.version()
+            await self._store.change(app_id, expect=_STILL, intended="stopped")
+            await self._containers.stop(app_id, template_of(app), app.generation)
+            told = AppStopped(resource=app.id, details=f"Stopped {app.name}", name=app.name)
+            return await self._store.change(app_id, told, expect=_STILL, status="stopped", error=None)
+
+    async def restart(self, app_id: str) -> App:
+        """Stop an app and start it again."""
+        async with self.locks[app_id]:
+            app = await self._steady(app_id)
+            template = template_of(app)
+            await self._containers.engine.version()
+            await self._store.change(app_id, expect=_STILL, intended="running")
+            await self._containers.stop(app_id, template, app.generation)
+            await self._containers.create(app, self._specs(app, template))
+            await self._containers.start(app, template, app.generation, wait=False, progress=silent)
+            told = AppRestarted(resource=app.id, details=f"Restarted {app.name}", name=app.name)
+            return await self._store.change(app_id, told, expect=_STILL, status="running", error=None)
+
+    async def change(self, app_id: str, wanted: AppChange) -> App:
+        """Begin to change an app's settings, or to bring it to its template's version."""
+        app = await self._steady(app_id)
+        template = template_of(app)
+        if wanted.version is not None and wanted.version != template.version:
+            template = await self._catalogue.get(app.template)
+            if wanted.version not in (template.version, "latest"):
+                raise InvalidRequest.field("version", f"the catalogue has {template.version} of {app.template}")
+        given: dict[str, Any] = {**self._store.config(app), **wanted.config}
+        known = {field.name for field in template.config}
+        kept = {k: v for k, v in given.items() if v is not None and (k in known or k in wanted.config)}
+        config = validate_config(template, kept)
+        self._check_dangers(template, wanted.allow, before=template_of(app))
+        await self._containers.engine.version()
+        await self._containers.check_space()
+
+        def begin(session: Session) -> App:
+            found: App = session.get_one(App, app_id)
+            if found.status in BUSY or found.generation != app.generation:
+                raise busy(found)
+            ports = self._assign(session, template, config, found)
+            input = {
+                "generation": found.generation + 1,
+                "template": template.model_dump_json(),
+                "config": config,
+                "ports": ports,
+                "addr": self._addr(template, ports),
+            }
+            title = f"Update {found.name}"
+            found.operation_id = self._ctx.operations.start(session, "update", app_id, title, input)
+            found.status, found.updated_at = "updating", self._ctx.clock.now()
+            session.add(found)
+            session.flush()
+            return found
+
+        return await self._ctx.db.write(begin)
+
+    async def uninstall(self, app_id: str, *, purge: bool) -> None:
+        """Remove an app, and with `purge` its volumes; returns when it is gone."""
+        async with self.locks[app_id]:
+            await self._steady(app_id, "failed")
+            await self._containers.engine.version()
+
+            def begin(session: Session) -> str:
+                found: App = session.get_one(App, app_id)
+                if found.status in BUSY:
+                    raise busy(found)
+                title = f"Uninstall {found.name}"
+                id = self._ctx.operations.start(session, "uninstall", app_id, title, {"purge": purge})
+                found.operation_id, found.status, found.intended = id, "uninstalling", "stopped"
+                session.add(found)
+                return id
+
+            ended = asyncio.create_task(self._installer.ended(app_id))
+            try:
+                await asyncio.sleep(0)
+                await self._ctx.db.write(begin)
+                await ended
+            finally:
+                ended.cancel()
+            left = next((app for app in await self._store.all() if app.id == app_id), None)
+            if left is not None:
+                raise Conflict("uninstall_failed", left.error or f"{left.name} could not be removed.")
+        self.locks.pop(app_id, None)
+
+    async def _steady(self, app_id: str, *also: str) -> App:
+        app = await self._store.get(app_id)
+        if app.status not in _STILL and app.status not in also:
+            if app.status == "failed":
+                raise Conflict(
+                    "app_failed", f"{app.name} was never installed: {app.error} Install it again, or delete it."
+                )
+            raise busy(app)
+        return app
+
+    def _specs(self, app: App, template: Template) -> Sequence[Any]:
+        ports = orjson.loads(app.ports)
+        return self._containers.specs(app, template, self._store.config(app), ports, app.generation)
+
+    def _check_dangers(self, template: Template, allow: Sequence[str], before: Template | None = None) -> None:
+        """Refuse what could harm the machine unless an admin allows it by name, or the app has it already."""
+        had = self._dangers(before) if before is not None else set()
+        left = self._dangers(template) - had - set(allow)
+        if left:
+            names = ", ".join(sorted(left))
+            raise Forbidden(
+                f"{template.display_name} asks for {names}, which reaches beyond its own containers. An admin can"
+                f' allow it by name: "allow": {orjson.dumps(sorted(left)).decode()}.',
+                code="template_not_allowed",
+                dangers=sorted(left),
+            )
+        if (self._dangers(template) - had) and principal().role is not Role.ADMIN:
+            raise Forbidden("Only an admin may allow this.", code="template_not_allowed", dangers=sorted(allow))
+
+    def _dangers(self, template: Template) -> set[str]:
+        dangers = set(template.dangers())
+        paths = [v.host_path for s in template.services for v in s.volumes if v.host_path and not v.reaches_docker]
+        if all(Path(path).resolve().is_relative_to(self._data_dir / "apps") for path in paths):
+            dangers.discard("host_paths")
+        return dangers
+
+    def _assign(
+        self, session: Session, template: Template, config: Mapping[str, Value], old: App | None
+    ) -> dict[str, int]:
+        """Choose the machine's port of each port, in the transaction that stores it. Raises Conflict `port_in_use`."""
+        held = self._store.taken_ports(session, old.id if old is not None else None)
+        mine: dict[str, int] = orjson.loads(old.ports) if old is not None else {}
+        address, first = str(self._ctx.settings.bind_address), self._ctx.settings.first_port
+        protocols = {port.name: port.protocol for port in template.ports()}
+        chosen: dict[str, int] = {}
+        for name, wanted in wanted_ports(template, config).items():
+            protocol = protocols[name]
+            if wanted is None:
+                taken: set[tuple[int, str]] = {(port, protocol) for port in [*held, *chosen.values()]}
+                port = mine.get(name) or next(machine.free_ports(address, first, protocol, taken), None)
+                if port is None:
+                    raise Conflict("port_in_use", f"There is no free port from {first} upwards.")
+                chosen[name] = port
+                continue
+            if wanted in held:
+                raise machine.in_use(wanted, protocol, f"the app {held[wanted]}")
+            if wanted not in mine.values() and not machine.is_free(address, wanted, protocol):
+                raise machine.in_use(wanted, protocol, machine.holder(wanted))
+            chosen[name] = wanted
+        return chosen
+
+    def _addr(self, template: Template, ports: Mapping[str, int]) -> str | None:
+        port = ports.get(template.web_port) if template.web_port else None
+        return f"{self._ctx.settings.bind_address}:{port}" if port else None
