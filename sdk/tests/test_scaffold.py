@@ -17,6 +17,12 @@ def new(folder, id, **options):
     return folder
 
 
+def files(folder):
+    return [
+        path for path in folder.rglob("*") if path.is_file() and not {"__pycache__", ".mypy_cache"} & set(path.parts)
+    ]
+
+
 @pytest.fixture(scope="module")
 def guest_book(tmp_path_factory):
     """Return a fresh plugin's folder."""
@@ -76,6 +82,11 @@ def test_a_wheel_for_another_sdk_is_listed_with_the_reason_and_stops_nobody_else
 def test_its_own_tests_pass(node, guest_book):
     said = run(node.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=guest_book)
     assert "8 passed" in said
+
+
+def test_the_command_of_an_installed_sdk_brings_its_templates(node, guest_book, tmp_path):
+    run(node.folder / "bin" / "cloudos-plugin", "new", "other", "--dir", tmp_path / "other")
+    assert len(files(tmp_path / "other")) == len(files(guest_book))
 
 
 def test_its_setting_has_an_effect_and_a_misspelt_one_is_named(node, tmp_path):

@@ -233,5 +233,5 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
         yield run
         for host in hosts:
             await host.stop()
-        if server is not None:
-            _drop_database(server, host.database_url)
+            if server is not None:
+                _drop_database(server, host.database_url)

@@ -1,0 +1,61 @@
+"""Every provider of a capability that is installed here passes the contract of that capability."""
+
+import importlib
+
+from cloudos_sdk import capabilities
+from cloudos_sdk.capabilities import Apps, Authenticator, ControlPanelLink, PermissionCatalogue, PlanSource
+from cloudos_sdk.testing.contracts import (
+    check_apps,
+    check_authenticator,
+    check_control_panel_link,
+    check_permission_catalogue,
+    check_plan_source,
+)
+from contract.promises import all_plugins
+
+from cloudos_host.discovery import discover
+
+CHECKS = {
+    Apps: check_apps,
+    ControlPanelLink: check_control_panel_link,
+    PermissionCatalogue: check_permission_catalogue,
+    PlanSource: check_plan_source,
+}
+PROVIDED = [
+    (found.id, capability)
+    for found in discover()
+    for capability in importlib.import_module(found.target).manifest.provides
+    if capability in CHECKS
+]
+
+
+def test_every_capability_has_a_check():
+    protocols = {getattr(capabilities, name) for name in capabilities.__all__}
+    assert {p for p in protocols if getattr(p, "_is_protocol", False)} == {*CHECKS, Authenticator}
+
+
+async def test_every_provider_keeps_the_contract(cloudos):
+    host, _ = await all_plugins(cloudos)
+    for plugin, capability in PROVIDED:
+        providers = host.ctx(plugin).all(capability)
+        assert providers, f"{plugin} says that it provides {capability.__name__}, and does not"
+        for provider in providers:
+            await CHECKS[capability](provider)
+
+
+async def test_the_host_lists_the_permissions_of_all_plugins(cloudos):
+    host, _ = await all_plugins(cloudos)
+    catalogue = host.ctx("auth").use(PermissionCatalogue)
+    await check_permission_catalogue(catalogue)
+    declared = {p.name for r in host.host.records for p in r.manifest.permissions}
+    assert declared <= set(catalogue.permissions())
+
+
+async def test_the_sign_in_keeps_the_contract(cloudos):
+    host, head = await all_plugins(cloudos)
+
+    async def log_out():
+        assert (await host.anonymous.post("/api/auth/logout", headers=head)).status_code == 204
+
+    authenticator = host.ctx("auth").use(Authenticator)
+    await check_authenticator(authenticator, authorization=head["Authorization"], revoke=log_out)
