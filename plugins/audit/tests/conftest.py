@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from cloudos_sdk import Event, Manifest, Permission, Role, current, hookimpl, requires
 from quart import Blueprint, request
 
+from cloudos_host.database import make_engine
+
 
 @dataclass(frozen=True, kw_only=True)
 class ThingMade(Event, type="thing.made"):
@@ -104,7 +106,7 @@ class Node:
 
     def tamper(self, *statements, triggers=False, **values):
         """Change the database from outside, like someone who has the file; triggers out of the way first."""
-        engine = sa.create_engine(self.running.host.db.url)
+        engine = make_engine(self.running.host.db.url, writes=True, size=1)
         try:
             with engine.begin() as connection:
                 if not triggers:
