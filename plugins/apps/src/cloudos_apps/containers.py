@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,19 @@ import orjson
 from cloudos_sdk import CloudOSError, Conflict
 
 from cloudos_apps import ports as machine
-from cloudos_apps.docker_engine import APP, GENERATION, NODE, SERVICE, ContainerSpec, DockerEngine, EngineRefused
+from cloudos_apps.docker_engine import DockerEngine
+from cloudos_apps.engine_errors import EngineRefused, PullFailed
 from cloudos_apps.models import App
 from cloudos_apps.settings import AppsSettings
+from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
 from cloudos_apps.templates.model import Service, Template, Value, render
 
 Progress = Callable[..., Awaitable[None]]
+_CRASHES = 3  # a service may try again while another one, whose check it does not name, is not up yet
+
+
+async def silent(fraction: float, message: str, **detail: Any) -> None:
+    """Report progress to nobody."""
 
 
 class AppNotHealthy(CloudOSError):
@@ -39,10 +48,10 @@ class NoSpace(CloudOSError):
 class Containers:
     """Makes, starts and removes the containers of apps."""
 
-    def __init__(self, engine: DockerEngine, settings: AppsSettings, data_dir: Path) -> None:
+    def __init__(self, engine: DockerEngine, settings: AppsSettings, files: Path) -> None:
         self.engine = engine
         self._settings = settings
-        self._data_dir = data_dir
+        self._files = files.resolve()
 
     def specs(
         self, app: App, template: Template, config: Mapping[str, Value], ports: Mapping[str, int], generation: int
@@ -98,8 +107,6 @@ class Containers:
 
     async def check_space(self) -> None:
         """Raise NoSpace where the engine's disk is nearly full; a remote engine's disk is not seen from here."""
-        import shutil
-
         root = await self.engine.root()
         if not root.exists():
             return
@@ -113,13 +120,18 @@ class Containers:
             )
 
     async def pull(self, specs: Sequence[ContainerSpec], progress: Progress, whole: float) -> None:
-        """Pull the images that are not there, reporting up to the fraction `whole`."""
+        """Pull the images that are not there, reporting up to the fraction `whole`. Raises PullFailed."""
         images = list(dict.fromkeys(spec.image for spec in specs))
         for number, image in enumerate(images):
             if await self.engine.has_image(image):
                 continue
-            async for fraction, message, detail in self.engine.pull(image):
-                await progress(whole * (number + fraction) / len(images), message, **detail)
+            try:
+                async with asyncio.timeout(self._settings.pull_timeout):
+                    async with aclosing(self.engine.pull(image)) as steps:
+                        async for fraction, message, detail in steps:
+                            await progress(whole * (number + fraction) / len(images), message, **detail)
+            except TimeoutError:
+                raise PullFailed(image, f"it is not here after {self._settings.pull_timeout:g} s") from None
 
     async def create(self, app: App, specs: Sequence[ContainerSpec]) -> None:
         """Make network, volumes and containers; those that are there already stay."""
@@ -134,56 +146,73 @@ class Containers:
 
     def _make_folders(self, spec: ContainerSpec) -> None:
         for source, _, _ in spec.binds:
-            if source.startswith("/") and Path(source).is_relative_to(self._data_dir):
+            if source.startswith("/") and self.holds(source):
                 Path(source).mkdir(parents=True, exist_ok=True)
 
-    async def start(self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress) -> None:
-        """Start one generation in order; with `wait`, what others need, and in the end everything, must be well."""
+    def holds(self, path: str) -> bool:
+        """Tell whether a path of the machine lies in the folder that apps may use, links followed."""
+        return Path(path).resolve().is_relative_to(self._files)
+
+    async def start(
+        self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress = silent
+    ) -> None:
+        """Start one generation in order, each service once those that it needs are well; with `wait`, until all are.
+
+        Raises AppNotHealthy, and Conflict `port_in_use`.
+        """
         needed = {name for service in template.services for name in service.depends_on}
-        by_service = {s.service: s for s in await self.engine.states(app.id) if s.generation == generation}
+        by_service = await self._by_service(app.id, generation)
         for name in template.start_order():
             await progress(0.8, f"Starting {name}")
+            if name not in by_service:
+                raise AppNotHealthy(name, "has no container", [])
             try:
                 await self.engine.start(by_service[name].id)
             except EngineRefused as error:
-                raise _start_error(error, app) from error
-            if wait and name in needed:
-                await self.wait_well(app.id, generation, {name}, progress)
+                raise start_error(error, app) from error
+            if name in needed:
+                await self.wait_well(app.id, template, generation, {name}, progress)
         if wait:
-            await self.wait_well(app.id, generation, set(by_service), progress)
+            await self.wait_well(app.id, template, generation, set(by_service), progress)
 
-    async def wait_well(self, app_id: str, generation: int, services: set[str], progress: Progress) -> None:
+    async def wait_well(
+        self, app_id: str, template: Template, generation: int, services: set[str], progress: Progress
+    ) -> None:
         """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
         deadline = time.monotonic() + self._settings.health_timeout
-        since: dict[str, float] = {}
+        once = {service.name for service in template.services if service.restart == "no"}
+        since: dict[str, tuple[int, float]] = {}
         while True:
-            states = {s.service: s for s in await self.engine.states(app_id) if s.generation == generation}
+            states = await self._by_service(app_id, generation)
             waiting = []
             for name in sorted(services):
                 state = states.get(name)
                 if state is None:
                     raise AppNotHealthy(name, "was removed while it started", [])
-                if state.status in ("exited", "dead") or state.restarts:
-                    ended = state.status in ("exited", "dead")
-                    what = f"ended with exit code {state.exit_code}" if ended else "ends again and again"
-                    raise AppNotHealthy(name, f"{what} while it starts", await self.engine.last_lines(state.id))
-                if state.health == "unhealthy":
-                    raise AppNotHealthy(name, "did not become healthy", await self.engine.last_lines(state.id))
-                begun = since.setdefault(name, time.monotonic())
-                settled = time.monotonic() - begun >= self._settings.settle_seconds
-                if not (state.health == "healthy" or (state.health is None and settled)):
+                if trouble := _trouble(state, once=name in once):
+                    raise AppNotHealthy(name, trouble, await self.engine.last_lines(state.id))
+                restarts, begun = since.get(name, (-1, 0.0))
+                if restarts != state.restarts:
+                    begun = time.monotonic()
+                    since[name] = (state.restarts, begun)
+                settled = state.status == "running" and time.monotonic() - begun >= self._settings.settle_seconds
+                ended = name in once and state.status == "exited"
+                if not (ended or state.health == "healthy" or (state.health is None and settled)):
                     waiting.append(name)
             if not waiting:
                 return
             if time.monotonic() > deadline:
                 lines = await self.engine.last_lines(states[waiting[0]].id)
-                raise AppNotHealthy(waiting[0], f"did not become healthy in {self._settings.health_timeout:g} s", lines)
+                raise AppNotHealthy(waiting[0], f"was not healthy after {self._settings.health_timeout:g} s", lines)
             await progress(0.9, f"Waiting for {', '.join(waiting)}")
             await asyncio.sleep(0.25)
 
+    async def _by_service(self, app_id: str, generation: int) -> dict[str, ContainerState]:
+        return {s.service: s for s in await self.engine.states(app_id) if s.generation == generation}
+
     async def stop(self, app_id: str, template: Template, generation: int) -> None:
         """Stop one generation, in the reverse order."""
-        by_service = {s.service: s for s in await self.engine.states(app_id) if s.generation == generation}
+        by_service = await self._by_service(app_id, generation)
         for name in reversed(template.start_order()):
             if name in by_service and by_service[name].status in ("running", "restarting", "paused"):
                 await self.engine.stop(by_service[name].id, self._settings.stop_seconds)
@@ -211,7 +240,16 @@ def volume_names(app_id: str, template: Template) -> list[str]:
     return [volume_name(app_id, name) for name in dict.fromkeys(names) if name is not None]
 
 
-def _start_error(error: EngineRefused, app: App) -> CloudOSError:
+def _trouble(state: ContainerState, *, once: bool) -> str | None:
+    """Say what keeps a container from becoming well; None where it may still."""
+    if state.status in ("exited", "dead") and not (once and state.exit_code == 0):
+        return f"ended with exit code {state.exit_code} while it started"
+    if state.restarts > _CRASHES:
+        return f"keeps ending, with exit code {state.exit_code}"
+    return "did not become healthy" if state.health == "unhealthy" else None
+
+
+def start_error(error: EngineRefused, app: App) -> CloudOSError:
     """Turn the engine's word on a port that is taken into the error that names who has it."""
     text = error.message
     if "port is already allocated" not in text and "address already in use" not in text:
@@ -220,7 +258,3 @@ def _start_error(error: EngineRefused, app: App) -> CloudOSError:
         if f":{port}" in text:
             return machine.in_use(port, "udp" if "/udp" in text else "tcp", machine.holder(port))
     return Conflict("port_in_use", f"A port of {app.name} is in use: {text}")
-
-
-async def silent(fraction: float, message: str, **detail: Any) -> None:
-    """Report progress to nobody."""

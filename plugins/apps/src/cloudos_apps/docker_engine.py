@@ -3,85 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-from cloudos_sdk import CloudOSError, Unavailable
+import orjson
+from cloudos_sdk import CloudOSError
 
-P = ParamSpec("P")
+from cloudos_apps.engine_errors import DockerUnreachable, EngineRefused, PullFailed, cause
+from cloudos_apps.pull_progress import Layers
+from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
+from cloudos_apps.threaded_stream import ThreadedStream
+
 T = TypeVar("T")
-
-APP, SERVICE, GENERATION, NODE = "cloudos.app", "cloudos.service", "cloudos.generation", "cloudos.node"
-
-
-class EngineRefused(CloudOSError):
-    """502: the engine was asked and said no; the message is its own."""
-
-    status = 502
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__("engine_refused", message)
-        self.engine_status = status
-
-
-class DockerUnreachable(Unavailable):
-    """503: no engine answers."""
-
-    def __init__(self, url: str, cause: object) -> None:
-        super().__init__(
-            f"The Docker Engine does not answer at {url} ({cause}). Install or start it"
-            " (Debian: apt-get install docker.io), or name another with the setting plugins.apps.docker_host.",
-            code="docker_unavailable",
-            retry_after=5,
-        )
-
-
-@dataclass(frozen=True)
-class ContainerSpec:
-    """A container to make.
-
-    `ports` are (container port, protocol, address, host port), `binds` (source, path, `ro` or `rw`).
-    """
-
-    name: str
-    image: str
-    labels: Mapping[str, str]
-    network: str
-    alias: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    command: Sequence[str] | None = None
-    entrypoint: Sequence[str] | None = None
-    ports: Sequence[tuple[int, str, str, int]] = ()
-    binds: Sequence[tuple[str, str, str]] = ()
-    healthcheck: Mapping[str, Any] | None = None
-    memory_mb: int = 512
-    cpus: float = 1.0
-    user: str | None = None
-    privileged: bool = False
-    host_network: bool = False
-    devices: Sequence[str] = ()
-    cap_add: Sequence[str] = ()
-    restart: str = "unless-stopped"
-    shm_size_mb: int | None = None
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """A container as it is: `status` of the engine (created, running, exited, …), `health` or None without a check."""
-
-    id: str
-    name: str
-    app: str
-    service: str
-    generation: int
-    status: str
-    exit_code: int = 0
-    health: str | None = None
-    restarts: int = 0
 
 
 class DockerEngine:
@@ -91,41 +29,70 @@ class DockerEngine:
         self.url = url
         self.node = node
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="docker")
-        self._pulls = ThreadPoolExecutor(2, thread_name_prefix="docker-pull")
         self._client: Any = None
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pulls.shutdown(wait=False, cancel_futures=True)
 
     def connect(self, timeout: float = 60) -> Any:
         """Return a client of its own, for a stream; blocks. Raises DockerUnreachable."""
         import docker
-        from docker.errors import DockerException
 
-        try:
+        with self._errors():
             return docker.APIClient(base_url=self.url, version="auto", timeout=timeout)
-        except DockerException as error:
-            raise DockerUnreachable(self.url, _cause(error)) from error
 
     async def call(self, work: Callable[..., T], *args: Any) -> T:
-        """Run `work(client, *args)` in a thread. Raises DockerUnreachable, EngineRefused."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, work, *args)
+        """Run `work(client, *args)` in a thread. Raises DockerUnreachable, EngineRefused.
 
-    def _guarded(self, work: Callable[..., T], *args: Any) -> T:
-        import docker.errors
-        import requests.exceptions
-
+        Who is cancelled waits for the end of the call: what it makes is there before anybody cleans up.
+        """
+        doing = asyncio.get_running_loop().run_in_executor(self._pool, self.guarded, work, *args)
         try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait([doing])
+            if not doing.cancelled():
+                doing.exception()  # it has been seen: nobody else asks for it
+            raise
+
+    def guarded(self, work: Callable[..., T], *args: Any) -> T:
+        """Run `work(client, *args)` here and now; blocks. Raises DockerUnreachable, EngineRefused."""
+        with self._errors():
             if self._client is None:
                 self._client = self.connect()
             return work(self._client, *args)
-        except docker.errors.APIError as error:
-            raise EngineRefused(str(error.explanation or error), error.status_code) from error
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except CloudOSError:
+            raise
+        except Exception as error:
+            ours = self.translated(error)
+            if ours is error:
+                raise
+            raise ours from error
+
+    def translated(self, error: Exception) -> Exception:
+        """Return our error for one of the `docker` package or of its connection; others as they are."""
+        import docker.errors
+        import requests.exceptions
+        import urllib3.exceptions
+
+        if isinstance(error, docker.errors.APIError):
+            return EngineRefused(str(error.explanation or error), error.status_code)
+        if isinstance(
+            error,
+            docker.errors.DockerException
+            | requests.exceptions.RequestException
+            | urllib3.exceptions.HTTPError
+            | OSError,
+        ):
             self._client = None
-            raise DockerUnreachable(self.url, _cause(error)) from error
+            return DockerUnreachable(self.url, cause(error))
+        return error
 
     async def version(self) -> str:
         """Return the engine's version."""
@@ -139,38 +106,41 @@ class DockerEngine:
         """Tell whether the image is there already."""
         return await self._there(lambda client: client.inspect_image(image))
 
-    async def pull(self, image: str) -> AsyncIterator[tuple[float, str, Mapping[str, Any]]]:
-        """Pull an image, yielding how far it is: 0..1, a sentence, and each layer's state."""
-        loop = asyncio.get_running_loop()
-        news: asyncio.Queue[Any] = asyncio.Queue()
-        stream: list[Any] = []
-
-        def work(client: Any) -> None:
-            repository, _, tag = image.rpartition(":") if "@" not in image else image.partition("@")
-            found = client.pull(repository, tag=tag, stream=True, decode=True)
-            stream.append(found)
-            layers: dict[str, tuple[str, int, int]] = {}
-            told = 0.0
-            for line in found:
-                if "error" in line:
-                    raise EngineRefused(f"The image {image} cannot be pulled: {line['error']}")
-                _note_layer(layers, line)
-                if layers and time.monotonic() - told > 0.2:
-                    told = time.monotonic()
-                    loop.call_soon_threadsafe(news.put_nowait, _progress(image, layers))
-            if layers:
-                loop.call_soon_threadsafe(news.put_nowait, _progress(image, layers))
-
-        done = loop.run_in_executor(self._pulls, self._guarded, work)
-        done.add_done_callback(lambda _: news.put_nowait(None))
+    async def pull(self, image: str) -> AsyncGenerator[tuple[float, str, Mapping[str, Any]], None]:
+        """Pull an image, yielding how far it is: 0..1, a sentence, and each layer's state. Raises PullFailed."""
+        layers, told = Layers(image), 0.0
+        lines = ThreadedStream(lambda: self.guarded(_open_pull, image), self.translated, f"docker-pull {image}")
         try:
-            while (item := await news.get()) is not None:
-                yield item
-            await done
+            async for line in lines:
+                if "error" in line:
+                    raise PullFailed(image, str(line["error"]))
+                layers.note(line)
+                if time.monotonic() - told > 0.2:
+                    told = time.monotonic()
+                    yield layers.progress()
+        except EngineRefused as error:
+            raise PullFailed(image, error.message) from error
         finally:
-            if not done.done():
-                for found in stream:
-                    found.close()
+            lines.close()
+        if not await self.has_image(image):
+            raise PullFailed(image, "the engine broke it off")
+        yield layers.progress()
+
+    def follow_events(self, since: float) -> ThreadedStream:
+        """Return the stream of what happens to this node's containers from `since` (seconds since 1970) on."""
+
+        def open_events() -> Any:
+            filters = {"type": "container", "label": f"{NODE}={self.node}"}
+            with self._errors():
+                return self.connect().events(since=f"{since:.9f}", decode=True, filters=filters)
+
+        return ThreadedStream(open_events, self.translated, "docker-events")
+
+    def follow_logs(self, container: str, tail: int, since: int | None) -> ThreadedStream:
+        """Return the stream of a container's log, in pieces that need not be whole lines."""
+        return ThreadedStream(
+            lambda: self.guarded(_open_logs, container, tail, since), self.translated, f"docker-logs {container[:12]}"
+        )
 
     async def create_network(self, name: str, app: str) -> None:
         """Make an app's network; it may be there already."""
@@ -205,6 +175,16 @@ class DockerEngine:
             if generation is None or state.generation == generation:
                 await self._gone(lambda client, id=state.id: client.remove_container(id, force=True))
 
+    async def networks(self) -> set[str]:
+        """Return the ids of the apps of this node that have a network."""
+        found = await self.call(lambda client: client.networks(filters={"label": [f"{NODE}={self.node}"]}))
+        return {network["Labels"][APP] for network in found}
+
+    async def stop_signal(self, container: str) -> str:
+        """Return the signal by which a container is asked to stop, by name or number."""
+        found = await self.call(lambda client: client.inspect_container(container))
+        return str(found["Config"].get("StopSignal") or "SIGTERM")
+
     async def remove_network(self, app: str) -> None:
         """Remove an app's network by label."""
         networks = await self.call(lambda client: client.networks(filters={"label": [f"{APP}={app}"]}))
@@ -215,6 +195,23 @@ class DockerEngine:
         """Remove volumes by name."""
         for name in names:
             await self._gone(lambda client, name=name: client.remove_volume(name, force=True))
+
+    async def logs(self, container: str, tail: int, since: int | None) -> bytes:
+        """Return the newest lines of a container's log, each with its time before it."""
+        extra = {"since": since} if since else {}
+        return bytes(await self.call(lambda client: client.logs(container, tail=tail, timestamps=True, **extra)))
+
+    async def usage(self, container: str) -> Mapping[str, Any]:
+        """Return what a container uses at this moment, as the engine tells it; shares need two of these."""
+        found: Mapping[str, Any] = await self.call(lambda client: client.stats(container, stream=False, one_shot=True))
+        return found
+
+    async def disk_usage(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Return the bytes of every container, by id, and of every volume, by name. Slow: the engine counts files."""
+        found = await self.call(lambda client: client.df())
+        containers = {c["Id"]: int(c.get("SizeRw") or 0) for c in found.get("Containers") or []}
+        volumes = {v["Name"]: max(0, (v.get("UsageData") or {}).get("Size", 0)) for v in found.get("Volumes") or []}
+        return containers, volumes
 
     async def last_lines(self, container: str, count: int = 20) -> list[str]:
         """Return the newest lines of a container's log."""
@@ -238,12 +235,42 @@ class DockerEngine:
         return True
 
 
+def _open_pull(client: Any, image: str) -> Any:
+    """Begin a pull whose connection can be closed, which the package's own cannot."""
+    import docker.errors
+    from docker import auth
+    from docker.types import CancellableStream
+
+    repository, mark, tag = image.partition("@")
+    if not mark:
+        repository, _, tag = image.rpartition(":")
+    header = auth.get_config_header(client, auth.resolve_repository_name(repository)[0])
+    response = client.post(
+        f"{client.base_url}/v{client.api_version}/images/create",
+        params={"fromImage": repository, "tag": tag},
+        headers={"X-Registry-Auth": header} if header else {},
+        stream=True,
+        timeout=None,
+    )
+    if response.status_code >= 400:
+        with contextlib.suppress(ValueError, KeyError):
+            raise docker.errors.APIError("refused", response, response.json()["message"])
+        response.raise_for_status()
+    return CancellableStream((orjson.loads(line) for line in response.iter_lines() if line), response)
+
+
+def _open_logs(client: Any, container: str, tail: int, since: int | None) -> Any:
+    extra = {"since": since} if since else {}
+    return client.logs(container, stream=True, follow=True, timestamps=True, tail=tail, **extra)
+
+
 def _create(client: Any, spec: ContainerSpec) -> str:
+    cores = float(client.info()["NCPU"])
     host = client.create_host_config(
         binds=[f"{source}:{path}:{mode}" for source, path, mode in spec.binds],
         port_bindings={f"{inside}/{protocol}": (address, host) for inside, protocol, address, host in spec.ports},
         mem_limit=f"{spec.memory_mb}m",
-        nano_cpus=int(spec.cpus * 1_000_000_000),
+        nano_cpus=int(min(spec.cpus, cores) * 1_000_000_000),
         restart_policy={"Name": spec.restart},
         security_opt=["no-new-privileges"],
         log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
@@ -299,32 +326,3 @@ def _states(client: Any, labels: Sequence[str]) -> list[ContainerState]:
             )
         )
     return states
-
-
-def _note_layer(layers: dict[str, tuple[str, int, int]], line: Mapping[str, Any]) -> None:
-    status, layer = line.get("status", ""), line.get("id")
-    if layer is None or status.startswith("Pulling from"):
-        return
-    detail = line.get("progressDetail") or {}
-    _, _, total = layers.get(layer, ("", 0, 1))
-    total = detail.get("total") or total
-    done = total if status in ("Pull complete", "Already exists", "Download complete") else detail.get("current", 0)
-    layers[layer] = (status, done, total)
-
-
-def _progress(image: str, layers: Mapping[str, tuple[str, int, int]]) -> tuple[float, str, Mapping[str, Any]]:
-    whole = sum(total for _, _, total in layers.values())
-    detail = {id: {"status": s, "done": done, "total": total} for id, (s, done, total) in layers.items()}
-    return sum(done for _, done, _ in layers.values()) / max(1, whole), f"Pulling {image}", {"layers": detail}
-
-
-def _cause(error: BaseException) -> str:
-    text = str(error)
-    for sign, words in (
-        ("No such file", "no such socket"),
-        ("Permission denied", "no permission for its socket: add the user to the group docker"),
-        ("Connection refused", "connection refused"),
-    ):
-        if sign in text:
-            return words
-    return type(error).__name__

@@ -24,15 +24,18 @@ from quart import Blueprint
 from cloudos_apps.containers import Containers
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.events import AppUpdateFailed
+from cloudos_apps.following import Following
 from cloudos_apps.installing import Installer
 from cloudos_apps.models import Base
 from cloudos_apps.observing import Observer
+from cloudos_apps.reconciling import Reconciler
 from cloudos_apps.routes import routes
 from cloudos_apps.service import AppService
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.routes import template_routes
+from cloudos_apps.usage import UsageReader
 from cloudos_apps.watcher import Watcher
 
 
@@ -82,23 +85,28 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow the engine and take up what was interrupted. The engine need not be there."""
     engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
     store, catalogue = AppStore(ctx), Catalogue()
-    containers = Containers(engine, ctx.settings, ctx.data_dir)
+    containers = Containers(engine, ctx.settings, ctx.settings.data_folder or ctx.data_dir / "files")
     installer = Installer(ctx, store, containers)
     service = AppService(ctx, store, containers, installer, catalogue)
-    watcher = Watcher(ctx, engine, store, service)
+    following = Following(engine, store)
+    observer = Observer(engine, store)
+    watcher = Watcher(ctx, engine, following, Reconciler(ctx.log, containers, store, service, following))
     ctx.provide(AppStore, store)
     ctx.provide(Apps, store)
     ctx.provide(Catalogue, catalogue)
     ctx.provide(AppService, service)
-    ctx.provide(Observer, Observer(engine, store, ctx.log))
+    ctx.provide(Observer, observer)
+    ctx.provide(UsageReader, UsageReader(engine, store))
     ctx.provide(Watcher, watcher)
     installer.register()
-    following = asyncio.create_task(watcher.run(), name="apps:watcher")
+    watching = asyncio.create_task(watcher.run(), name="apps:watcher")
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await service.close()
+        observer.close()
         engine.close()
 
 

@@ -14,6 +14,7 @@ from cloudos_apps.observing import Observer
 from cloudos_apps.schemas import AppChange, AppOut, LogQuery, Logs, NewApp, Stats, Uninstall
 from cloudos_apps.service import AppService
 from cloudos_apps.store import AppStore, shown
+from cloudos_apps.usage import UsageReader
 
 routes = Blueprint("apps", __name__)
 
@@ -59,10 +60,11 @@ async def change(app_id: str, data: AppChange) -> Response:
 @routes.delete("/api/apps/<app_id>")
 @requires("apps:write")
 @validate_querystring(Uninstall)
-async def uninstall(app_id: str, query_args: Uninstall) -> tuple[str, int]:
-    """Uninstall an app; its volumes stay unless `purge=true`."""
-    await use(AppService).uninstall(app_id, purge=query_args.purge)
-    return "", 204
+async def uninstall(app_id: str, query_args: Uninstall) -> Response:
+    """Uninstall an app; its volumes stay unless `purge=true`. 202 where it takes longer than a minute."""
+    if await use(AppService).uninstall(app_id, purge=query_args.purge):
+        return Response(status=204)
+    return _answer(shown(await use(AppStore).get(app_id)), 202)
 
 
 @routes.post("/api/apps/<app_id>/start")
@@ -105,4 +107,4 @@ async def logs(app_id: str, query_args: LogQuery) -> Response:
 @document_response(Stats)
 async def stats(app_id: str) -> Response:
     """Return what an app uses now."""
-    return _answer((await use(Observer).stats(app_id)).model_dump())
+    return _answer((await use(UsageReader).read(app_id)).model_dump())

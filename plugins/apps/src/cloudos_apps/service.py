@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from cloudos_sdk import Conflict, Context, Forbidden, InvalidRequest, Role, new_id, principal
+from cloudos_sdk import CloudOSError, Conflict, Context, Forbidden, InvalidRequest, NotFound, Role, new_id, principal
 from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
 from sqlmodel import Session
 
 from cloudos_apps import ports as machine
-from cloudos_apps.containers import Containers, silent
+from cloudos_apps.containers import Containers
+from cloudos_apps.engine_errors import DockerUnreachable
 from cloudos_apps.installing import Installer
 from cloudos_apps.models import App
 from cloudos_apps.schemas import AppChange, NewApp
-from cloudos_apps.store import BUSY, AppStore, busy, template_of
+from cloudos_apps.store import BUSY, STEADY, AppStore, busy, template_of
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.model import Template, Value, validate_config, wanted_ports
 
-_STILL = frozenset({"running", "stopped", "crashed"})
+_PATIENCE = 60  # seconds that a DELETE waits for the end of its work
 
 
 class AppService:
-    """The apps of this node. `locks` tells the watcher which app is in somebody's hands."""
+    """The apps of this node."""
 
     def __init__(
         self, ctx: Context, store: AppStore, containers: Containers, installer: Installer, catalogue: Catalogue
@@ -36,8 +35,7 @@ class AppService:
         self._containers = containers
         self._installer = installer
         self._catalogue = catalogue
-        self._data_dir = ctx.data_dir.parent.resolve()
-        self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: set[asyncio.Task[App]] = set()
 
     async def install(self, wanted: NewApp) -> App:
         """Begin to install an app. Raises Conflict for a name or port that is taken, Forbidden for a danger."""
@@ -75,43 +73,73 @@ class AppService:
 
     async def start(self, app_id: str) -> App:
         """Start an app; nothing happens where it runs."""
-        async with self.locks[app_id]:
-            app = await self._steady(app_id)
-            if app.status == "running":
-                return app
-            template = template_of(app)
-            await self._containers.engine.version()
-            await self._store.change(app_id, expect=_STILL, intended="running")
-            specs = self._specs(app, template)
-            await self._containers.create(app, specs)
-            await self._containers.start(app, template, app.generation, wait=False, progress=silent)
-            told = AppStarted(resource=app.id, details=f"Started {app.name}", name=app.name)
-            return await self._store.change(app_id, told, expect=_STILL, status="running", error=None)
+        return await self._act(app_id, "running", self._start)
 
     async def stop(self, app_id: str) -> App:
         """Stop an app; nothing happens where it is stopped."""
-        async with self.locks[app_id]:
-            app = await self._steady(app_id)
-            if app.status == "stopped":
-                return app
-            await self._containers.engine.version()
-            await self._store.change(app_id, expect=_STILL, intended="stopped")
-            await self._containers.stop(app_id, template_of(app), app.generation)
-            told = AppStopped(resource=app.id, details=f"Stopped {app.name}", name=app.name)
-            return await self._store.change(app_id, told, expect=_STILL, status="stopped", error=None)
+        return await self._act(app_id, "stopped", self._stop)
 
     async def restart(self, app_id: str) -> App:
         """Stop an app and start it again."""
-        async with self.locks[app_id]:
-            app = await self._steady(app_id)
-            template = template_of(app)
-            await self._containers.engine.version()
-            await self._store.change(app_id, expect=_STILL, intended="running")
-            await self._containers.stop(app_id, template, app.generation)
+        return await self._act(app_id, "running", self._restart)
+
+    async def _act(self, app_id: str, intended: str, work: Callable[[App], Awaitable[App]]) -> App:
+        """Store what is wanted, then do it, to the end even where the caller goes away."""
+        await self._steady(app_id)
+        await self._containers.engine.version()
+
+        async def act() -> App:
+            async with self._store.locks[app_id]:
+                await self._steady(app_id)
+                return await work(await self._store.change(app_id, expect=STEADY, intended=intended))
+
+        task = asyncio.create_task(act(), name=f"apps:{intended}:{app_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Interrupt what is being done; the next start finishes it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _start(self, app: App) -> App:
+        if app.status == "running":
+            return app
+        await self._start_containers(app)
+        told = AppStarted(resource=app.id, details=f"Started {app.name}", name=app.name)
+        return await self._store.change(app.id, told, expect=STEADY, status="running", error=None)
+
+    async def _stop(self, app: App) -> App:
+        if app.status == "stopped":
+            return app
+        await self._containers.stop(app.id, template_of(app), app.generation)
+        told = AppStopped(resource=app.id, details=f"Stopped {app.name}", name=app.name)
+        return await self._store.change(app.id, told, expect=STEADY, status="stopped", error=None)
+
+    async def _restart(self, app: App) -> App:
+        await self._containers.stop(app.id, template_of(app), app.generation)
+        await self._start_containers(app)
+        told = AppRestarted(resource=app.id, details=f"Restarted {app.name}", name=app.name)
+        return await self._store.change(app.id, told, expect=STEADY, status="running", error=None)
+
+    async def _start_containers(self, app: App) -> None:
+        """Start all containers, made anew where they are gone; where that fails, none runs."""
+        template = template_of(app)
+        try:
             await self._containers.create(app, self._specs(app, template))
-            await self._containers.start(app, template, app.generation, wait=False, progress=silent)
-            told = AppRestarted(resource=app.id, details=f"Restarted {app.name}", name=app.name)
-            return await self._store.change(app_id, told, expect=_STILL, status="running", error=None)
+            await self._containers.start(app, template, app.generation, wait=False)
+        except DockerUnreachable:
+            raise  # what is wanted stays wanted: it is done once the engine is back
+        except CloudOSError as error:
+            await self._containers.stop(app.id, template, app.generation)
+            told = AppStopped(resource=app.id, details=f"{app.name} could not be started", name=app.name)
+            events = [told] if app.status == "running" else []
+            await self._store.change(
+                app.id, *events, expect=STEADY, status="stopped", intended="stopped", error=error.message
+            )
+            raise
 
     async def change(self, app_id: str, wanted: AppChange) -> App:
         """Begin to change an app's settings, or to bring it to its template's version."""
@@ -150,37 +178,39 @@ class AppService:
 
         return await self._ctx.db.write(begin)
 
-    async def uninstall(self, app_id: str, *, purge: bool) -> None:
-        """Remove an app, and with `purge` its volumes; returns when it is gone."""
-        async with self.locks[app_id]:
-            await self._steady(app_id, "failed")
-            await self._containers.engine.version()
+    async def uninstall(self, app_id: str, *, purge: bool) -> bool:
+        """Remove an app, and with `purge` its volumes; return whether it is gone, False where that takes longer."""
+        await self._steady(app_id, "failed")
+        await self._containers.engine.version()
 
-            def begin(session: Session) -> str:
-                found: App = session.get_one(App, app_id)
-                if found.status in BUSY:
-                    raise busy(found)
-                title = f"Uninstall {found.name}"
-                id = self._ctx.operations.start(session, "uninstall", app_id, title, {"purge": purge})
-                found.operation_id, found.status, found.intended = id, "uninstalling", "stopped"
-                session.add(found)
-                return id
+        def begin(session: Session) -> None:
+            found: App | None = session.get(App, app_id)
+            if found is None:
+                raise NotFound("app", app_id)
+            if found.status in BUSY:
+                raise busy(found)
+            title = f"Uninstall {found.name}"
+            id = self._ctx.operations.start(session, "uninstall", app_id, title, {"purge": purge})
+            found.operation_id, found.status, found.intended = id, "uninstalling", "stopped"
+            session.add(found)
 
-            ended = asyncio.create_task(self._installer.ended(app_id))
-            try:
-                await asyncio.sleep(0)
-                await self._ctx.db.write(begin)
-                await ended
-            finally:
-                ended.cancel()
-            left = next((app for app in await self._store.all() if app.id == app_id), None)
-            if left is not None:
-                raise Conflict("uninstall_failed", left.error or f"{left.name} could not be removed.")
-        self.locks.pop(app_id, None)
+        async with self._store.locks[app_id]:
+            ended = self._installer.ended(app_id)
+            await self._ctx.db.write(begin)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await ended.wait()
+        except TimeoutError:
+            return False
+        try:
+            left = await self._store.get(app_id)
+        except NotFound:
+            return True
+        raise Conflict("uninstall_failed", left.error or f"{left.name} could not be removed.")
 
     async def _steady(self, app_id: str, *also: str) -> App:
         app = await self._store.get(app_id)
-        if app.status not in _STILL and app.status not in also:
+        if app.status not in STEADY and app.status not in also:
             if app.status == "failed":
                 raise Conflict(
                     "app_failed", f"{app.name} was never installed: {app.error} Install it again, or delete it."
@@ -210,7 +240,7 @@ class AppService:
     def _dangers(self, template: Template) -> set[str]:
         dangers = set(template.dangers())
         paths = [v.host_path for s in template.services for v in s.volumes if v.host_path and not v.reaches_docker]
-        if all(Path(path).resolve().is_relative_to(self._data_dir / "apps") for path in paths):
+        if all(self._containers.holds(path) for path in paths):
             dangers.discard("host_paths")
         return dangers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from cloudos_apps.models import App
 from cloudos_apps.templates.model import Template, Value
 
 TABLE = App.__table__
+STEADY = frozenset({"running", "stopped", "crashed"})
 BUSY = frozenset({"installing", "updating", "uninstalling"})
 _SHOWN = [
     TABLE.c[name]
@@ -39,6 +42,8 @@ class AppStore:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Held by whoever works on an app."""
 
     async def get(self, app_id: str) -> App:
         """Return an app. Raises NotFound."""
@@ -95,6 +100,7 @@ class AppStore:
                 self._ctx.events.emit(session, event)
 
         await self._ctx.db.write(drop)
+        self.locks.pop(app_id, None)
 
     def begin(self, session: Session, values: Mapping[str, Any]) -> None:
         """Insert a row in the transaction in hand; Conflict `app_name_taken` where another app has its name."""

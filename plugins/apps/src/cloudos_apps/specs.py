@@ -1,0 +1,53 @@
+"""Containers as data: what is asked of the engine, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+APP, SERVICE, GENERATION, NODE = "cloudos.app", "cloudos.service", "cloudos.generation", "cloudos.node"
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container to make.
+
+    `ports` are (container port, protocol, address, host port), `binds` (source, path, `ro` or `rw`).
+    """
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    network: str
+    alias: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    ports: Sequence[tuple[int, str, str, int]] = ()
+    binds: Sequence[tuple[str, str, str]] = ()
+    healthcheck: Mapping[str, Any] | None = None
+    memory_mb: int = 512
+    cpus: float = 1.0
+    user: str | None = None
+    privileged: bool = False
+    host_network: bool = False
+    devices: Sequence[str] = ()
+    cap_add: Sequence[str] = ()
+    restart: str = "unless-stopped"
+    shm_size_mb: int | None = None
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """A container as it is: `status` of the engine (created, running, exited, …), `health` or None without a check."""
+
+    id: str
+    name: str
+    app: str
+    service: str
+    generation: int
+    status: str
+    exit_code: int = 0
+    health: str | None = None
+    restarts: int = 0
