@@ -6,6 +6,7 @@ Debian's docker.io, iptables, busybox-static and docker-registry.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -17,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -77,6 +77,18 @@ class DockerEngine:
         """Return the lines of a listing, e.g. `names("ps", "-aq")`."""
         return self.cli(*listing).split()
 
+    def clean(self) -> None:
+        """Remove every container, network and volume; the images stay."""
+        import docker
+
+        client = docker.APIClient(base_url=self.host, version="auto", timeout=60)
+        for container in client.containers(all=True):
+            client.remove_container(container["Id"], force=True, v=True)
+        client.prune_networks()
+        for volume in client.volumes()["Volumes"] or []:
+            client.remove_volume(volume["Name"], force=True)
+        client.close()
+
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[DockerEngine]:
@@ -92,14 +104,15 @@ def docker_engine() -> Iterator[DockerEngine]:
     def stop() -> None:
         _end(daemon.pop())
 
+    engine = DockerEngine(f"unix://{folder}/docker.sock", address, folder, start, stop)
     try:
         start()
-        engine = DockerEngine(f"unix://{folder}/docker.sock", address, folder, start, stop)
         _push_images(engine)
         yield engine
     finally:
         if daemon:
-            _remove_everything(f"unix://{folder}/docker.sock")
+            with contextlib.suppress(Exception):  # its own end is what matters
+                engine.clean()
             stop()
         _end(registry)
         _unmount(folder)
@@ -188,14 +201,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
-
-
-def _remove_everything(host: str) -> None:
-    run: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
-    ids = subprocess.run(["docker", "-H", host, "ps", "-aq"], **run).stdout.split()
-    if ids:
-        subprocess.run(["docker", "-H", host, "rm", "-f", *ids], **run)
-    subprocess.run(["docker", "-H", host, "network", "prune", "-f"], **run)
 
 
 def _unmount(folder: Path) -> None:

@@ -43,11 +43,16 @@ class Node:
         self.templates |= {template.name: template for template in templates}
         self.host.ctx("apps").use(Catalogue).put_source("tests", self.templates)
 
-    async def restart(self) -> None:
-        """Stop the host and start it again, as after a crash: what was under way is interrupted."""
-        await self.host.restart()
+    async def restart_clients(self) -> None:
+        """Take up the clients of a host that was started again, and give it the templates."""
         self.client, self.operator, self.viewer = self.host.client, self.host.operator, self.host.viewer
         self.offer()
+
+    async def well(self) -> bool:
+        """Ask the plugin how it is."""
+        from cloudos_apps.plugin import cloudos_health
+
+        return bool((await cloudos_health(self.host.ctx("apps"))).ok)
 
     async def post(self, body: dict[str, Any], client: Any = None) -> tuple[int, Any]:
         """Ask for an app; return status and body."""
@@ -104,6 +109,13 @@ class Node:
         label = f"label=cloudos.app={app_id}" if app_id else "label=cloudos.app"
         return sorted(self.engine.names("ps", "-a", "--filter", label, "--format", "{{.Names}}"))
 
+    async def some_containers(self, app_id: str) -> None:
+        """Wait until an app has containers."""
+        end = time.monotonic() + 10
+        while not self.containers(app_id):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+
     def volumes(self) -> list[str]:
         """Return the names of the volumes that there are."""
         return sorted(self.engine.names("volume", "ls", "-q", "--filter", "label=cloudos.app"))
@@ -141,7 +153,6 @@ def web_template(engine: Any, version: str = "1.0", image: str = "web:1.0", **mo
         "ports": [{"name": "http", "container": 8000}],
         "volumes": [{"name": "data", "path": "/data"}],
         "environment": {"GREETING": "${config.greeting}", "PASSWORD": "${secret.password}"},
-        "healthcheck": CHECK,
         **more,
     }
     return make_template("web", service, web_port="http", config=[GREETING, PASSWORD], version=version)

@@ -10,11 +10,17 @@ from app_node import Node, web_template
 
 
 @pytest.fixture
-async def node(cloudos: Callable[..., Awaitable[Any]], docker_engine: Any) -> AsyncIterator[Node]:
+def settle() -> float:
+    """Return for how many seconds an app without a check must run; an app that ends needs more to show it."""
+    return 0.3
+
+
+@pytest.fixture
+async def node(cloudos: Callable[..., Awaitable[Any]], docker_engine: Any, settle: float) -> AsyncIterator[Node]:
     """Run a node on the real engine; at the end nothing of it is left there."""
     settings = {
         "docker_host": docker_engine.host,
-        "settle_seconds": 0.5,
+        "settle_seconds": settle,
         "health_timeout": 15,
         "stop_seconds": 1,
         "min_free_mb": 1,
@@ -23,10 +29,4 @@ async def node(cloudos: Callable[..., Awaitable[Any]], docker_engine: Any) -> As
     found.offer(web_template(docker_engine))
     yield found
     await found.host.stop()
-    for listing, remove in (
-        (("ps", "-aq", "--filter", "label=cloudos.app"), ("rm", "-f")),
-        (("network", "ls", "-q", "--filter", "label=cloudos.app"), ("network", "rm")),
-        (("volume", "ls", "-q", "--filter", "label=cloudos.app"), ("volume", "rm", "-f")),
-    ):
-        if left := docker_engine.names(*listing):
-            docker_engine.cli(*remove, *left)
+    docker_engine.clean()

@@ -6,12 +6,13 @@ import asyncio
 import json
 import re
 
-from app_node import CHECK, make_template
+from app_node import CHECK, make_template, web_template
 from cloudos_sdk.capabilities import Apps
 from cloudos_sdk.testing.contracts import check_apps
 
 
 async def test_an_app_is_installed_runs_and_answers_on_its_port(node):
+    node.offer(web_template(node.engine, healthcheck=CHECK))
     status, app = await node.post({"template": "web", "name": "blog", "config": {"greeting": "my blog"}})
     assert status == 201
     assert re.fullmatch(r"app_[a-z2-9]{13}", app["id"])

@@ -14,10 +14,10 @@ async def test_an_unknown_template_is_named(node):
     assert "wep" in error["message"]
 
 
-@pytest.mark.parametrize("name", ["", "-blog", "Blog", "a b", "blog.", "../x", "b" * 64, "blög"])
-async def test_a_name_must_do_as_a_subdomain(node, name):
-    status, error = await node.post({"template": "web", "name": name})
-    assert (status, error["error"], error["fields"][0]["path"]) == (400, "invalid_request", "name")
+async def test_a_name_must_do_as_a_subdomain(node):
+    for name in ("", "-blog", "Blog", "a b", "blog.", "../x", "b" * 64, "blög"):
+        status, error = await node.post({"template": "web", "name": name})
+        assert (status, error["error"], error["fields"][0]["path"]) == (400, "invalid_request", "name"), name
 
 
 async def test_settings_that_do_not_fit_are_named(node):
@@ -142,10 +142,3 @@ async def test_a_full_disk_is_told_before_anything_is_pulled(cloudos, docker_eng
     error = await answer.get_json()
     assert (answer.status_code, error["error"]) == (507, "insufficient_storage")
     assert "MB" in error["message"]
-
-
-@pytest.mark.parametrize("query", ["lines=-1", "lines=x", "lines=10001", "since=tomorrow", "follow=maybe", "tail=5"])
-async def test_a_log_query_that_does_not_fit_is_refused(node, query):
-    app = await node.install()
-    answer = await node.client.get(f"/api/apps/{app['id']}/logs?{query}")
-    assert (answer.status_code, (await answer.get_json())["error"]) == (400, "invalid_request")

@@ -35,7 +35,7 @@ class AppNotHealthy(CloudOSError):
     status = 502
 
     def __init__(self, service: str, what: str, logs: Sequence[str]) -> None:
-        last = f" Its last words: {logs[-1][:300]}" if logs else ""
+        last = f" Its last words: {' / '.join(line[:200] for line in logs[-3:])}" if logs else ""
         super().__init__("app_not_healthy", f"The service {service} {what}.{last}", service=service, logs=list(logs))
 
 
@@ -192,10 +192,10 @@ class Containers:
                 if trouble := _trouble(state, once=name in once):
                     raise AppNotHealthy(name, trouble, await self.engine.last_lines(state.id))
                 restarts, begun = since.get(name, (-1, 0.0))
-                if restarts != state.restarts:
+                if restarts != state.restarts or state.status != "running":
                     begun = time.monotonic()
                     since[name] = (state.restarts, begun)
-                settled = state.status == "running" and time.monotonic() - begun >= self._settings.settle_seconds
+                settled = time.monotonic() - begun > self._settings.settle_seconds
                 ended = name in once and state.status == "exited"
                 if not (ended or state.health == "healthy" or (state.health is None and settled)):
                     waiting.append(name)
