@@ -12,7 +12,7 @@ from app_node import Node, web_template
 @pytest.fixture
 def settle() -> float:
     """Return for how many seconds an app without a check must run; an app that ends needs more to show it."""
-    return 0.3
+    return 0.2
 
 
 @pytest.fixture

@@ -130,7 +130,9 @@ async def test_secrets_are_in_the_container_and_nowhere_else(node):
     app = await node.install(config={"password": "tell-nobody-this"})
     (name,) = node.containers(app["id"])
     assert "PASSWORD=tell-nobody-this" in node.engine.cli("exec", name, "env")
-    shown = json.dumps(await node.app(app["id"]))
+    details = await node.app(app["id"])
+    assert (details["config"], details["secrets"]) == ({"greeting": "web"}, ["password"])
+    shown = json.dumps(details)
     shown += json.dumps([dict(event.data) | {"details": event.details} for event in await node.events()])
     shown += json.dumps(await node.operation(app["operation_id"]))
     assert "tell-nobody-this" not in shown

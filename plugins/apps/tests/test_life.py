@@ -6,7 +6,11 @@ import asyncio
 import json
 import time
 
+import pytest
 from app_node import make_template
+from cloudos_apps.engine_errors import DockerUnreachable
+from cloudos_apps.plugin import manifest
+from cloudos_apps.settings import AppsSettings
 
 
 async def press(node, app, action, status=200):
@@ -163,6 +167,10 @@ async def test_a_node_without_an_engine_starts_and_says_what_is_missing(cloudos,
     error = await answer.get_json()
     assert (answer.status_code, error["error"]) == (503, "docker_unavailable")
     assert "docker.io" in error["message"]
+    (component,) = manifest.components
+    with pytest.raises(DockerUnreachable, match=r"none\.sock"):
+        component.probe(AppsSettings(docker_host=f"unix://{tmp_path}/none.sock"))
+    assert component.install == "apt-get install docker.io"
 
 
 async def test_two_nodes_on_one_engine_leave_each_other_alone(node, cloudos, docker_engine, tmp_path_factory):

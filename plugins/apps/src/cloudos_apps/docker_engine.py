@@ -126,13 +126,15 @@ class DockerEngine:
             raise PullFailed(image, "the engine broke it off")
         yield layers.progress()
 
-    def follow_events(self, since: float) -> ThreadedStream:
-        """Return the stream of what happens to this node's containers from `since` (seconds since 1970) on."""
+    def follow_events(self, since: int) -> ThreadedStream:
+        """Return the stream of what happens to this node's containers from `since` (ns since 1970) on."""
 
         def open_events() -> Any:
             filters = {"type": "container", "label": f"{NODE}={self.node}"}
             with self._errors():
-                return self.connect().events(since=f"{since:.9f}", decode=True, filters=filters)
+                return self.connect().events(
+                    since=f"{since // 10**9}.{since % 10**9:09d}", decode=True, filters=filters
+                )
 
         return ThreadedStream(open_events, self.translated, "docker-events")
 

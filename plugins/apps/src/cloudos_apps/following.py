@@ -80,6 +80,8 @@ class Following:
     async def crashed(self, app: App, service: str, code: int, logs: list[str]) -> None:
         """Note that a service of an app ended by itself."""
         details = f"{app.name}: {service} ended by itself with exit code {code}"
+        if app.status == "crashed" and app.error == details:
+            return  # it was told when the containers were compared, and the event came after it
         told = AppCrashed(resource=app.id, details=details, name=app.name, service=service, exit_code=code, logs=logs)
         await self._store.change(app.id, told, expect=STEADY, status="crashed", error=details)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import orjson
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import json_rows, stream
+from cloudos_sdk.http import stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
 from cloudos_apps.observing import Observer
-from cloudos_apps.schemas import AppChange, AppOut, LogQuery, Logs, NewApp, Stats, Uninstall
+from cloudos_apps.schemas import AppChange, AppDetails, AppOut, LogQuery, Logs, NewApp, Stats, Uninstall
 from cloudos_apps.service import AppService
 from cloudos_apps.store import AppStore, shown
 from cloudos_apps.usage import UsageReader
@@ -19,8 +16,8 @@ from cloudos_apps.usage import UsageReader
 routes = Blueprint("apps", __name__)
 
 
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, content_type="application/json")
+def _answer(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, content_type="application/json")
 
 
 @routes.get("/api/apps")
@@ -28,7 +25,7 @@ def _answer(body: Any, status: int = 200) -> Response:
 @document_response(list[AppOut])
 async def list_apps() -> Response:
     """List the installed apps, newest first."""
-    return json_rows(await use(AppStore).shown())
+    return _answer(await use(AppStore).listed())
 
 
 @routes.post("/api/apps")
@@ -42,10 +39,11 @@ async def install(data: NewApp) -> Response:
 
 @routes.get("/api/apps/<app_id>")
 @requires("apps:read")
-@document_response(AppOut)
+@document_response(AppDetails)
 async def get_app(app_id: str) -> Response:
-    """Return an app."""
-    return _answer(shown(await use(AppStore).get(app_id)))
+    """Return an app with its services and settings, without secrets."""
+    store = use(AppStore)
+    return _answer(store.details(await store.get(app_id)))
 
 
 @routes.put("/api/apps/<app_id>")
@@ -99,7 +97,7 @@ async def logs(app_id: str, query_args: LogQuery) -> Response:
     """Return an app's newest log lines; with `follow=true` a stream of JSON lines that goes on."""
     if query_args.follow:
         return stream(await use(Observer).follow(app_id, query_args), "application/x-ndjson")
-    return _answer((await use(Observer).logs(app_id, query_args)).model_dump())
+    return _answer((await use(Observer).logs(app_id, query_args)).model_dump_json().encode())
 
 
 @routes.get("/api/apps/<app_id>/stats")
@@ -107,4 +105,4 @@ async def logs(app_id: str, query_args: LogQuery) -> Response:
 @document_response(Stats)
 async def stats(app_id: str) -> Response:
     """Return what an app uses now."""
-    return _answer((await use(UsageReader).read(app_id)).model_dump())
+    return _answer((await use(UsageReader).read(app_id)).model_dump_json().encode())

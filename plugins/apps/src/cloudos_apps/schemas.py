@@ -44,6 +44,14 @@ class AppOut(BaseModel):
     updated_at: UtcTime
 
 
+class AppDetails(AppOut):
+    """An installed app with its services and settings; of those in `secrets` the values are not shown."""
+
+    services: list[str]
+    config: dict[str, Any]
+    secrets: list[str]
+
+
 class LogQuery(Query):
     """Which lines: the newest `lines`, none before `since` (seconds since 1970 or ISO 8601), and those to come."""
 

@@ -26,7 +26,7 @@ class Watcher:
         self._reconciler = reconciler
         self._signals = StopSignals(engine.stop_signal)
         self._work: set[asyncio.Task[None]] = set()
-        self._since = time.time()
+        self._since = time.time_ns()
         self.reason: str | None = "the engine has not answered yet"
 
     async def run(self) -> None:
@@ -60,7 +60,7 @@ class Watcher:
             self._spawn(self._reconciler.reconcile())
             async for event in stream:
                 await self._handle(event)
-                self._since = event["timeNano"] / 1e9 + 1e-9
+                self._since = event["timeNano"] + 1
         finally:
             stream.close()
 
