@@ -1,4 +1,4 @@
-"""Tables: users and their sessions."""
+"""Tables: users, their sessions, backup codes and API keys, and who is locked out."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import UtcDateTime, model_base
+from sqlalchemy import Column, Text
 from sqlmodel import Field
 
 Base: Any = model_base("auth")
 
 
 class User(Base, table=True):
-    """A person; `password` is the bcrypt hash of the password's digest."""
+    """A person; `password` is the bcrypt hash of the password's digest.
+
+    `totp_secret` is encrypted; it is in force once `totp_enabled`. A code of `totp_step` or before is refused.
+    """
 
     id: str = Field(primary_key=True)
     username: str = Field(unique=True)
     password: str
     role: str
+    disabled: bool = False
+    totp_secret: str | None = None
+    totp_enabled: bool = False
+    totp_step: int = 0
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -31,3 +39,31 @@ class Session(Base, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_used_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class BackupCode(Base, table=True):
+    """A backup code that was not used yet, as a keyed hash."""
+
+    digest: str = Field(primary_key=True)
+    user_id: str = Field(index=True)
+
+
+class ApiKey(Base, table=True):
+    """A key for programs, as a keyed hash; `scopes` is a JSON list."""
+
+    id: str = Field(primary_key=True)
+    user_id: str = Field(index=True)
+    name: str
+    digest: str = Field(unique=True)
+    scopes: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Lockout(Base, table=True):
+    """How often an account (`user:<name>`) or an address (`address:<ip>`) failed in a row."""
+
+    subject: str = Field(primary_key=True)
+    failures: int
+    failed_at: datetime = Field(sa_type=UtcDateTime)

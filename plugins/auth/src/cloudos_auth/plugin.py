@@ -7,41 +7,50 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from cloudos_sdk import Context, Job, Manifest, PluginSettings, hookimpl
-from cloudos_sdk.capabilities import Authenticator, ControlPanelLink
+import click
+from cloudos_sdk import Context, Envelope, Job, Manifest, Permission, Role, hookimpl
+from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue
 from cloudos_sdk.events import UserLogin, UserLoginFailed
-from pydantic import Field
 from quart import Blueprint
 
+from cloudos_auth.administration import administration
+from cloudos_auth.directory import Directory
+from cloudos_auth.events import OWN, PasswordChanged, TotpDisabled
 from cloudos_auth.jobs import PURGE
+from cloudos_auth.keys import Keys
+from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import Base
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
-from cloudos_auth.service import Accounts, PasswordChanged, SessionRevoked, SetupCompleted
-
-
-class AuthSettings(PluginSettings):
-    """Settings of the sign-in."""
-
-    bcrypt_cost: int = Field(default=12, ge=4, le=16)
-
+from cloudos_auth.service import Accounts
+from cloudos_auth.settings import AuthSettings
+from cloudos_auth.totp import SecondFactors
+from cloudos_auth.users import Users
 
 manifest = Manifest(
     title="Sign-in",
-    prefixes=("/api/auth",),
+    prefixes=("/api/auth", "/api/users", "/api/keys"),
     settings=AuthSettings,
     tables=Base,
     migrations="cloudos_auth.migrations",
     provides=(Authenticator,),
+    requires=(PermissionCatalogue,),
     uses=(ControlPanelLink,),
-    emits=(SetupCompleted, UserLogin, UserLoginFailed, PasswordChanged, SessionRevoked),
+    emits=(UserLogin, UserLoginFailed, *OWN),
+    permissions=(
+        Permission("users:read", "See users", Role.ADMIN),
+        Permission("users:write", "Make, change and delete users", Role.ADMIN),
+        Permission("keys:read", "See API keys", Role.ADMIN),
+        Permission("keys:write", "Make and revoke API keys", Role.ADMIN),
+    ),
+    command="user",
 )
 
 
 @hookimpl
 def cloudos_routes() -> Sequence[Blueprint]:
     """Return the sign-in endpoints."""
-    return [routes]
+    return [routes, administration]
 
 
 @hookimpl
@@ -51,18 +60,42 @@ def cloudos_jobs() -> Sequence[Job]:
 
 
 @hookimpl
+def cloudos_commands() -> Sequence[click.Command]:
+    """Return `cloudos user list` and `cloudos user reset-password`."""
+    from cloudos_auth.commands import list_users, reset_password
+
+    return [list_users, reset_password]
+
+
+@hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Load users and sessions and begin to recognise callers."""
     passwords = Passwords(ctx.settings.bcrypt_cost)
-    accounts = Accounts(ctx, _signing_key(ctx), passwords)
+    directory, lockouts = Directory(ctx), Lockouts(ctx)
+    factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
+    accounts = Accounts(ctx, _signing_key(ctx), directory, passwords, lockouts, factors, keys)
     await passwords.prepare()
-    await accounts.load()
+    await directory.load()
+    await lockouts.load()
+
+    async def notice(envelope: Envelope) -> None:
+        """Read everything anew after a change by another process: `cloudos user …`."""
+        if envelope.actor.id == "cli":
+            await directory.load()
+            await lockouts.load()
+
+    ctx.events.subscribe(notice, PasswordChanged, TotpDisabled, name="command-line")
+    ctx.provide(Directory, directory)
+    ctx.provide(SecondFactors, factors)
+    ctx.provide(Keys, keys)
+    ctx.provide(Users, Users(ctx, directory, passwords, factors))
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)
     try:
         yield
     finally:
+        await keys.close()
         passwords.close()
 
 
@@ -73,5 +106,7 @@ def _signing_key(ctx: Context) -> str:
         fresh = path.with_suffix(".new")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(ctx.secrets.encrypt(secrets.token_urlsafe(48)))
+            file.flush()
+            os.fsync(file.fileno())
         fresh.rename(path)
     return ctx.secrets.decrypt(path.read_text())

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import current, in_person, limited, principal, public, signed_in, use
+from cloudos_sdk import (
+    InvalidRequest,
+    Unauthenticated,
+    caller,
+    current,
+    in_person,
+    limited,
+    principal,
+    public,
+    signed_in,
+    use,
+)
 from cloudos_sdk.capabilities import ControlPanelLink
-from quart import Blueprint
-from quart_schema import validate_request, validate_response
+from pydantic import BaseModel
+from quart import Blueprint, Response, request
+from quart_schema import document_response, validate_request, validate_response
 
 from cloudos_auth.schemas import (
     Account,
+    Code,
     Connection,
+    CookieSession,
+    DisableTotp,
     NewPassword,
     NewUser,
     Refresh,
+    SecondFactorNeeded,
     SessionOut,
     SetUp,
     SignIn,
     Tokens,
+    TotpSetup,
+    TotpState,
     UserOut,
 )
-from cloudos_auth.service import Accounts
+from cloudos_auth.service import ACCESS, ACCESS_COOKIE, REFRESH, Accounts, Session
+from cloudos_auth.totp import SecondFactors
 
 routes = Blueprint("auth", __name__)
+
+REFRESH_COOKIE, CSRF_COOKIE = "cloudos_refresh", "cloudos_csrf"
+_REFRESH_PATH = "/api/auth/refresh"
+
+
+def _answer(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), content_type="application/json")
+
+
+def _signed_in(session: Session, *, cookie: bool) -> Response:
+    """Answer with the tokens, or put them into cookies that scripts cannot read."""
+    accounts = use(Accounts)
+    tokens = accounts.tokens(session)
+    if not cookie:
+        return _answer(tokens)
+    csrf = accounts.csrf_token(session.id)
+    response = _answer(CookieSession(csrf_token=csrf))
+    secure = "https" in (request.scheme, request.headers.get("X-Forwarded-Proto"))
+    for name, value, path, age, hidden in (
+        (ACCESS_COOKIE, tokens.access_token, "/", ACCESS, True),
+        (REFRESH_COOKIE, tokens.refresh_token, _REFRESH_PATH, REFRESH, True),
+        (CSRF_COOKIE, csrf, "/", REFRESH, False),
+    ):
+        response.set_cookie(
+            name, value, max_age=int(age.total_seconds()), path=path, secure=secure, httponly=hidden, samesite="Lax"
+        )
+    return response
 
 
 @routes.post("/api/auth/setup")
@@ -39,27 +85,72 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @public
 @limited(20, 60)
 @validate_request(SignIn)
-@validate_response(Tokens)
-async def login(data: SignIn) -> Tokens:
-    """Sign in."""
-    return await use(Accounts).sign_in(data.username, data.password)
+@document_response(Tokens)
+async def login(data: SignIn) -> Response:
+    """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
+    begun = await use(Accounts).sign_in(data.username, data.password)
+    if isinstance(begun, SecondFactorNeeded):
+        return _answer(begun)
+    return _signed_in(begun, cookie=data.cookie)
 
 
 @routes.post("/api/auth/refresh")
 @public
 @validate_request(Refresh)
-@validate_response(Tokens)
-async def refresh(data: Refresh) -> Tokens:
+@document_response(Tokens)
+async def refresh(data: Refresh) -> Response:
     """Exchange a refresh token, once, for a new pair."""
-    return await use(Accounts).refresh(data.refresh_token)
+    accounts = use(Accounts)
+    if data.refresh_token is not None:
+        return _signed_in(await accounts.refresh(data.refresh_token), cookie=False)
+    token = request.cookies.get(REFRESH_COOKIE)
+    if token is None:
+        raise InvalidRequest.field("refresh_token", "is missing, and no cookie has one")
+    accounts.check_csrf(accounts.session_of(token), request.headers.get("X-CSRF-Token"))
+    return _signed_in(await accounts.refresh(token), cookie=True)
+
+
+@routes.post("/api/auth/totp/enable")
+@in_person
+@validate_response(TotpSetup)
+async def enable_totp() -> TotpSetup:
+    """Make a second factor for the caller; it is in force once a first code is verified."""
+    return await use(SecondFactors).enable(use(Accounts).user(principal()))
+
+
+@routes.post("/api/auth/totp/verify")
+@public
+@limited(20, 60)
+@validate_request(Code)
+@document_response(Tokens)
+async def verify_totp(data: Code) -> Response:
+    """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
+    if data.temp_token is not None:
+        return _signed_in(await use(Accounts).complete(data.temp_token, data.code), cookie=data.cookie)
+    who = caller().principal
+    if who is None or who.kind != "user":
+        raise Unauthenticated("Sign in, or send the temp_token of a sign-in.")
+    await use(Accounts).confirm_totp(who, data.code)
+    return _answer(TotpState(totp_enabled=True))
+
+
+@routes.post("/api/auth/totp/disable")
+@in_person
+@limited(20, 60)
+@validate_request(DisableTotp)
+@validate_response(TotpState)
+async def disable_totp(data: DisableTotp) -> TotpState:
+    """Take the caller's second factor away, for password and code."""
+    await use(Accounts).disable_totp(principal(), data.password, data.code)
+    return TotpState(totp_enabled=False)
 
 
 @routes.get("/api/auth/me")
 @signed_in
-@validate_response(UserOut)
-async def me() -> UserOut:
+@document_response(UserOut)
+async def me() -> Response:
     """Return the signed-in user."""
-    return UserOut.model_validate(use(Accounts).user(principal()), from_attributes=True)
+    return Response(use(Accounts).encoded_user(principal()), content_type="application/json")
 
 
 @routes.post("/api/auth/change-password")
@@ -74,11 +165,15 @@ async def change_password(data: NewPassword) -> tuple[str, int]:
 
 @routes.post("/api/auth/logout")
 @in_person
-async def logout() -> tuple[str, int]:
+async def logout() -> Response:
     """End this session."""
     who = principal()
     await use(Accounts).revoke(who, who.session_id or "")
-    return "", 204
+    response = Response(status=204)
+    for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, _REFRESH_PATH), (CSRF_COOKIE, "/")):
+        if name in request.cookies:
+            response.delete_cookie(name, path=path)
+    return response
 
 
 @routes.get("/api/auth/sessions")

@@ -1,10 +1,14 @@
-"""Bodies and answers of the sign-in endpoints (reference, "Authentication")."""
+"""Bodies and answers of the sign-in endpoints (reference, "Authentication", "API Keys")."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Body
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
+
+RoleName = Literal["admin", "operator", "viewer"]
 
 
 class Account(Body):
@@ -14,17 +18,48 @@ class Account(Body):
     password: str = Field(min_length=10, max_length=1024)
 
 
+class NewAccount(Account):
+    """A user to make."""
+
+    role: RoleName = "viewer"
+
+
+class UserChange(Body):
+    """What to change of a user; what is left out stays."""
+
+    role: RoleName | None = None
+    disabled: bool | None = None
+    password: str | None = Field(default=None, min_length=10, max_length=1024)
+    reset_totp: bool = False
+
+
 class SignIn(Body):
-    """A name and a password, at sign-in."""
+    """A name and a password, at sign-in; with `cookie` the tokens come as cookies, for a browser."""
 
     username: str = Field(max_length=256)
     password: str = Field(max_length=1024)
+    cookie: bool = False
 
 
 class Refresh(Body):
-    """A refresh token."""
+    """A refresh token; left out, the cookie's is taken, with its `X-CSRF-Token`."""
 
-    refresh_token: str = Field(max_length=4096)
+    refresh_token: str | None = Field(default=None, max_length=4096)
+
+
+class Code(Body):
+    """A code of the second factor, or a backup code; with the `temp_token` of a sign-in it completes that."""
+
+    code: str = Field(max_length=64)
+    temp_token: str | None = Field(default=None, max_length=4096)
+    cookie: bool = False
+
+
+class DisableTotp(Body):
+    """Both factors, to take the second one away."""
+
+    password: str = Field(max_length=1024)
+    code: str = Field(max_length=64)
 
 
 class NewPassword(Body):
@@ -32,6 +67,14 @@ class NewPassword(Body):
 
     current_password: str = Field(max_length=1024)
     new_password: str = Field(min_length=10, max_length=1024)
+
+
+class NewKey(Body):
+    """An API key to make."""
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[str] = Field(min_length=1, max_length=200)
+    expires_at: AwareDatetime | None = None
 
 
 class NewUser(BaseModel):
@@ -46,6 +89,8 @@ class UserOut(NewUser):
     """A user."""
 
     role: str
+    disabled: bool
+    totp_enabled: bool
 
 
 class SetUp(BaseModel):
@@ -61,6 +106,53 @@ class Tokens(BaseModel):
     access_token: str
     refresh_token: str
     token_type: str = "bearer"  # noqa: S105 - the name of the scheme (RFC 6750)
+
+
+class CookieSession(BaseModel):
+    """A session whose tokens are in cookies; send `csrf_token` as `X-CSRF-Token` with every unsafe method."""
+
+    csrf_token: str
+    token_type: str = "cookie"  # noqa: S105 - tells where the token is
+
+
+class SecondFactorNeeded(BaseModel):
+    """The password holds; POST a code with `temp_token` to /api/auth/totp/verify within five minutes."""
+
+    totp_required: bool = True
+    temp_token: str
+
+
+class TotpSetup(BaseModel):
+    """A second factor to confirm by a first code; shown once."""
+
+    secret: str
+    otpauth_uri: str
+    qr_png_base64: str
+    backup_codes: list[str]
+
+
+class TotpState(BaseModel):
+    """Whether the second factor is in force."""
+
+    totp_enabled: bool
+
+
+class KeyOut(BaseModel):
+    """An API key, without its text."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    user: str
+    created_at: UtcTime
+    expires_at: UtcTime | None
+    last_used_at: UtcTime | None
+
+
+class KeyCreatedOut(KeyOut):
+    """A fresh API key; `key` is never shown again."""
+
+    key: str
 
 
 class SessionOut(BaseModel):

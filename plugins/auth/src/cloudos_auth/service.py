@@ -2,70 +2,63 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloudos_sdk import Conflict, Context, Event, NotFound, Principal, Role, Unauthenticated, caller, new_id
+from cloudos_sdk import Caller, Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, caller, new_id
 from cloudos_sdk.capabilities import Credentials
 from cloudos_sdk.events import UserLogin, UserLoginFailed
+from cloudos_sdk.identity import act_as
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
+from cloudos_auth.directory import Directory, person
+from cloudos_auth.events import PasswordChanged, SessionRevoked, SetupCompleted
+from cloudos_auth.keys import PREFIX, Keys
+from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
-from cloudos_auth.schemas import Tokens
+from cloudos_auth.schemas import SecondFactorNeeded, Tokens, UserOut
+from cloudos_auth.totp import SecondFactors, wrong_code
 
 ACCESS = timedelta(minutes=15)
 REFRESH = timedelta(days=30)
-_CACHE = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetupCompleted(Event, type="user.setup_completed"):
-    """The first admin account was made."""
-
-    username: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PasswordChanged(Event, type="user.password_changed"):
-    """A user changed the password."""
-
-    username: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionRevoked(Event, type="user.session_revoked"):
-    """A session was ended."""
-
-    reason: str
+ACCESS_COOKIE = "cloudos_access"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+TEMPORARY = timedelta(minutes=5)
 
 
 class Accounts:
     """The one who knows users and sessions; also the host's `Authenticator`."""
 
-    def __init__(self, ctx: Context, key: str, passwords: Passwords) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        key: str,
+        directory: Directory,
+        passwords: Passwords,
+        lockouts: Lockouts,
+        factors: SecondFactors,
+        keys: Keys,
+    ) -> None:
         self._ctx = ctx
         self._key = OctKey.import_key(key)
+        self._directory = directory
         self._passwords = passwords
-        self._users: dict[str, User] = {}
-        self._sessions: dict[str, Session] = {}
-        self._known: dict[str, tuple[Principal, float]] = {}
-
-    async def load(self) -> None:
-        """Read users and sessions into memory."""
-        users, sessions = await self._ctx.db.read(lambda s: (s.exec(select(User)).all(), s.exec(select(Session)).all()))
-        self._users = {user.id: user for user in users}
-        self._sessions = {session.id: session for session in sessions}
+        self._lockouts = lockouts
+        self._factors = factors
+        self._keys = keys
+        self._spent: dict[str, float] = {}
+        self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:
         """Make the first admin. Raises Conflict where there is a user already."""
-        if self._users:
+        if self._directory.users:
             raise _already()
         hashed = await self._passwords.hash(password)
         now = self._ctx.clock.now()
@@ -79,48 +72,122 @@ class Accounts:
             self._ctx.events.emit(db, SetupCompleted(resource=user.id, details=details, username=username))
 
         await self._ctx.db.write(create)
-        self._users[user.id] = user
+        self._directory.put_user(user)
         return user
 
-    async def sign_in(self, username: str, password: str) -> Tokens:
-        """Return tokens of a new session. Raises Unauthenticated, the same for an unknown name and a wrong password."""
-        user = next((u for u in self._users.values() if u.username == username), None)
+    async def sign_in(self, username: str, password: str) -> Session | SecondFactorNeeded:
+        """Return a new session, or the token that a second factor completes.
+
+        Raises Unauthenticated, the same for an unknown name and a wrong password, and TooManyRequests when locked out.
+        """
+        self._lockouts.check(username, caller().address)
+        user = self._directory.by_name(username)
         checked = user.password if user else None
-        if not await self._passwords.check(password, checked) or user is None:
-            failed = UserLoginFailed(
-                resource=user.id if user else "",
-                username=username[:64],
-                reason="wrong credentials",
-                details=f"Sign-in failed for {username[:64]}",
-            )
-            await self._ctx.db.write(lambda db: self._ctx.events.emit(db, failed))
+        if not await self._passwords.check(password, checked) or user is None or user.disabled:
+            await self._failed(username, user, "wrong credentials")
             raise _wrong()
-        now = self._ctx.clock.now()
+        if user.totp_enabled:
+            expires = self._ctx.clock.now() + TEMPORARY
+            return SecondFactorNeeded(temp_token=self._encode("totp", "", user.id, secrets.token_hex(8), expires))
+        return await self._begin(user, "password", checked, None)
+
+    async def complete(self, temp_token: str, code: str) -> Session:
+        """Complete a sign-in by a code. Raises Unauthenticated, TooManyRequests."""
+        claims = self._claims(temp_token, "totp")
+        user = self._directory.users.get(claims["sub"])
+        if user is None or user.disabled or not user.totp_enabled or claims["jti"] in self._spent:
+            raise wrong_code()
+        self._lockouts.check(user.username, caller().address)
+        try:
+            session = await self._begin(user, "totp", user.password, code)
+        except Unauthenticated:
+            await self._failed(user.username, user, "wrong code")
+            raise
+        now = self._ctx.clock.now().timestamp()
+        self._spent = {jti: until for jti, until in self._spent.items() if until > now} | {claims["jti"]: claims["exp"]}
+        return session
+
+    async def disable_totp(self, who: Principal, password: str, code: str) -> None:
+        """Take the caller's second factor away, for password and code. Raises Conflict, Unauthenticated."""
+        user = self._directory.users[who.user_id]
+        if not user.totp_enabled:
+            raise Conflict("totp_not_enabled", "The second factor is not in force.")
+        self._lockouts.check(user.username, caller().address)
+        held = await self._passwords.check(password, user.password)
+
+        def store(db: Db) -> bool:
+            if not held or not self._factors.use(db, user, code):
+                return False
+            self._factors.take_away(db, user)
+            return True
+
+        if not await self._ctx.db.write(store):
+            await self._failed(user.username, user, "wrong password or code")
+            raise Unauthenticated("The password or the code does not hold.", code="invalid_credentials")
+
+    async def confirm_totp(self, who: Principal, code: str) -> None:
+        """Put the caller's second factor in force by a first code."""
+        user = self._directory.users[who.user_id]
+        self._lockouts.check(user.username, caller().address)
+        try:
+            await self._factors.confirm(user, code)
+        except Unauthenticated:
+            await self._failed(user.username, user, "wrong code")
+            raise
+
+    async def _failed(self, username: str, user: User | None, reason: str) -> None:
+        address = caller().address
+        told = UserLoginFailed(
+            resource=user.id if user else "",
+            username=username[:64],
+            reason=reason,
+            details=f"Sign-in failed for {username[:64]}",
+        )
+
+        def store(db: Db) -> None:
+            self._lockouts.failed(db, username, address)
+            self._ctx.events.emit(db, told)
+
+        await self._ctx.db.write(store)
+
+    async def _begin(self, user: User, method: str, checked: str | None, code: str | None) -> Session:
+        """Make a session, where the password is still the one that was checked and the code holds."""
+        now, origin = self._ctx.clock.now(), caller()
         session = Session(
             id=new_id("sess"),
             user_id=user.id,
             refresh=secrets.token_hex(16),
-            address=caller().address,
+            address=origin.address,
             created_at=now,
             last_used_at=now,
             expires_at=now + REFRESH,
         )
-        signed_in = UserLogin(resource=user.id, details=f"{username} signed in", username=username, method="password")
+        act_as(Caller(person(user, session), origin.address, origin.request_id))
+        told = UserLogin(resource=user.id, details=f"{user.username} signed in", username=user.username, method=method)
 
         def create(db: Db) -> None:
             if self._stored_password(db, user.id) != checked:  # it was changed while bcrypt worked
                 raise _wrong()
+            if code is not None and not self._factors.use(db, user, code):
+                raise wrong_code()
+            self._lockouts.succeeded(db, user.username, origin.address)
             db.add(session)
-            self._ctx.events.emit(db, signed_in)
+            self._ctx.events.emit(db, told)
             self._ctx.db.after_commit(db, lambda: self._remember(session))
 
-        await self._ctx.db.write(create)
-        return self._tokens(session)
+        try:
+            await self._ctx.db.write(create)
+        except Unauthenticated:
+            act_as(origin)
+            raise
+        return session
 
-    async def refresh(self, token: str) -> Tokens:
+    async def refresh(self, token: str) -> Session:
         """Rotate a refresh token; one used twice ends its whole session."""
         claims = self._claims(token, "refresh")
         session = self._session(claims)
+        if self._directory.users[session.user_id].disabled:
+            raise _wrong()
         if claims.get("jti") != session.refresh:
             await self._end(session, "a refresh token was used twice")
             raise _replayed()
@@ -140,14 +207,14 @@ class Accounts:
             return rotated
 
         if not await self._ctx.db.write(rotate):
-            if session.id in self._sessions:
+            if session.id in self._directory.sessions:
                 await self._end(session, "a refresh token was used twice")
             raise _replayed()
-        return self._tokens(fresh)
+        return fresh
 
     async def change_password(self, who: Principal, current: str, new: str) -> None:
         """Change the caller's password and end the caller's other sessions."""
-        user = self._users[who.user_id]
+        user = self._directory.users[who.user_id]
         checked = user.password
         if not await self._passwords.check(current, checked):
             raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
@@ -161,7 +228,7 @@ class Accounts:
                 raise Conflict("password_changed", "The password was changed meanwhile; sign in again.")
             db.execute(update(User).where(User.__table__.c.id == user.id).values(password=changed.password))
             self._ctx.events.emit(db, event)
-            self._ctx.db.after_commit(db, lambda: self._users.update({user.id: changed}))
+            self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
 
         await self._ctx.db.write(store)
         for session in self.sessions(who):
@@ -170,17 +237,26 @@ class Accounts:
 
     def user(self, who: Principal) -> User:
         """Return the caller's user."""
-        return self._users[who.user_id]
+        return self._directory.users[who.user_id]
+
+    def encoded_user(self, who: Principal) -> bytes:
+        """Return the caller's user as JSON, encoded once for each state of the user."""
+        user = self._directory.users[who.user_id]
+        kept = self._encoded.get(user.id)
+        if kept is None or kept[0] is not user:
+            shown = UserOut.model_validate(user, from_attributes=True).model_dump_json().encode()
+            kept = self._encoded[user.id] = (user, shown)
+        return kept[1]
 
     def sessions(self, who: Principal) -> list[Session]:
         """Return the caller's sessions, newest first."""
         now = self._ctx.clock.now()
-        mine = [s for s in self._sessions.values() if s.user_id == who.user_id and s.expires_at > now]
+        mine = [s for s in self._directory.sessions.values() if s.user_id == who.user_id and s.expires_at > now]
         return sorted(mine, key=lambda s: (s.created_at, s.id), reverse=True)
 
     async def revoke(self, who: Principal, session_id: str) -> None:
         """End one of the caller's sessions, at once."""
-        session = self._sessions.get(session_id)
+        session = self._directory.sessions.get(session_id)
         if session is None or session.user_id != who.user_id:
             raise NotFound("session", session_id)
         await self._end(session, "revoked")
@@ -190,34 +266,66 @@ class Accounts:
         now = self._ctx.clock.now()
         table = Session.__table__
         await self._ctx.db.write(lambda db: db.execute(delete(table).where(table.c.expires_at <= now)))
-        self._sessions = {id: session for id, session in self._sessions.items() if session.expires_at > now}
+        for session in [s for s in self._directory.sessions.values() if s.expires_at <= now]:
+            self._directory.drop_session(session.id)
+        await self._lockouts.purge()
 
     def recognise(self, authorization: str) -> Principal | None:
         """Return who brings this header, where it was verified before and still holds."""
-        found = self._known.get(authorization)
+        found = self._directory.known.get(authorization)
         if found is None:
             return None
         principal, expires = found
-        return principal if expires > self._ctx.clock.now().timestamp() else None
-
-    async def authenticate(self, credentials: Credentials) -> Principal | None:
-        """Verify a bearer token."""
-        if credentials.authorization is None:
+        if expires <= self._ctx.clock.now().timestamp():
             return None
-        scheme, _, token = credentials.authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("Send `Authorization: Bearer <token>`.", code="token_invalid")
-        claims = self._claims(token, "access")
-        session = self._session(claims)
-        user = self._users[session.user_id]
-        principal = Principal("user", user.id, user.username, Role(user.role), user.id, session_id=session.id)
-        if len(self._known) >= _CACHE:
-            self._known.clear()
-        self._known[credentials.authorization] = (principal, float(claims["exp"]))
+        if principal.kind == "api_key":
+            self._keys.note_use(principal.id)
         return principal
 
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Verify a bearer token, an API key or the cookie of a browser."""
+        header = credentials.authorization
+        if header is None:
+            token = credentials.cookies.get(ACCESS_COOKIE)
+            return self._by_cookie(token, credentials) if token else None
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send `Authorization: Bearer <token>`.", code="token_invalid")
+        if token.startswith(PREFIX):
+            return self._keys.authenticate(header, token)
+        claims = self._claims(token, "access")
+        principal = self._person(claims)
+        self._directory.remember(header, principal, float(claims["exp"]))
+        return principal
+
+    def csrf_token(self, session_id: str) -> str:
+        """Return the token that must come with a cookie's unsafe methods; it is bound to the session."""
+        return self._ctx.secrets.digest(f"csrf:{session_id}")
+
+    def check_csrf(self, session_id: str, given: str | None) -> None:
+        """Raise Forbidden `csrf_failed` where the token is not the session's."""
+        if not hmac.compare_digest((given or "").encode(), self.csrf_token(session_id).encode()):
+            raise Forbidden("Send the value of the cookie cloudos_csrf as X-CSRF-Token.", code="csrf_failed")
+
+    def session_of(self, refresh_token: str) -> str:
+        """Return the session that a refresh token names. Raises Unauthenticated."""
+        return str(self._claims(refresh_token, "refresh")["sid"])
+
+    def _by_cookie(self, token: str, credentials: Credentials) -> Principal:
+        principal = self._person(self._claims(token, "access"))
+        if credentials.method not in _SAFE:
+            self.check_csrf(principal.session_id or "", credentials.csrf_token)
+        return principal
+
+    def _person(self, claims: dict[str, Any]) -> Principal:
+        session = self._session(claims)
+        user = self._directory.users.get(session.user_id)
+        if user is None or user.disabled:
+            raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
+        return person(user, session)
+
     def _remember(self, session: Session) -> None:
-        self._sessions[session.id] = session
+        self._directory.sessions[session.id] = session
 
     def _stored_password(self, db: Db, user_id: str) -> str | None:
         table = User.__table__
@@ -232,18 +340,18 @@ class Accounts:
                     db, SessionRevoked(resource=session.id, details=f"Session ended: {reason}", reason=reason)
                 )
 
-        self._sessions.pop(session.id, None)
-        self._known = {k: v for k, v in self._known.items() if v[0].session_id != session.id}
+        self._directory.drop_session(session.id)
         await self._ctx.db.write(remove)
 
-    def _tokens(self, session: Session) -> Tokens:
-        now = self._ctx.clock.now()
-        access = self._encode("access", session, now + ACCESS)
-        return Tokens(access_token=access, refresh_token=self._encode("refresh", session, session.expires_at))
+    def tokens(self, session: Session) -> Tokens:
+        """Return the pair of tokens of a session as it is now."""
+        expires = self._ctx.clock.now() + ACCESS
+        access = self._encode("access", session.id, session.user_id, secrets.token_hex(8), expires)
+        refresh = self._encode("refresh", session.id, session.user_id, session.refresh, session.expires_at)
+        return Tokens(access_token=access, refresh_token=refresh)
 
-    def _encode(self, kind: str, session: Session, expires: datetime) -> str:
-        jti = session.refresh if kind == "refresh" else secrets.token_hex(8)
-        claims = {"typ": kind, "sid": session.id, "sub": session.user_id, "jti": jti, "exp": int(expires.timestamp())}
+    def _encode(self, kind: str, session_id: str, user_id: str, jti: str, expires: datetime) -> str:
+        claims = {"typ": kind, "sid": session_id, "sub": user_id, "jti": jti, "exp": int(expires.timestamp())}
         return jwt.encode({"alg": "HS256"}, claims, self._key)
 
     def _claims(self, token: str, kind: str) -> dict[str, Any]:
@@ -258,7 +366,7 @@ class Accounts:
         return claims
 
     def _session(self, claims: dict[str, Any]) -> Session:
-        session = self._sessions.get(claims["sid"])
+        session = self._directory.sessions.get(claims["sid"])
         if session is None:
             raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
         return session

@@ -1,0 +1,143 @@
+"""API keys: for programs, narrowed to scopes, shown once and kept as a keyed hash."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import secrets
+from datetime import datetime
+
+import orjson
+from cloudos_sdk import Context, InvalidRequest, NotFound, Principal, Unauthenticated, iso, new_id
+from cloudos_sdk.capabilities import PermissionCatalogue
+from sqlmodel import Session as Db
+from sqlmodel import delete, update
+
+from cloudos_auth.directory import Directory, program
+from cloudos_auth.events import KeyCreated, KeyRevoked
+from cloudos_auth.models import ApiKey
+from cloudos_auth.schemas import KeyOut, NewKey
+
+PREFIX = "qzr_"
+_FLUSH = 30.0
+
+
+class Keys:
+    """Makes, lists, revokes and recognises keys. When a key was last used is stored twice a minute at most."""
+
+    def __init__(self, ctx: Context, directory: Directory) -> None:
+        self._ctx = ctx
+        self._directory = directory
+        self._used: dict[str, datetime] = {}
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def create(self, owner: Principal, wanted: NewKey) -> tuple[ApiKey, str]:
+        """Make a key; return it with its text, which is never shown again. Raises InvalidRequest for a scope."""
+        known = self._ctx.use(PermissionCatalogue).permissions()
+        for scope in wanted.scopes:
+            if scope not in known:
+                near = difflib.get_close_matches(scope[:100], known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+                raise InvalidRequest.field("scopes", f"there is no scope {scope[:100]!r}; {hint}")
+        now = self._ctx.clock.now()
+        if wanted.expires_at is not None and wanted.expires_at <= now:
+            raise InvalidRequest.field("expires_at", "lies in the past")
+        text = PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(
+            id=new_id("key"),
+            user_id=owner.user_id,
+            name=wanted.name,
+            digest=self._ctx.secrets.digest(text),
+            scopes=orjson.dumps(sorted(set(wanted.scopes))).decode(),
+            created_at=now,
+            expires_at=wanted.expires_at,
+        )
+        details = f"Made the API key {wanted.name}"
+        told = KeyCreated(resource=key.id, details=details, name=wanted.name, scopes=sorted(set(wanted.scopes)))
+
+        def store(db: Db) -> None:
+            db.add(key)
+            self._ctx.events.emit(db, told)
+            self._ctx.db.after_commit(db, lambda: self._directory.keys.update({key.digest: key}))
+
+        await self._ctx.db.write(store)
+        return key, text
+
+    async def revoke(self, key_id: str) -> None:
+        """Revoke a key; it is refused from the next request on. Raises NotFound."""
+        key = self._directory.key(key_id)
+        if key is None:
+            raise NotFound("key", key_id, code="key_not_found", message=f"There is no API key {key_id!r}.")
+
+        def remove(db: Db) -> None:
+            if db.connection().execute(delete(ApiKey).where(ApiKey.__table__.c.id == key_id)).rowcount == 1:
+                told = KeyRevoked(resource=key_id, details=f"Revoked the API key {key.name}", name=key.name)
+                self._ctx.events.emit(db, told)
+
+        self._directory.drop_key(key)
+        await self._ctx.db.write(remove)
+
+    def list(self) -> list[KeyOut]:
+        """Return all keys, newest first, without their text."""
+        keys = sorted(self._directory.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
+        return [self.shown(key) for key in keys]
+
+    def shown(self, key: ApiKey) -> KeyOut:
+        """Return what the API shows of a key."""
+        owner = self._directory.users.get(key.user_id)
+        return KeyOut(
+            id=key.id,
+            name=key.name,
+            scopes=orjson.loads(key.scopes),
+            user=owner.username if owner else "",
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            last_used_at=self._used.get(key.id, key.last_used_at),
+        )
+
+    def authenticate(self, header: str, text: str) -> Principal:
+        """Return the caller of a key, and know its header from now on. Raises Unauthenticated."""
+        key = self._directory.keys.get(self._ctx.secrets.digest(text))
+        owner = self._directory.users.get(key.user_id) if key is not None else None
+        if key is None or owner is None or owner.disabled:
+            raise Unauthenticated("This API key does not hold.", code="key_invalid")
+        if key.expires_at is not None and key.expires_at <= self._ctx.clock.now():
+            raise Unauthenticated(f"This API key expired at {iso(key.expires_at)}.", code="key_expired")
+        principal = program(key, owner)
+        expires = key.expires_at.timestamp() if key.expires_at is not None else float("inf")
+        self._directory.remember(header, principal, expires)
+        self.note_use(key.id)
+        return principal
+
+    def note_use(self, key_id: str) -> None:
+        """Note that a key was used now."""
+        self._used[key_id] = self._ctx.clock.now()
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_later(), name="auth:key-use")
+
+    async def close(self) -> None:
+        """Store what is not stored yet."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.gather(self._flushing, return_exceptions=True)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Store when keys were last used."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        table = ApiKey.__table__
+
+        def store(db: Db) -> None:
+            for id, at in used.items():
+                db.execute(update(ApiKey).where(table.c.id == id).values(last_used_at=at))
+
+        await self._ctx.db.write(store)
+        for key in list(self._directory.keys.values()):
+            if key.id in used:
+                self._directory.keys[key.digest] = key.model_copy(update={"last_used_at": used[key.id]})
+
+    async def _flush_later(self) -> None:
+        await asyncio.sleep(_FLUSH)
+        await self.flush()
