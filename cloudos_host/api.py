@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
-from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
 from cloudos_sdk.http import Page, stream
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from quart import Blueprint, Response, request
@@ -113,10 +113,12 @@ def routes(host: Any) -> Blueprint:
         def allowed(audience: str) -> bool:
             return bool(host.permissions.allows(who, audience))
 
-        authorization = request.headers.get("Authorization", "")
+        credentials = Credentials(
+            "GET", request.headers.get("Authorization"), dict(request.cookies), None, request.remote_addr
+        )
 
-        def still_known() -> bool:
-            return bool(host.gate.recognises(authorization))
+        async def still_known() -> bool:
+            return bool(await host.gate.still_holds(credentials))
 
         chunks = host.streams.stream(allowed, still_known, int(given) if given else None)
         return stream(chunks, "text/event-stream")

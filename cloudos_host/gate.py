@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cloudos_sdk import (
     Forbidden,
+    InvalidRequest,
     NotFound,
     Permission,
     Policy,
@@ -98,6 +99,8 @@ class Gate:
         address = self._address(request)
         request_id = f"{self._run}-{next(self._count):x}"
         act_as(Caller(None, address, request_id))
+        if "\0" in request.path:
+            raise InvalidRequest("The path holds a NUL character.")
         endpoint = mounted or (self.endpoints.get(request.endpoint) if request.endpoint else None)
         if endpoint is None:
             self._refuse_unknown(request)
@@ -117,10 +120,17 @@ class Gate:
         if request.method not in _SAFE:
             self._check_body(request, policy)
 
-    def recognises(self, authorization: str) -> bool:
-        """Tell whether a header that was admitted still holds, from memory: for answers that stay open."""
+    async def still_holds(self, credentials: Credentials) -> bool:
+        """Tell whether credentials that were admitted still hold: for answers that stay open."""
         authenticator = self._authenticator()
-        return authenticator is not None and authenticator.recognise(authorization) is not None
+        if authenticator is None:
+            return False
+        if credentials.authorization and authenticator.recognise(credentials.authorization) is not None:
+            return True
+        try:
+            return await authenticator.authenticate(credentials) is not None
+        except (Unauthenticated, Forbidden):
+            return False
 
     async def _identify(self, request: Request | Websocket, address: str | None, *, required: bool) -> Principal | None:
         authenticator = self._authenticator()

@@ -8,7 +8,7 @@ import orjson
 from cloudos_sdk import CloudOSError
 from cloudos_sdk.identity import caller
 from pydantic import ValidationError
-from quart import Quart, Response
+from quart import Quart, Response, request
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -62,6 +62,12 @@ def install(app: Quart, log: Any) -> None:
         message = "Something went wrong in the server; its log tells more under this request id."
         return _respond({"error": "internal_error", "message": message, "request_id": request_id}, 500)
 
+    async def undecodable(error: UnicodeDecodeError) -> Response:
+        if request.mimetype != "application/json":
+            return await crash(error)
+        return _respond({"error": "malformed_json", "message": "The body is not JSON in UTF-8."}, 400)
+
+    app.register_error_handler(UnicodeDecodeError, undecodable)
     app.register_error_handler(CloudOSError, known)
     app.register_error_handler(RequestSchemaValidationError, misfit)
     app.register_error_handler(HTTPException, http)

@@ -44,6 +44,8 @@ async def run(config: Config, safe: bool) -> None:
             raise HostError(
                 f"cannot listen on {server.bind[0]}: {error.strerror}; choose another with --port"
             ) from None
+        for listening in sockets.insecure_sockets:
+            listening.listen(server.backlog)
         server.bind = [f"fd://{s.fileno()}" for s in sockets.insecure_sockets]
         click.echo(
             f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 from cloudos_sdk import Envelope, iso
@@ -29,7 +29,7 @@ class EventStreams:
                 queue.put_nowait(None)
 
     async def stream(
-        self, allowed: Callable[[str], bool], still_known: Callable[[], bool], last_seen: int | None
+        self, allowed: Callable[[str], bool], still_known: Callable[[], Awaitable[bool]], last_seen: int | None
     ) -> AsyncIterator[bytes]:
         """Yield the stream of one listener; `last_seen` is the number of the last event that it has.
 
@@ -56,7 +56,7 @@ class EventStreams:
                         chunk = await queue.get()
                 except TimeoutError:
                     chunk = b": still here\n\n"
-                if chunk is None or not still_known():
+                if chunk is None or not await still_known():
                     return
                 yield chunk
         finally:

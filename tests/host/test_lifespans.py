@@ -36,6 +36,10 @@ def made(name, lifespan, *jobs, **manifest):
     return module
 
 
+async def yes():
+    return True
+
+
 async def until(condition):
     async with asyncio.timeout(5):
         while not condition():
@@ -104,7 +108,7 @@ async def test_the_event_stream_resumes_and_shows_what_another_process_wrote(clo
     host = await cloudos(notes_plugin())
     await host.client.post("/api/jotter", json={"text": "one"})
     await host.client.post("/api/jotter", json={"text": "two"})
-    stream = host.host.streams.stream(lambda audience: True, lambda: True, 1)
+    stream = host.host.streams.stream(lambda audience: True, yes, 1)
     assert await anext(stream) == b"retry: 2000\n\n"
     async with asyncio.timeout(10):
         first = (await anext(stream)).decode().splitlines()
@@ -122,7 +126,11 @@ async def test_the_event_stream_hides_what_its_listener_may_not_read_and_ends_wi
     host = await cloudos(notes_plugin())
     await host.client.post("/api/jotter", json={"text": "secret"})
     known = [True]
-    stream = host.host.streams.stream(lambda audience: audience == "operations:read", lambda: known[0], 0)
+
+    async def still():
+        return known[0]
+
+    stream = host.host.streams.stream(lambda audience: audience == "operations:read", still, 0)
     await anext(stream)
     host.ctx("jotter").events.announce("operation.progressed", {"n": 1}, audience="operations:read")
     async with asyncio.timeout(5):

@@ -6,20 +6,36 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from quart import Response
 
 
-class Body(BaseModel):
-    """Base of request bodies: an unknown member is an error that names it."""
-
+class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, given: Any) -> Any:
+        """Refuse the one character that no database can store in a text."""
+        if _holds_nul(given):
+            raise ValueError("a text holds a NUL character")
+        return given
 
-class Query(BaseModel):
-    """Base of query strings: an unknown parameter is an error that names it."""
 
-    model_config = ConfigDict(extra="forbid")
+class Body(_Given):
+    """Base of request bodies: an unknown member is an error that names it, as is a NUL character."""
+
+
+class Query(_Given):
+    """Base of query strings: an unknown parameter is an error that names it, as is a NUL character."""
+
+
+def _holds_nul(given: Any) -> bool:
+    if isinstance(given, str):
+        return "\0" in given
+    if isinstance(given, Mapping):
+        return any(_holds_nul(key) or _holds_nul(value) for key, value in given.items())
+    return isinstance(given, list) and any(_holds_nul(item) for item in given)
 
 
 class Page(Query):

@@ -64,12 +64,16 @@ class AppStore:
 
     async def list_apps(self) -> Sequence[AppAddress]:
         """Return all installed apps, oldest first (capability `Apps`)."""
-        return [_address(app) for app in await self.all()]
+        columns = select(TABLE.c.id, TABLE.c.name, TABLE.c.status, TABLE.c.addr).order_by(
+            TABLE.c.created_at, TABLE.c.id
+        )
+        return await self._ctx.db.read(lambda s: [AppAddress(*row) for row in s.execute(columns)])
 
     async def find_app(self, app_id: str) -> AppAddress | None:
         """Return one app, or None (capability `Apps`)."""
-        app = await self._ctx.db.read(lambda s: s.get(App, app_id))
-        return _address(app) if app is not None else None
+        columns = select(TABLE.c.id, TABLE.c.name, TABLE.c.status, TABLE.c.addr).where(TABLE.c.id == app_id)
+        row = await self._ctx.db.read(lambda s: s.execute(columns).first())
+        return AppAddress(*row) if row is not None else None
 
     async def change(self, app_id: str, *events: Event, expect: Collection[str] | None = None, **values: Any) -> App:
         """Change a row, and emit; Conflict `app_busy` where its status is not one of `expect`. Raises NotFound."""
@@ -169,7 +173,3 @@ def _named(row: Sequence[Any]) -> dict[str, Any]:
     found = dict(zip(_NAMES, row, strict=True))
     found["ports"] = orjson.Fragment(row[_PORTS])
     return found
-
-
-def _address(app: App) -> AppAddress:
-    return AppAddress(app.id, app.name, app.status, app.addr)

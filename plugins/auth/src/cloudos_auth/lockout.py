@@ -70,7 +70,7 @@ class Lockouts:
         free, longest = self._limits[subject.partition(":")[0]]
         if count < free:
             return 0.0
-        locked = min(longest, _FIRST * 2.0 ** min(count - free, 20))
+        locked: float = min(longest, _FIRST * 2.0 ** min(count - free, 20))
         return locked - (self._ctx.clock.now() - at).total_seconds()
 
 

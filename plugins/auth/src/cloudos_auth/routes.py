@@ -37,7 +37,7 @@ from cloudos_auth.schemas import (
     TotpState,
     UserOut,
 )
-from cloudos_auth.service import ACCESS, ACCESS_COOKIE, REFRESH, Accounts, Session
+from cloudos_auth.service import ACCESS, ACCESS_COOKIE, REFRESH, Accounts, SignedIn
 from cloudos_auth.totp import SecondFactors
 
 routes = Blueprint("auth", __name__)
@@ -50,7 +50,7 @@ def _answer(model: BaseModel) -> Response:
     return Response(model.model_dump_json(), content_type="application/json")
 
 
-def _signed_in(session: Session, *, cookie: bool) -> Response:
+def _signed_in(session: SignedIn, *, cookie: bool) -> Response:
     """Answer with the tokens, or put them into cookies that scripts cannot read."""
     accounts = use(Accounts)
     tokens = accounts.tokens(session)

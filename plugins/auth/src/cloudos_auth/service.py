@@ -33,6 +33,10 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 TEMPORARY = timedelta(minutes=5)
 
 
+SignedIn = Session
+"""A session that has just begun or was refreshed."""
+
+
 class Accounts:
     """The one who knows users and sessions; also the host's `Authenticator`."""
 
@@ -192,7 +196,7 @@ class Accounts:
             await self._end(session, "a refresh token was used twice")
             raise _replayed()
         used, now = session.refresh, self._ctx.clock.now()
-        fresh = session.model_copy(
+        fresh: Session = session.model_copy(
             update={"refresh": secrets.token_hex(16), "last_used_at": now, "expires_at": now + REFRESH}
         )
 
@@ -201,7 +205,7 @@ class Accounts:
             table = Session.__table__
             values = {key: getattr(fresh, key) for key in ("refresh", "last_used_at", "expires_at")}
             statement = update(table).where(table.c.id == session.id, table.c.refresh == used).values(**values)
-            rotated = db.execute(statement).rowcount == 1
+            rotated: bool = db.connection().execute(statement).rowcount == 1
             if rotated:
                 self._ctx.db.after_commit(db, lambda: self._remember(fresh))
             return rotated

@@ -50,7 +50,7 @@ class SecondFactors:
             self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
 
         await self._ctx.db.write(store)
-        uri = pyotp.TOTP(secret).provisioning_uri(user.username, issuer_name="Cloud OS")
+        uri = pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name="Cloud OS")
         picture = await asyncio.to_thread(_qr, uri)
         return TotpSetup(secret=secret, otpauth_uri=uri, qr_png_base64=picture, backup_codes=codes)
 

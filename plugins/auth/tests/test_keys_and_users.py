@@ -1,0 +1,184 @@
+"""API keys and users: what a change takes away is gone on the next request."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+ACCOUNT = {"username": "admin", "password": "a long password"}
+
+
+@pytest.fixture
+async def node(cloudos):
+    host = await cloudos("auth", settings={"auth": {"bcrypt_cost": 4}})
+    await host.anonymous.post("/api/auth/setup", json=ACCOUNT)
+    host.bearer = await sign_in(host, **ACCOUNT)
+    return host
+
+
+async def sign_in(host, username, password):
+    answer = await host.anonymous.post("/api/auth/login", json={"username": username, "password": password})
+    assert answer.status_code == 200, await answer.get_json()
+    return {"Authorization": f"Bearer {(await answer.get_json())['access_token']}"}
+
+
+async def call(host, method, path, bearer=None, **kwargs):
+    answer = await host.anonymous.request(method, path, headers=bearer or host.bearer, **kwargs)
+    return answer.status_code, (await answer.get_json() if answer.status_code != 204 else None)
+
+
+async def made_user(host, role="operator", username="ada"):
+    account = {"username": username, "password": "another password", "role": role}
+    status, user = await call(host, "POST", "/api/users", json=account)
+    assert status == 201
+    return user, await sign_in(host, username, "another password")
+
+
+async def test_a_key_is_shown_once_and_does_what_its_scopes_say(node):
+    status, key = await call(node, "POST", "/api/keys", json={"name": "ci", "scopes": ["users:read"]})
+    assert status == 201
+    assert key["key"].startswith("qzr_")
+    bearer = {"Authorization": f"Bearer {key['key']}"}
+    assert (await call(node, "GET", "/api/users", bearer))[0] == 200
+    assert (await call(node, "GET", "/api/keys", bearer))[0] == 403
+    assert (await call(node, "GET", "/api/auth/sessions", bearer))[1]["error"] == "person_required"
+    _, listed = await call(node, "GET", "/api/keys")
+    assert "key" not in listed[0]
+    assert listed[0]["last_used_at"] is not None
+
+    assert (await call(node, "DELETE", f"/api/keys/{key['id']}"))[0] == 204
+    assert (await call(node, "GET", "/api/users", bearer))[1]["error"] == "key_invalid"
+    assert (await call(node, "DELETE", f"/api/keys/{key['id']}"))[1]["error"] == "key_not_found"
+
+
+async def test_an_expired_key_and_an_unknown_scope_are_named(node):
+    status, error = await call(node, "POST", "/api/keys", json={"name": "ci", "scopes": ["user:read"]})
+    assert (status, error["fields"][0]["path"]) == (400, "scopes")
+    assert "did you mean users:read" in error["message"]
+    wanted = {"name": "ci", "scopes": ["users:read"], "expires_at": "2026-01-02T00:00:00Z"}
+    _, key = await call(node, "POST", "/api/keys", json=wanted)
+    bearer = {"Authorization": f"Bearer {key['key']}"}
+    assert (await call(node, "GET", "/api/users", bearer))[0] == 200
+    await node.clock.advance(86401)
+    answer = await node.anonymous.get("/api/users", headers=bearer)
+    assert (await answer.get_json())["error"] == "key_expired"
+
+
+async def test_a_key_outlives_a_restart_and_a_key_makes_no_keys(node):
+    _, key = await call(node, "POST", "/api/keys", json={"name": "all", "scopes": ["keys:write"]})
+    await node.restart()
+    bearer = {"Authorization": f"Bearer {key['key']}"}
+    assert (await call(node, "GET", "/api/keys", bearer))[0] == 200
+    status, error = await call(node, "POST", "/api/keys", bearer, json={"name": "x", "scopes": ["users:write"]})
+    assert (status, error["error"]) == (403, "person_required")
+
+
+async def test_a_demotion_holds_on_the_next_request(node):
+    user, bearer = await made_user(node, "admin")
+    _, key = await call(node, "POST", "/api/keys", bearer, json={"name": "k", "scopes": ["users:read"]})
+    by_key = {"Authorization": f"Bearer {key['key']}"}
+    assert (await call(node, "GET", "/api/users", bearer))[0] == 200
+    assert (await call(node, "GET", "/api/users", by_key))[0] == 200
+    assert (await call(node, "PUT", f"/api/users/{user['id']}", json={"role": "viewer"}))[0] == 200
+    assert (await call(node, "GET", "/api/users", bearer))[0] == 403
+    assert (await call(node, "GET", "/api/users", by_key))[0] == 403
+    assert (await call(node, "GET", "/api/auth/me", bearer))[1]["role"] == "viewer"
+
+
+async def test_a_disabled_or_deleted_user_is_out_at_once(node):
+    user, bearer = await made_user(node)
+    assert (await call(node, "PUT", f"/api/users/{user['id']}", json={"disabled": True}))[0] == 200
+    assert (await call(node, "GET", "/api/auth/me", bearer))[0] == 401
+    refused = await node.anonymous.post("/api/auth/login", json={"username": "ada", "password": "another password"})
+    assert refused.status_code == 401
+    await call(node, "PUT", f"/api/users/{user['id']}", json={"disabled": False})
+    bearer = await sign_in(node, "ada", "another password")
+    assert (await call(node, "DELETE", f"/api/users/{user['id']}"))[0] == 204
+    assert (await call(node, "GET", "/api/auth/me", bearer))[0] == 401
+
+
+async def test_the_last_admin_stays(node):
+    _, me = await call(node, "GET", "/api/auth/me")
+    for method, json in (("DELETE", None), ("PUT", {"role": "viewer"}), ("PUT", {"disabled": True})):
+        status, error = await call(node, method, f"/api/users/{me['id']}", json=json)
+        assert (status, error["error"]) == (409, "last_admin")
+    others = [await made_user(node, "admin", name) for name in ("ada", "bob")]
+    ids = [me["id"], *(user["id"] for user, _ in others)]
+    results = await asyncio.gather(*(call(node, "PUT", f"/api/users/{i}", json={"role": "viewer"}) for i in ids))
+    assert sum(status == 200 for status, _ in results) <= 2
+
+
+async def test_only_admins_touch_users_and_keys(node):
+    _, bearer = await made_user(node)
+    for method, path in (("GET", "/api/users"), ("POST", "/api/users"), ("GET", "/api/keys"), ("POST", "/api/keys")):
+        assert (await call(node, method, path, bearer, json={}))[0] == 403
+
+
+async def test_a_taken_name_is_refused(node):
+    await made_user(node)
+    account = {"username": "ada", "password": "another password"}
+    status, error = await call(node, "POST", "/api/users", json=account)
+    assert (status, error["error"]) == (409, "username_taken")
+
+
+async def test_the_lock_out_grows_is_the_same_for_unknown_names_and_ends(node):
+    for name in ("admin", "nobody"):
+        seen = []
+        for _ in range(6):
+            answer = await node.anonymous.post("/api/auth/login", json={"username": name, "password": "wrong"})
+            seen.append(answer.status_code)
+        assert seen == [401] * 5 + [429]
+        await node.clock.advance(61)
+    await node.clock.advance(900)
+    wait = 0
+    for _ in range(3):
+        wrong = await node.anonymous.post("/api/auth/login", json={"username": "admin", "password": "wrong"})
+        assert wrong.status_code == 401
+        locked = await node.anonymous.post("/api/auth/login", json=ACCOUNT)
+        assert locked.status_code == 429
+        assert int(locked.headers["Retry-After"]) > wait
+        wait = int(locked.headers["Retry-After"])
+        await node.clock.advance(max(wait, 61))
+    await node.restart()
+    await sign_in(node, **ACCOUNT)
+
+
+async def test_a_browser_signs_in_by_cookie_and_needs_the_csrf_token(node):
+    answer = await node.anonymous.post("/api/auth/login", json={**ACCOUNT, "cookie": True})
+    body = await answer.get_json()
+    assert set(body) == {"csrf_token", "token_type"}
+    set_cookies = answer.headers.getlist("Set-Cookie")
+    access = next(c for c in set_cookies if c.startswith("cloudos_access="))
+    assert "HttpOnly" in access
+    assert "SameSite=Lax" in access
+    cookies = "; ".join(c.split(";")[0] for c in set_cookies)
+
+    async def by_cookie(method, path, **headers):
+        return await node.anonymous.request(method, path, headers={"Cookie": cookies, **headers}, json={})
+
+    fresh = node.host.app.test_client(use_cookies=False)
+    node.anonymous._client = fresh
+    assert (await by_cookie("GET", "/api/auth/me")).status_code == 200
+    refused = await by_cookie("POST", "/api/auth/totp/enable")
+    assert (refused.status_code, (await refused.get_json())["error"]) == (403, "csrf_failed")
+    refused = await by_cookie("POST", "/api/auth/refresh")
+    assert (refused.status_code, (await refused.get_json())["error"]) == (403, "csrf_failed")
+    token = {"X-CSRF-Token": body["csrf_token"]}
+    assert (await by_cookie("POST", "/api/auth/totp/enable", **token)).status_code == 200
+    assert (await by_cookie("POST", "/api/auth/refresh", **token)).status_code == 200
+    out = await by_cookie("POST", "/api/auth/logout", **token)
+    assert out.status_code == 204
+    assert any("cloudos_access=;" in c for c in out.headers.getlist("Set-Cookie"))
+    assert (await by_cookie("GET", "/api/auth/me")).status_code == 401
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(header=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=200))
+async def test_no_authorization_header_does_more_than_be_refused(node, header):
+    answer = await node.anonymous.get("/api/auth/me", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+async def test_tables_are_those_of_the_models(node):
+    assert node.schema_differences("auth") == []
