@@ -169,7 +169,7 @@ class Containers:
             try:
                 await self.engine.start(by_service[name].id)
             except EngineRefused as error:
-                raise start_error(error, app) from error
+                raise await start_error(error, app) from error
             if name in needed:
                 await self.wait_well(app.id, template, generation, {name}, progress)
         if wait:
@@ -249,12 +249,13 @@ def _trouble(state: ContainerState, *, once: bool) -> str | None:
     return "did not become healthy" if state.health == "unhealthy" else None
 
 
-def start_error(error: EngineRefused, app: App) -> CloudOSError:
+async def start_error(error: EngineRefused, app: App) -> CloudOSError:
     """Turn the engine's word on a port that is taken into the error that names who has it."""
     text = error.message
     if "port is already allocated" not in text and "address already in use" not in text:
         return error
     for port in orjson.loads(app.ports).values():
         if f":{port}" in text:
-            return machine.in_use(port, "udp" if "/udp" in text else "tcp", machine.holder(port))
+            who = await asyncio.to_thread(machine.holder, port)
+            return machine.in_use(port, "udp" if "/udp" in text else "tcp", who)
     return Conflict("port_in_use", f"A port of {app.name} is in use: {text}")

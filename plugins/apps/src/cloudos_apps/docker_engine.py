@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import orjson
 from cloudos_sdk import CloudOSError
 
+from cloudos_apps.creating import create_container
 from cloudos_apps.engine_errors import DockerUnreachable, EngineRefused, PullFailed, cause
 from cloudos_apps.pull_progress import Layers
 from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
@@ -156,7 +157,7 @@ class DockerEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container without starting it; return its id."""
-        return str(await self.call(_create, spec))
+        return str(await self.call(create_container, spec))
 
     async def start(self, container: str) -> None:
         """Start a container."""
@@ -172,10 +173,10 @@ class DockerEngine:
         return await self.call(_states, label)
 
     async def remove_containers(self, app: str, *, generation: int | None = None) -> None:
-        """Remove an app's containers by label, all or of one generation."""
+        """Remove an app's containers by label, all or of one generation, with the nameless volumes of their images."""
         for state in await self.states(app):
             if generation is None or state.generation == generation:
-                await self._gone(lambda client, id=state.id: client.remove_container(id, force=True))
+                await self._gone(lambda client, id=state.id: client.remove_container(id, force=True, v=True))
 
     async def networks(self) -> set[str]:
         """Return the ids of the apps of this node that have a network."""
@@ -264,44 +265,6 @@ def _open_pull(client: Any, image: str) -> Any:
 def _open_logs(client: Any, container: str, tail: int, since: int | None) -> Any:
     extra = {"since": since} if since else {}
     return client.logs(container, stream=True, follow=True, timestamps=True, tail=tail, **extra)
-
-
-def _create(client: Any, spec: ContainerSpec) -> str:
-    cores = float(client.info()["NCPU"])
-    host = client.create_host_config(
-        binds=[f"{source}:{path}:{mode}" for source, path, mode in spec.binds],
-        port_bindings={f"{inside}/{protocol}": (address, host) for inside, protocol, address, host in spec.ports},
-        mem_limit=f"{spec.memory_mb}m",
-        nano_cpus=int(min(spec.cpus, cores) * 1_000_000_000),
-        restart_policy={"Name": spec.restart},
-        security_opt=["no-new-privileges"],
-        log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
-        privileged=spec.privileged,
-        cap_add=list(spec.cap_add),
-        devices=list(spec.devices),
-        shm_size=f"{spec.shm_size_mb}m" if spec.shm_size_mb else None,
-        network_mode="host" if spec.host_network else spec.network,
-    )
-    network = None
-    if not spec.host_network:
-        endpoint = client.create_endpoint_config(aliases=[spec.alias])
-        network = client.create_networking_config({spec.network: endpoint})
-    made = client.create_container(
-        spec.image,
-        name=spec.name,
-        hostname=spec.alias,
-        command=list(spec.command) if spec.command is not None else None,
-        entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
-        environment=dict(spec.environment),
-        labels=dict(spec.labels),
-        ports=[(inside, protocol) for inside, protocol, _, _ in spec.ports],
-        healthcheck=dict(spec.healthcheck) if spec.healthcheck else None,
-        user=spec.user,
-        host_config=host,
-        networking_config=network,
-        detach=True,
-    )
-    return str(made["Id"])
 
 
 def _states(client: Any, labels: Sequence[str]) -> list[ContainerState]:

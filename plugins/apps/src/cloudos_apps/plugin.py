@@ -113,8 +113,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether the engine is being followed."""
-    reason = ctx.use(Watcher).reason
-    return Health(reason is None, reason or "")
+    trouble = await ctx.use(Watcher).trouble()
+    return Health(trouble is None, trouble or "")
 
 
 def _node(ctx: Context) -> str:

@@ -1,11 +1,12 @@
-"""The ports of the machine: who holds one, and which are free."""
+"""The ports of the machine: which are free, and who holds the others."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 from cloudos_sdk import Conflict
+
+UNKNOWN = "another program"
 
 
 def is_free(address: str, port: int, protocol: str) -> bool:
@@ -23,7 +24,7 @@ def is_free(address: str, port: int, protocol: str) -> bool:
 
 
 def holder(port: int) -> str:
-    """Return who listens on a port, as far as this process may see: `nginx (pid 12)`, or `another program`."""
+    """Return who listens on a port, as far as this process may see: `nginx (pid 12)`, or UNKNOWN."""
     import psutil
 
     try:
@@ -34,7 +35,7 @@ def holder(port: int) -> str:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass
-    return "another program"
+    return UNKNOWN
 
 
 def in_use(port: int, protocol: str, who: str) -> Conflict:
@@ -46,10 +47,3 @@ def in_use(port: int, protocol: str, who: str) -> Conflict:
         protocol=protocol,
         holder=who,
     )
-
-
-def free_ports(address: str, first: int, protocol: str, taken: set[tuple[int, str]]) -> Iterator[int]:
-    """Yield free ports from `first` upwards, none of those in `taken`."""
-    for port in range(first, 65536):
-        if (port, protocol) not in taken and is_free(address, port, protocol):
-            yield port

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -11,15 +11,15 @@ from cloudos_sdk import CloudOSError, Conflict, Context, Forbidden, InvalidReque
 from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
 from sqlmodel import Session
 
-from cloudos_apps import ports as machine
 from cloudos_apps.containers import Containers
 from cloudos_apps.engine_errors import DockerUnreachable
 from cloudos_apps.installing import Installer
 from cloudos_apps.models import App
+from cloudos_apps.port_choice import PortChoice
 from cloudos_apps.schemas import AppChange, NewApp
 from cloudos_apps.store import BUSY, STEADY, AppStore, busy, template_of
 from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.model import Template, Value, validate_config, wanted_ports
+from cloudos_apps.templates.model import Template, validate_config
 
 _PATIENCE = 60  # seconds that a DELETE waits for the end of its work
 
@@ -35,6 +35,7 @@ class AppService:
         self._containers = containers
         self._installer = installer
         self._catalogue = catalogue
+        self._ports = PortChoice(ctx.settings, store)
         self._tasks: set[asyncio.Task[App]] = set()
 
     async def install(self, wanted: NewApp) -> App:
@@ -47,7 +48,7 @@ class AppService:
         app_id, now = new_id("app"), self._ctx.clock.now()
 
         def begin(session: Session) -> App:
-            ports = self._assign(session, template, config, None)
+            ports = self._ports.choose(session, template, config, None)
             values = {
                 "id": app_id,
                 "name": wanted.name,
@@ -60,7 +61,7 @@ class AppService:
                 "config": self._store.sealed(config),
                 "ports": orjson.dumps(ports).decode(),
                 "volumes": "[]",
-                "addr": self._addr(template, ports),
+                "addr": self._ports.address(template, ports),
                 "created_at": now,
                 "updated_at": now,
             }
@@ -69,7 +70,7 @@ class AppService:
             self._store.begin(session, values)
             return session.get_one(App, app_id)
 
-        return await self._ctx.db.write(begin)
+        return await self._ports.naming_holder(self._ctx.db.write(begin))
 
     async def start(self, app_id: str) -> App:
         """Start an app; nothing happens where it runs."""
@@ -161,13 +162,13 @@ class AppService:
             found: App = session.get_one(App, app_id)
             if found.status in BUSY or found.generation != app.generation:
                 raise busy(found)
-            ports = self._assign(session, template, config, found)
+            ports = self._ports.choose(session, template, config, found)
             input = {
                 "generation": found.generation + 1,
                 "template": template.model_dump_json(),
                 "config": config,
                 "ports": ports,
-                "addr": self._addr(template, ports),
+                "addr": self._ports.address(template, ports),
             }
             title = f"Update {found.name}"
             found.operation_id = self._ctx.operations.start(session, "update", app_id, title, input)
@@ -176,7 +177,7 @@ class AppService:
             session.flush()
             return found
 
-        return await self._ctx.db.write(begin)
+        return await self._ports.naming_holder(self._ctx.db.write(begin))
 
     async def uninstall(self, app_id: str, *, purge: bool) -> bool:
         """Remove an app, and with `purge` its volumes; return whether it is gone, False where that takes longer."""
@@ -243,32 +244,3 @@ class AppService:
         if all(self._containers.holds(path) for path in paths):
             dangers.discard("host_paths")
         return dangers
-
-    def _assign(
-        self, session: Session, template: Template, config: Mapping[str, Value], old: App | None
-    ) -> dict[str, int]:
-        """Choose the machine's port of each port, in the transaction that stores it. Raises Conflict `port_in_use`."""
-        held = self._store.taken_ports(session, old.id if old is not None else None)
-        mine: dict[str, int] = orjson.loads(old.ports) if old is not None else {}
-        address, first = str(self._ctx.settings.bind_address), self._ctx.settings.first_port
-        protocols = {port.name: port.protocol for port in template.ports()}
-        chosen: dict[str, int] = {}
-        for name, wanted in wanted_ports(template, config).items():
-            protocol = protocols[name]
-            if wanted is None:
-                taken: set[tuple[int, str]] = {(port, protocol) for port in [*held, *chosen.values()]}
-                port = mine.get(name) or next(machine.free_ports(address, first, protocol, taken), None)
-                if port is None:
-                    raise Conflict("port_in_use", f"There is no free port from {first} upwards.")
-                chosen[name] = port
-                continue
-            if wanted in held:
-                raise machine.in_use(wanted, protocol, f"the app {held[wanted]}")
-            if wanted not in mine.values() and not machine.is_free(address, wanted, protocol):
-                raise machine.in_use(wanted, protocol, machine.holder(wanted))
-            chosen[name] = wanted
-        return chosen
-
-    def _addr(self, template: Template, ports: Mapping[str, int]) -> str | None:
-        port = ports.get(template.web_port) if template.web_port else None
-        return f"{self._ctx.settings.bind_address}:{port}" if port else None

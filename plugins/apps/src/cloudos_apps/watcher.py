@@ -27,7 +27,8 @@ class Watcher:
         self._signals = StopSignals(engine.stop_signal)
         self._work: set[asyncio.Task[None]] = set()
         self._since = time.time_ns()
-        self.reason: str | None = "the engine has not answered yet"
+        self._tried = asyncio.Event()
+        self._reason: str | None = None
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -37,11 +38,11 @@ class Watcher:
                 begun = time.monotonic()
                 try:
                     await self._follow()
-                    self.reason = "the engine ended its event stream"
+                    self._tell("The engine ended its event stream.")
                 except CloudOSError as error:
-                    self.reason = error.message
+                    self._tell(error.message)
                 except Exception as error:
-                    self.reason = f"{type(error).__name__}: {error}"
+                    self._tell(f"{type(error).__name__}: {error}")
                     self._ctx.log.error("the engine's events cannot be followed", exc_info=error)
                 wait = 0.25 if time.monotonic() - begun > 10 else min(5.0, wait * 2)
                 await asyncio.sleep(wait)
@@ -50,13 +51,22 @@ class Watcher:
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
 
+    async def trouble(self) -> str | None:
+        """Say why the engine cannot be followed; None where it is. Waits for the outcome of the first try."""
+        await self._tried.wait()
+        return self._reason
+
+    def _tell(self, reason: str | None) -> None:
+        self._reason = reason
+        self._tried.set()
+
     async def _follow(self) -> None:
         """Follow one connection to its end. What happened since the last event that was seen is told again."""
         stream = self._engine.follow_events(self._since)
         try:
             await stream.opened.wait()
             await self._engine.version()
-            self.reason = None
+            self._tell(None)
             self._spawn(self._reconciler.reconcile())
             async for event in stream:
                 await self._handle(event)
