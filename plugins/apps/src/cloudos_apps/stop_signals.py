@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -34,10 +35,13 @@ class StopSignals:
 
 
 def signal_number(name: str) -> int:
-    """Return the number of a signal given as `SIGQUIT`, `QUIT` or `3`; SIGTERM's where there is none of that name."""
-    if name.isdigit():
-        return int(name)
+    """Return the number of a signal given as `SIGQUIT`, `QUIT`, `3` or `SIGRTMIN+3`; SIGTERM's where it is none."""
+    plain = name.upper().removeprefix("SIG")
+    if plain.isdigit():
+        return int(plain)
+    match = re.fullmatch(r"(RTMIN|RTMAX)([+-]\d{1,2})", plain)
+    base, offset = (match[1], int(match[2])) if match else (plain, 0)
     try:
-        return int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"])
+        return int(signal.Signals[f"SIG{base}"]) + offset
     except KeyError:
         return int(signal.SIGTERM)
