@@ -15,7 +15,7 @@ pytest_plugins = [
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # noqa: ANN201 - pytest's wrapper protocol
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     """Turn a skip into a failure where every component must be there (CLOUDOS_REQUIRE_COMPONENTS=1)."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CLOUDOS_REQUIRE_COMPONENTS") == "1":

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from cloudos_sdk import (
     Forbidden,
-    InvalidRequest,
     NotFound,
     Permission,
     Policy,
@@ -100,7 +99,7 @@ class Gate:
         request_id = f"{self._run}-{next(self._count):x}"
         act_as(Caller(None, address, request_id))
         if "\0" in request.path:
-            raise InvalidRequest("The path holds a NUL character.")
+            raise NoSuchPath()
         endpoint = mounted or (self.endpoints.get(request.endpoint) if request.endpoint else None)
         if endpoint is None:
             self._refuse_unknown(request)

@@ -65,7 +65,7 @@ def install(app: Quart, log: Any) -> None:
     async def undecodable(error: UnicodeDecodeError) -> Response:
         if request.mimetype != "application/json":
             return await crash(error)
-        return _respond({"error": "malformed_json", "message": "The body is not JSON in UTF-8."}, 400)
+        return _respond({"error": "invalid_request", "message": "The body is not JSON in UTF-8."}, 400)
 
     app.register_error_handler(UnicodeDecodeError, undecodable)
     app.register_error_handler(CloudOSError, known)

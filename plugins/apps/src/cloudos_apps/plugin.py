@@ -84,7 +84,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow the engine and take up what was interrupted. The engine need not be there."""
     engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
-    store, catalogue = AppStore(ctx), Catalogue()
+    store, catalogue = AppStore(ctx), Catalogue(ctx.data_dir / "templates", ctx.log)
     containers = Containers(engine, ctx.settings, ctx.settings.data_folder or ctx.data_dir / "files")
     installer = Installer(ctx, store, containers)
     service = AppService(ctx, store, containers, installer, catalogue)

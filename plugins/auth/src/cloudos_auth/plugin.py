@@ -24,6 +24,8 @@ from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
 from cloudos_auth.settings import AuthSettings
+from cloudos_auth.signing_in import SigningIn
+from cloudos_auth.tokens import TokenMint
 from cloudos_auth.totp import SecondFactors
 from cloudos_auth.users import Users
 
@@ -74,7 +76,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     passwords = Passwords(ctx.settings.bcrypt_cost)
     directory, lockouts = Directory(ctx), Lockouts(ctx)
     factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
-    accounts = Accounts(ctx, _signing_key(ctx), directory, passwords, lockouts, factors, keys)
+    mint = TokenMint(_signing_key(ctx), ctx.clock)
+    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys)
     await passwords.prepare()
     await directory.load()
     await lockouts.load()
@@ -90,6 +93,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(SecondFactors, factors)
     ctx.provide(Keys, keys)
     ctx.provide(Users, Users(ctx, directory, passwords, factors))
+    ctx.provide(TokenMint, mint)
+    ctx.provide(SigningIn, SigningIn(ctx, mint, directory, passwords, lockouts, factors))
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)
     try:

@@ -37,7 +37,9 @@ from cloudos_auth.schemas import (
     TotpState,
     UserOut,
 )
-from cloudos_auth.service import ACCESS, ACCESS_COOKIE, REFRESH, Accounts, SignedIn
+from cloudos_auth.service import ACCESS_COOKIE, Accounts, Session
+from cloudos_auth.signing_in import SigningIn
+from cloudos_auth.tokens import ACCESS, REFRESH, TokenMint
 from cloudos_auth.totp import SecondFactors
 
 routes = Blueprint("auth", __name__)
@@ -50,10 +52,10 @@ def _answer(model: BaseModel) -> Response:
     return Response(model.model_dump_json(), content_type="application/json")
 
 
-def _signed_in(session: SignedIn, *, cookie: bool) -> Response:
+def _signed_in(session: Session, *, cookie: bool) -> Response:
     """Answer with the tokens, or put them into cookies that scripts cannot read."""
     accounts = use(Accounts)
-    tokens = accounts.tokens(session)
+    tokens = use(TokenMint).pair(session)
     if not cookie:
         return _answer(tokens)
     csrf = accounts.csrf_token(session.id)
@@ -88,7 +90,7 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @document_response(Tokens)
 async def login(data: SignIn) -> Response:
     """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
-    begun = await use(Accounts).sign_in(data.username, data.password)
+    begun = await use(SigningIn).sign_in(data.username, data.password)
     if isinstance(begun, SecondFactorNeeded):
         return _answer(begun)
     return _signed_in(begun, cookie=data.cookie)
@@ -126,11 +128,11 @@ async def enable_totp() -> TotpSetup:
 async def verify_totp(data: Code) -> Response:
     """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
     if data.temp_token is not None:
-        return _signed_in(await use(Accounts).complete(data.temp_token, data.code), cookie=data.cookie)
+        return _signed_in(await use(SigningIn).complete(data.temp_token, data.code), cookie=data.cookie)
     who = caller().principal
     if who is None or who.kind != "user":
         raise Unauthenticated("Sign in, or send the temp_token of a sign-in.")
-    await use(Accounts).confirm_totp(who, data.code)
+    await use(SigningIn).confirm_totp(who, data.code)
     return _answer(TotpState(totp_enabled=True))
 
 
@@ -141,7 +143,7 @@ async def verify_totp(data: Code) -> Response:
 @validate_response(TotpState)
 async def disable_totp(data: DisableTotp) -> TotpState:
     """Take the caller's second factor away, for password and code."""
-    await use(Accounts).disable_totp(principal(), data.password, data.code)
+    await use(SigningIn).disable_totp(principal(), data.password, data.code)
     return TotpState(totp_enabled=False)
 
 

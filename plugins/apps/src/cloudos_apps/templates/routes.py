@@ -36,6 +36,7 @@ class TemplateDetails(TemplateOut):
     config: list[dict[str, Any]]
     services: list[dict[str, Any]]
     dangers: list[str]
+    source: str | None
 
 
 class Category(BaseModel):
@@ -84,6 +85,7 @@ async def get_template(name: str) -> Response:
             for service in template.services
         ],
         "dangers": template.dangers(),
+        "source": await use(Catalogue).source_of(name),
     }
     return Response(orjson.dumps(body), content_type="application/json")
 

@@ -1,0 +1,54 @@
+"""The tokens of sessions: JWT, HS256 (RFC 7519), each naming its session."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from cloudos_sdk import Clock, Unauthenticated
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from cloudos_auth.models import Session
+from cloudos_auth.schemas import Tokens
+
+ACCESS = timedelta(minutes=15)
+REFRESH = timedelta(days=30)
+TEMPORARY = timedelta(minutes=5)
+
+
+class TokenMint:
+    """Makes tokens and reads them."""
+
+    def __init__(self, key: str, clock: Clock) -> None:
+        self._key = OctKey.import_key(key)
+        self._clock = clock
+
+    def pair(self, session: Session) -> Tokens:
+        """Return the pair of tokens of a session as it is now."""
+        expires = self._clock.now() + ACCESS
+        access = self._encode("access", session.id, session.user_id, secrets.token_hex(8), expires)
+        refresh = self._encode("refresh", session.id, session.user_id, session.refresh, session.expires_at)
+        return Tokens(access_token=access, refresh_token=refresh)
+
+    def temporary(self, user_id: str) -> str:
+        """Return the token of a sign-in that waits for its second factor."""
+        return self._encode("totp", "", user_id, secrets.token_hex(8), self._clock.now() + TEMPORARY)
+
+    def claims(self, token: str, kind: str) -> dict[str, Any]:
+        """Return what a token of a kind says. Raises Unauthenticated."""
+        try:
+            claims: dict[str, Any] = jwt.decode(token, self._key, algorithms=["HS256"]).claims
+        except (JoseError, ValueError, TypeError):
+            raise Unauthenticated("This token does not hold.", code="token_invalid") from None
+        if claims.get("typ") != kind:
+            raise Unauthenticated(f"This is not an {kind} token.", code="token_invalid")
+        if claims["exp"] <= self._clock.now().timestamp():
+            raise Unauthenticated("This token has expired.", code="token_expired")
+        return claims
+
+    def _encode(self, kind: str, session_id: str, user_id: str, jti: str, expires: datetime) -> str:
+        claims = {"typ": kind, "sid": session_id, "sub": user_id, "jti": jti, "exp": int(expires.timestamp())}
+        return jwt.encode({"alg": "HS256"}, claims, self._key)
