@@ -148,3 +148,25 @@ class LicenseChanged(Event, type="license.changed"):
 
     plan: str
     previous: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertFired(Event, type="alert.fired", audience="alerts:read"):
+    """An alert's condition held for its whole duration."""
+
+    rule: str
+    severity: str
+    metric: str
+    value: float | None
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertResolved(Event, type="alert.resolved", audience="alerts:read"):
+    """An alert's condition no longer holds."""
+
+    rule: str
+    severity: str
+    metric: str
+    value: float | None
+    labels: dict[str, str]

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from quart import Response
 
 
 class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
     def _without_nul(cls, given: Any) -> Any:
         """Refuse the one character that no database can store in a text."""
         if _holds_nul(given):
-            raise ValueError("a text holds a NUL character")
+            raise ValueError("the text holds a NUL character")
         return given
 
 

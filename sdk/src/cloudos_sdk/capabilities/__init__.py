@@ -6,6 +6,7 @@ Each has a contract test in `cloudos_sdk.testing.contracts` that every provider 
 from cloudos_sdk.capabilities.accounts import Authenticator, Credentials
 from cloudos_sdk.capabilities.apps import AppAddress, Apps
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
+from cloudos_sdk.capabilities.metrics import Metric, Metrics, MetricSource, Sample, Tick
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
 
@@ -15,6 +16,11 @@ __all__ = [
     "Authenticator",
     "ControlPanelLink",
     "Credentials",
+    "Metric",
+    "MetricSource",
+    "Metrics",
     "PermissionCatalogue",
     "PlanSource",
+    "Sample",
+    "Tick",
 ]
