@@ -7,8 +7,9 @@ async def test_our_apps_keep_the_contract(cloudos):
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cloudos_sdk import Forbidden, Permission, Principal, Role, Unauthenticated
 from cloudos_sdk.capabilities import (
@@ -16,12 +17,17 @@ from cloudos_sdk.capabilities import (
     Authenticator,
     ControlPanelLink,
     Credentials,
+    Metric,
+    Metrics,
+    MetricSource,
     PermissionCatalogue,
     PlanSource,
+    Sample,
 )
 from cloudos_sdk.plans import PLANS
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_METRIC = re.compile(r"[a-z][a-z0-9]*([._][a-z0-9]+)+")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:(read|write)")
 _BAD_HEADERS = (
     "",
@@ -104,6 +110,46 @@ async def check_plan_source(source: PlanSource) -> None:
 async def check_control_panel_link(link: ControlPanelLink) -> None:
     """Check a link to the Control Panel."""
     assert isinstance(link.connected(), bool), "connected() is True or False"
+
+
+async def check_metric_source(source: MetricSource) -> None:
+    """Check a source of series: it measures what it says, and names it as it said."""
+    known = _by_name(source.metrics())
+    _check_samples(await source.sample(), known)
+
+
+async def check_metrics(metrics: Metrics) -> None:
+    """Check a reader of everything that is measured. Waits for the next tick, so the clock must go on."""
+    known = _by_name(metrics.metrics())
+    latest = metrics.latest()
+    if latest is not None:
+        _check_samples(latest.samples, known)
+    ticks = metrics.ticks()
+    tick = await anext(ticks)
+    assert tick.time.tzinfo is not None, "a tick's time has its zone"
+    assert latest is None or tick.time > latest.time, "a tick is newer than the one before"
+    _check_samples(tick.samples, known)
+    newest = metrics.latest()
+    assert newest is not None and newest.time >= tick.time, "the latest tick is the newest that was seen"
+
+
+def _by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    known = {metric.name: metric for metric in metrics}
+    assert len(known) == len(metrics), "two metrics have one name"
+    for metric in metrics:
+        assert _METRIC.fullmatch(metric.name), f"{metric.name!r} is not <area>.<what is measured>"
+        assert metric.unit and metric.help, f"{metric.name} lacks its unit or its sentence"
+    return known
+
+
+def _check_samples(samples: Sequence[Sample], known: Mapping[str, Metric]) -> None:
+    series = [(sample.name, sample.labels) for sample in samples]
+    assert len(set(series)) == len(series), "a series has two values at one time"
+    for sample in samples:
+        assert sample.name in known, f"{sample.name} is sampled and not declared"
+        labels = tuple(name for name, _ in sample.labels)
+        assert labels == tuple(sorted(known[sample.name].labels)), f"{sample.name} has the labels {labels}"
+        assert math.isfinite(sample.value), f"{sample.name} is {sample.value}"
 
 
 def _credentials(
