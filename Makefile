@@ -43,7 +43,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python tests/bench $(ARGS)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 dist: setup
 	rm -rf dist
