@@ -14,6 +14,7 @@ from quart_schema.openapi import Info, OpenAPIProvider
 
 from cloudos_host import __version__, problems
 from cloudos_host.gate import Gate
+from cloudos_host.lean_http import LeanHTTP
 
 
 class OrjsonProvider(JSONProvider):
@@ -41,6 +42,8 @@ def _plain(value: Any) -> Any:
 
 class CloudOSApp(Quart):
     """Quart with answers of models in one step; `served` counts them by blueprint and status."""
+
+    asgi_http_class = LeanHTTP
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,10 +83,12 @@ def guard(app: CloudOSApp, gate: Gate) -> None:
     """Put the gate before every view."""
 
     async def admit() -> None:
-        await gate.admit(request)
+        at_hand: Any = request  # a proxy, which would look itself up again at each attribute
+        await gate.admit(at_hand._get_current_object())
 
     async def admit_websocket() -> None:
-        await gate.admit(websocket)
+        at_hand: Any = websocket
+        await gate.admit(at_hand._get_current_object())
 
     app.before_request(admit)
     app.before_websocket(admit_websocket)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
 from tests.components.environments import clean_environ, serving
 
 BIN = Path(sys.executable).parent
@@ -69,22 +70,31 @@ def probe(url, path, headers, until, pause=0.0):
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
     request = "\r\n".join(lines).encode()
     taken = []
-    with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while not until():
-            start = time.perf_counter()
-            connection.sendall(request)
-            answer = b""
-            while b"\r\n\r\n" not in answer:
-                answer += connection.recv(65536)
-            head, _, body = answer.partition(b"\r\n\r\n")
-            missing = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1]) - len(body)
-            while missing > 0:
-                missing -= len(connection.recv(65536))
-            taken.append((start, (time.perf_counter() - start) * 1000))
-            if pause:
+    while not until():
+        with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for _ in range(500):
+                if until():
+                    break
+                start = time.perf_counter()
+                connection.sendall(request)
+                receive_answer(connection)
+                taken.append((start, (time.perf_counter() - start) * 1000))
                 time.sleep(pause)
     return taken
+
+
+def receive_answer(connection):
+    """Receive one answer that has its length."""
+    answer, needed = b"", None
+    while needed is None or len(answer) < needed:
+        chunk = connection.recv(65536)
+        if not chunk:
+            raise ConnectionError("the server closed the connection in the middle of an answer")
+        answer += chunk
+        if needed is None and b"\r\n\r\n" in answer:
+            head = answer.partition(b"\r\n\r\n")[0]
+            needed = len(head) + 4 + int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 
 import psutil
+
 from tests.bench.load import node, program, report
 
 ROUNDS = 5

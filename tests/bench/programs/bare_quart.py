@@ -1,6 +1,6 @@
 """A bare Quart application on the hypercorn and the loop that serve Cloud OS: what the ratios are against.
 
-Arguments: the JSON that `/api/auth/me` answers, and perhaps an SQLite file whose `apps_apps` rows `/api/apps` reads.
+Arguments: the JSON that `/api/auth/me` answers, and perhaps an SQLite file whose `apps_app` rows `/api/apps` reads.
 """
 
 import asyncio
@@ -14,6 +14,10 @@ import uvloop
 from hypercorn.config import Config
 from quart import Quart
 
+QUERY = """
+    SELECT id, name, template, version, status, addr, ports, error, operation_id, created_at, updated_at
+    FROM apps_app ORDER BY created_at DESC, id
+"""
 app = Quart(__name__, static_folder=None)
 me = json.loads(sys.argv[1])
 database = sqlite3.connect(sys.argv[2], check_same_thread=False) if len(sys.argv) > 2 else None
@@ -26,7 +30,7 @@ async def answer():
 
 @app.get("/api/apps")
 async def apps():
-    cursor = database.execute("SELECT * FROM apps_apps ORDER BY created_at DESC, id DESC")
+    cursor = database.execute(QUERY)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
