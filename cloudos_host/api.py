@@ -10,7 +10,6 @@ import orjson
 from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
 from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
 from cloudos_sdk.http import Page, stream
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from quart import Blueprint, Response, request
 from quart_schema import validate_querystring
 from sqlalchemy import select
@@ -127,6 +126,8 @@ def routes(host: Any) -> Blueprint:
     @requires("metrics:read")
     async def metrics() -> Response:
         """Expose the host's metrics for Prometheus."""
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+
         registry = CollectorRegistry()
         states = Gauge("cloudos_plugin_running", "1 where the plugin runs", ["plugin"], registry=registry)
         well = Gauge("cloudos_plugin_healthy", "1 where the plugin says that it is well", ["plugin"], registry=registry)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
-from quart import Quart, Response, request, websocket
+from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
 from quart_schema import QuartSchema
 from quart_schema.openapi import Info, OpenAPIProvider
@@ -49,12 +50,34 @@ class CloudOSApp(Quart):
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
 
+    gate: Gate
+
+    async def full_dispatch_request(self, request_context: Any = None) -> Any:
+        """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""
+        try:
+            await self.gate.admit(request_context.request)
+            result: Any = await self.preprocess_request(request_context) if self._hooked else None
+            if result is None:
+                result = await self.dispatch_request(request_context)
+        except Exception as error:  # noqa: BLE001 # the handlers of problems.py answer it
+            result = await self.handle_user_exception(error)
+        return await self.finalize_request(result, request_context)
+
     async def finalize_request(self, result: Any, request_context: Any = None, from_error_handler: bool = False) -> Any:
-        """Count the answer."""
-        response = await super().finalize_request(result, request_context, from_error_handler)
+        """Make the response, and count it."""
+        if request_context is None or self._hooked or request_context._after_request_functions:
+            response = await super().finalize_request(result, request_context, from_error_handler)
+        else:
+            response = await self.make_response(result)
         endpoint = request_context.request.endpoint if request_context is not None else None
         self.served[endpoint.partition(":")[0] if endpoint else "none", response.status_code] += 1
         return response
+
+    @cached_property
+    def _hooked(self) -> bool:
+        """Whether a blueprint has something to do before or after its requests; fixed by the first one."""
+        kinds = (self.before_request_funcs, self.after_request_funcs, self.url_value_preprocessors)
+        return any(functions for kind in kinds for functions in kind.values())
 
     async def make_response(self, result: Any) -> Any:
         """Encode a model at once, whatever status and headers come with it."""
@@ -82,15 +105,11 @@ def make_app(log: Any, max_body: int) -> CloudOSApp:
 def guard(app: CloudOSApp, gate: Gate) -> None:
     """Put the gate before every view."""
 
-    async def admit() -> None:
-        at_hand: Any = request  # a proxy, which would look itself up again at each attribute
-        await gate.admit(at_hand._get_current_object())
-
     async def admit_websocket() -> None:
         at_hand: Any = websocket
         await gate.admit(at_hand._get_current_object())
 
-    app.before_request(admit)
+    app.gate = gate
     app.before_websocket(admit_websocket)
 
 

@@ -39,9 +39,12 @@ config:
 
 @pytest.fixture
 def node(tmp_path, docker_engine):
+    image = docker_engine.image("web:1.0")
+    if docker_engine.names("images", "-q", image):
+        docker_engine.cli("rmi", "-f", image)  # so that the install has to pull
     folder = tmp_path / "data" / "apps" / "templates"
     folder.mkdir(parents=True)
-    (folder / "web.yaml").write_text(TEMPLATE.format(image=docker_engine.image("web:1.0")))
+    (folder / "web.yaml").write_text(TEMPLATE.format(image=image))
     environment = {
         **os.environ,
         "CLOUDOS_APPS__DOCKER_HOST": docker_engine.host,

@@ -187,3 +187,14 @@ async def test_a_client_that_leaves_before_its_answer_harms_nobody(wire):
         writer.write(asked("GET", "/large"))
         writer.close()
     assert (await wire.talk(asked("GET", "/whole"))).endswith(b'{"hello":"world"}\n')
+
+
+async def test_what_a_blueprint_does_before_and_after_its_requests_is_done(cloudos):
+
+    from tests.host import hooked_plugin
+
+    hooked_plugin.seen.clear()
+    node = await cloudos(hooked_plugin)
+    response = await node.client.get("/api/hooked")
+    assert response.status_code == 200 and response.headers["X-After"] == "yes"
+    assert hooked_plugin.seen == ["before"]

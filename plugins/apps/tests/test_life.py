@@ -41,6 +41,30 @@ async def test_an_app_stops_starts_and_restarts(node):
     assert names == ["app.installed", "app.stopped", "app.started", "app.restarted"]
 
 
+async def test_the_list_shows_each_change_at_once(node):
+    async def listed():
+        return {
+            app["id"]: (app["status"], app["operation_id"])
+            for app in await (await node.client.get("/api/apps")).get_json()
+        }
+
+    app = await node.install()
+    assert (await listed())[app["id"]][0] == "running"
+    assert (await listed())[app["id"]][0] == "running"
+    await press(node, app, "stop")
+    assert (await listed())[app["id"]][0] == "stopped"
+    await press(node, app, "start")
+    assert (await listed())[app["id"]][0] == "running"
+    answer = await node.client.put(f"/api/apps/{app['id']}", json={"config": {"greeting": "good day"}})
+    change = await answer.get_json()
+    assert answer.status_code == 202, change
+    assert (await listed())[app["id"]][1] == change["operation_id"] != app["operation_id"]
+    await node.event("app.updated", 20)
+    assert (await listed())[app["id"]][0] == "running"
+    assert (await node.client.delete(f"/api/apps/{app['id']}")).status_code == 204
+    assert await listed() == {}
+
+
 async def test_an_app_that_ignores_the_request_to_stop_is_ended_by_force_and_has_not_crashed(node):
     node.offer(make_template("deaf", {"name": "main", "image": node.engine.image("stubborn:1.0")}))
     app = await node.install("deaf", "deaf")

@@ -175,6 +175,7 @@ class AppService:
             found.status, found.updated_at = "updating", self._ctx.clock.now()
             session.add(found)
             session.flush()
+            self._store.changing(session)
             return found
 
         return await self._ports.naming_holder(self._ctx.db.write(begin))
@@ -194,6 +195,7 @@ class AppService:
             id = self._ctx.operations.start(session, "uninstall", app_id, title, {"purge": purge})
             found.operation_id, found.status, found.intended = id, "uninstalling", "stopped"
             session.add(found)
+            self._store.changing(session)
 
         async with self._store.locks[app_id]:
             ended = self._installer.ended(app_id)

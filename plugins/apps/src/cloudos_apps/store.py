@@ -44,6 +44,8 @@ class AppStore:
         self._ctx = ctx
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held by whoever works on an app."""
+        self._listed: bytes | None = None
+        self._changes = 0
 
     async def get(self, app_id: str) -> App:
         """Return an app. Raises NotFound."""
@@ -58,9 +60,22 @@ class AppStore:
         return await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
 
     async def listed(self) -> bytes:
-        """Return the JSON of what the API shows of all apps, newest first: plain columns, encoded in one go."""
+        """Return the JSON of what the API shows of all apps, newest first; kept until the next change of a row."""
+        if self._listed is not None:
+            return self._listed
+        seen = self._changes
         rows = await self._ctx.db.read(lambda s: s.execute(_SHOWN).all())
-        return orjson.dumps([_named(row) for row in rows], option=_TIMES)
+        answer = orjson.dumps([_named(row) for row in rows], option=_TIMES)
+        if seen == self._changes:
+            self._listed = answer
+        return answer
+
+    def changing(self, session: Session) -> None:
+        """Tell that rows change in this transaction, so that the list is read again after it."""
+        self._ctx.db.after_commit(session, self._forget_list)
+
+    def _forget_list(self) -> None:
+        self._listed, self._changes = None, self._changes + 1
 
     async def list_apps(self) -> Sequence[AppAddress]:
         """Return all installed apps, oldest first (capability `Apps`)."""
@@ -79,6 +94,7 @@ class AppStore:
         """Change a row, and emit; Conflict `app_busy` where its status is not one of `expect`. Raises NotFound."""
 
         def store(session: Session) -> App:
+            self.changing(session)
             app: App | None = session.get(App, app_id)
             if app is None:
                 raise NotFound("app", app_id)
@@ -100,6 +116,7 @@ class AppStore:
         """Delete a row, and emit."""
 
         def drop(session: Session) -> None:
+            self.changing(session)
             if session.execute(delete(TABLE).where(TABLE.c.id == app_id)).rowcount:  # type: ignore[attr-defined] # of a delete
                 self._ctx.events.emit(session, event)
 
@@ -118,6 +135,7 @@ class AppStore:
         if other is not None:  # of a failed install nothing is left but the row, which the new one replaces
             session.execute(delete(TABLE).where(TABLE.c.id == other.id))
         session.execute(insert(TABLE).values(**values))
+        self.changing(session)
 
     @staticmethod
     def taken_ports(session: Session, but: str | None = None) -> dict[int, str]:

@@ -14,11 +14,6 @@ class Passwords:
     def __init__(self, cost: int) -> None:
         self._cost = cost
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="bcrypt")
-        self._nobody = ""
-
-    async def prepare(self) -> None:
-        """Make the hash that stands for unknown users, so that the first of them takes no longer."""
-        self._nobody = await self.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         """Return a hash to store."""
@@ -40,7 +35,8 @@ class Passwords:
     def _check(self, password: str, hashed: str | None) -> bool:
         import bcrypt
 
-        same = bcrypt.checkpw(_digest(password), (hashed or self._nobody).encode())
+        nobody = bcrypt.gensalt(self._cost) + b"." * 31  # has the form of a hash, and no password that is known
+        same = bcrypt.checkpw(_digest(password), nobody if hashed is None else hashed.encode())
         return same and hashed is not None
 
 

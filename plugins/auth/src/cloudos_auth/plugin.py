@@ -78,7 +78,6 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
     mint = TokenMint(_signing_key(ctx), ctx.clock)
     accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys)
-    await passwords.prepare()
     await directory.load()
     await lockouts.load()
 
