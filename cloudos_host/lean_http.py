@@ -74,7 +74,13 @@ def is_whole(response: Any) -> bool:
 
 
 async def _ended(request: Any, receive: Any) -> bool:
-    """Take the first message of a request that announces no body; tell whether it is the last, as it mostly is."""
+    """Take the first message of a request that announces no body; tell whether it is the last, as it mostly is.
+
+    A GET that announces none has none (RFC 9112, 6.3), and is not waited for.
+    """
+    if request.method in ("GET", "HEAD"):
+        request.body.set_complete()
+        return True
     message = await receive()
     if message["type"] != "http.request":
         return False
