@@ -3,11 +3,21 @@
 import importlib
 
 from cloudos_sdk import capabilities
-from cloudos_sdk.capabilities import Apps, Authenticator, ControlPanelLink, PermissionCatalogue, PlanSource
+from cloudos_sdk.capabilities import (
+    Apps,
+    Authenticator,
+    ControlPanelLink,
+    Metrics,
+    MetricSource,
+    PermissionCatalogue,
+    PlanSource,
+)
 from cloudos_sdk.testing.contracts import (
     check_apps,
     check_authenticator,
     check_control_panel_link,
+    check_metric_source,
+    check_metrics,
     check_permission_catalogue,
     check_plan_source,
 )
@@ -18,6 +28,8 @@ from cloudos_host.discovery import discover
 CHECKS = {
     Apps: check_apps,
     ControlPanelLink: check_control_panel_link,
+    Metrics: check_metrics,
+    MetricSource: check_metric_source,
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
 }

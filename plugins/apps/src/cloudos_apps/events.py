@@ -13,3 +13,26 @@ class AppUpdateFailed(Event, type="app.update_failed", audience="apps:read"):
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSourceAdded(Event, type="template_source.added", audience="apps:read"):
+    """A catalogue of templates was added."""
+
+    name: str
+    templates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSourceRefreshed(Event, type="template_source.refreshed", audience="apps:read"):
+    """A catalogue of templates was fetched again and has changed."""
+
+    name: str
+    templates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSourceRemoved(Event, type="template_source.removed", audience="apps:read"):
+    """A catalogue of templates was removed; apps made from it stay."""
+
+    name: str

@@ -37,3 +37,19 @@ class App(Base, table=True):
     operation_id: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class TemplateSource(Base, table=True):
+    """An added catalogue: its text as it was fetched last, its URL encrypted, since there may be a password in it."""
+
+    __tablename__ = "apps_template_source"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    url: str | None = Field(default=None, sa_column=Column(Text))
+    format: str
+    content: str = Field(sa_column=Column(Text, nullable=False))
+    etag: str | None = None
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    fetched_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cloudos_sdk import Component, Context, Health, Manifest, Permission, Role, hookimpl, new_id
+from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, Role, hookimpl, new_id
 from cloudos_sdk.capabilities import Apps
 from cloudos_sdk.events import (
     AppCrashed,
@@ -23,9 +23,10 @@ from quart import Blueprint
 
 from cloudos_apps.containers import Containers
 from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.events import AppUpdateFailed
+from cloudos_apps.events import AppUpdateFailed, TemplateSourceAdded, TemplateSourceRefreshed, TemplateSourceRemoved
 from cloudos_apps.following import Following
 from cloudos_apps.installing import Installer
+from cloudos_apps.jobs import REFRESH_TEMPLATES
 from cloudos_apps.models import Base
 from cloudos_apps.observing import Observer
 from cloudos_apps.reconciling import Reconciler
@@ -35,6 +36,8 @@ from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.routes import template_routes
+from cloudos_apps.templates.source_routes import source_routes
+from cloudos_apps.templates.sources import TemplateSources
 from cloudos_apps.usage import UsageReader
 from cloudos_apps.watcher import Watcher
 
@@ -56,6 +59,7 @@ manifest = Manifest(
     permissions=(
         Permission("apps:read", "See apps, their logs and what they use", Role.VIEWER),
         Permission("apps:write", "Install, start, stop, change and remove apps", Role.OPERATOR),
+        Permission("templates:write", "Add and remove catalogues of templates", Role.ADMIN),
     ),
     components=(Component("Docker Engine", _probe, "apt-get install docker.io"),),
     provides=(Apps,),
@@ -69,6 +73,9 @@ manifest = Manifest(
         AppUpdated,
         AppUpdateFailed,
         AppUninstalled,
+        TemplateSourceAdded,
+        TemplateSourceRefreshed,
+        TemplateSourceRemoved,
     ),
 )
 
@@ -76,7 +83,13 @@ manifest = Manifest(
 @hookimpl
 def cloudos_routes() -> Sequence[Blueprint]:
     """Return the endpoints of apps and templates."""
-    return [routes, template_routes]
+    return [routes, source_routes, template_routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the daily look at the added catalogues."""
+    return [REFRESH_TEMPLATES]
 
 
 @hookimpl
@@ -85,6 +98,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow the engine and take up what was interrupted. The engine need not be there."""
     engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
     store, catalogue = AppStore(ctx), Catalogue(ctx.data_dir / "templates", ctx.log)
+    sources = TemplateSources(ctx, catalogue)
+    await sources.load()
     containers = Containers(engine, ctx.settings, ctx.settings.data_folder or ctx.data_dir / "files")
     installer = Installer(ctx, store, containers)
     service = AppService(ctx, store, containers, installer, catalogue)
@@ -94,6 +109,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(AppStore, store)
     ctx.provide(Apps, store)
     ctx.provide(Catalogue, catalogue)
+    ctx.provide(TemplateSources, sources)
     ctx.provide(AppService, service)
     ctx.provide(Observer, observer)
     ctx.provide(UsageReader, UsageReader(engine, store))

@@ -29,3 +29,6 @@ class AppsSettings(PluginSettings):
     settle_seconds: float = Field(default=2.0, ge=0, description="Seconds to run before an app without a check is well")
     stop_seconds: int = Field(default=10, ge=1, le=600, description="Seconds that an app has to stop by itself")
     min_free_mb: int = Field(default=512, ge=0, description="Free space below which nothing is installed, in MB")
+    template_sources_allow_private: bool = Field(
+        default=False, description="Fetch catalogues of templates from loopback and private addresses too"
+    )

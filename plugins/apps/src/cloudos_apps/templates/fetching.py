@@ -1,0 +1,99 @@
+"""Fetch a catalogue from the web, and from nowhere inside: addresses are checked at the moment of the connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from cloudos_apps.templates.foreign import Unfit
+from cloudos_apps.templates.reading import LONGEST
+
+_SECONDS, _REDIRECTS = 20, 3
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The text at a URL and its entity tag; `text` is None where it has not changed."""
+
+    text: str | None
+    etag: str | None
+
+
+class _Forbidden(OSError):
+    """The address is one of those that nothing is fetched from."""
+
+
+async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
+    """Fetch a text by HTTP(S). Raises Unfit, which says in words why there is none."""
+    import aiohttp
+
+    def open_socket(address: Any) -> socket.socket:
+        family, kind, protocol, _, where = address
+        if not allow_private and not ipaddress.ip_address(where[0].partition("%")[0]).is_global:
+            raise _Forbidden(f"{where[0]} is an address of a private network")
+        return socket.socket(family, kind, protocol)
+
+    headers = {"Accept": "application/json, application/yaml, */*"} | ({"If-None-Match": etag} if etag else {})
+    connector = aiohttp.TCPConnector(socket_factory=open_socket, limit=1, force_close=True)
+    limit = aiohttp.ClientTimeout(total=_SECONDS)
+    try:
+        async with aiohttp.ClientSession(connector=connector, timeout=limit, headers=headers) as session:
+            for _ in range(_REDIRECTS + 1):
+                check(url)
+                async with session.get(url, allow_redirects=False) as answer:
+                    if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
+                        url = urljoin(url, answer.headers["Location"])
+                        continue
+                    if answer.status == 304:
+                        return Fetched(None, etag)
+                    if answer.status != 200:
+                        raise Unfit(f"the server answered {answer.status}")
+                    return Fetched(await _text(answer), answer.headers.get("ETag"))
+            raise Unfit(f"the server redirected more than {_REDIRECTS} times")
+    except TimeoutError:
+        raise Unfit(f"the server did not answer within {_SECONDS} seconds") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        if isinstance(error, Unfit):
+            raise
+        raise Unfit(_in_words(error)) from None
+
+
+def check(url: str) -> None:
+    """Raise Unfit where something is no URL to fetch."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise Unfit("it must be an http or https URL")
+
+
+def shown(url: str) -> str:
+    """Return a URL without the name and password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl() if "@" in parts.netloc else url
+
+
+async def _text(answer: Any) -> str:
+    taken = bytearray()
+    async for chunk in answer.content.iter_chunked(65536):
+        taken += chunk
+        if len(taken) > LONGEST:
+            raise Unfit(f"it is larger than {LONGEST} bytes")
+    try:
+        return taken.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unfit("it is not text in UTF-8") from None
+
+
+def _in_words(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _Forbidden):
+            return f"{cause}; `template_sources_allow_private` would allow it"
+        cause = cause.__cause__ or cause.__context__ or getattr(cause, "os_error", None)
+    return f"the server cannot be reached ({type(error).__name__})"
