@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from cloudos_sdk import (
     Forbidden,
@@ -140,6 +141,8 @@ class Gate:
             known = authenticator.recognise(authorization)
             if known is not None:
                 return known
+        elif isinstance(request, Websocket) and _from_elsewhere(request):
+            raise Forbidden("A page of another site may not open this with your cookies.", code="origin_not_allowed")
         credentials = Credentials(
             request.method, authorization, request.cookies, request.headers.get("X-CSRF-Token"), address
         )
@@ -211,3 +214,9 @@ class Gate:
             plugin=record.id,
             state=record.state.value,
         )
+
+
+def _from_elsewhere(request: Request | Websocket) -> bool:
+    """Tell whether a browser opens it for a page of another host (RFC 6455, 10.2)."""
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()

@@ -96,3 +96,22 @@ async def test_a_websocket_is_refused_before_it_opens(cloudos):
             async with client.websocket("/api/mounted/live", headers=headers) as socket:
                 await socket.receive()
         assert refused.value.response.status_code in (401, 403)
+
+
+async def test_a_page_of_another_site_opens_no_websocket_with_the_cookies_of_its_visitor(cloudos):
+    host = await cloudos(mounted_plugin())
+    client = host.host.app.test_client()
+    here = {"Authorization": "Bearer operator", "Origin": "https://elsewhere.example", "Host": "node.example"}
+    async with client.websocket("/api/mounted/live", headers=here) as socket:
+        assert await socket.receive() == "operator", "a token is no cookie: whoever sends it means it"
+    for origin in ("https://elsewhere.example", "null"):
+        headers = {"Origin": origin, "Host": "node.example", "Cookie": "cloudos_access=x"}
+        with pytest.raises(WebsocketResponseError) as refused:
+            async with client.websocket("/api/mounted/live", headers=headers) as socket:
+                await socket.receive()
+        assert refused.value.response.status_code == 403
+    headers = {"Origin": "https://node.example", "Host": "node.example", "Cookie": "cloudos_access=x"}
+    with pytest.raises(WebsocketResponseError) as refused:
+        async with client.websocket("/api/mounted/live", headers=headers) as socket:
+            await socket.receive()
+    assert refused.value.response.status_code == 401, "the cookie alone decides where the page is ours"
