@@ -219,4 +219,9 @@ class Gate:
 def _from_elsewhere(request: Request | Websocket) -> bool:
     """Tell whether a browser opens it for a page of another host (RFC 6455, 10.2)."""
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
+    except ValueError:
+        return True

@@ -104,7 +104,7 @@ async def test_a_page_of_another_site_opens_no_websocket_with_the_cookies_of_its
     here = {"Authorization": "Bearer operator", "Origin": "https://elsewhere.example", "Host": "node.example"}
     async with client.websocket("/api/mounted/live", headers=here) as socket:
         assert await socket.receive() == "operator", "a token is no cookie: whoever sends it means it"
-    for origin in ("https://elsewhere.example", "null"):
+    for origin in ("https://elsewhere.example", "null", "http://["):
         headers = {"Origin": origin, "Host": "node.example", "Cookie": "cloudos_access=x"}
         with pytest.raises(WebsocketResponseError) as refused:
             async with client.websocket("/api/mounted/live", headers=headers) as socket:
