@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def main() -> None:
 @click.option("--safe", is_flag=True, help="Start the required plugins only.")
 def serve(host: str | None, port: int | None, data_dir: Path | None, config_file: Path | None, safe: bool) -> None:
     """Serve the API."""
+    gc.disable()  # until all is imported, since what is imported stays; `run` enables it
     import uvloop
 
     from cloudos_host.serving import run

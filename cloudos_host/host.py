@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
 from collections.abc import Iterable, Sequence
 from datetime import time, timedelta
@@ -120,9 +119,6 @@ class Host:
             asyncio.create_task(self.health.run(), name="health"),
             asyncio.create_task(jobs.supervise(self._own.context, self._prune, self.db), name="prune"),
         ]
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20000, 20, 50)
 
     def open(self) -> None:
         """Open the database and the key of the data folder."""

@@ -59,7 +59,7 @@ async def test_the_list_shows_each_change_at_once(node):
     change = await answer.get_json()
     assert answer.status_code == 202, change
     assert (await listed())[app["id"]][1] == change["operation_id"] != app["operation_id"]
-    await node.event("app.updated", 20)
+    await node.until(app["id"], "running")
     assert (await listed())[app["id"]][0] == "running"
     assert (await node.client.delete(f"/api/apps/{app['id']}")).status_code == 204
     assert await listed() == {}
