@@ -45,12 +45,11 @@ class CloudOSApp(Quart):
     """Quart with answers of models in one step; `served` counts them by blueprint and status."""
 
     asgi_http_class = LeanHTTP
+    gate: Gate
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
-
-    gate: Gate
 
     async def full_dispatch_request(self, request_context: Any = None) -> Any:
         """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""

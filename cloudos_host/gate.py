@@ -106,6 +106,9 @@ class Gate:
         record, policy = endpoint.record, endpoint.policy
         if record.state is not State.RUNNING:
             raise self._down(record)
+        if policy.max_body is not None and isinstance(request, Request):
+            # before anything is awaited, so before any of the body is taken
+            request.body = request.body_class(request.content_length, policy.max_body)
         enter_context(record.context)
         principal = await self._identify(request, address, required=policy.access != "public")
         if principal is not None:
@@ -178,8 +181,6 @@ class Gate:
         length = request.content_length
         if length is not None and length > (policy.max_body or self._max_body):
             raise RequestEntityTooLarge()
-        if policy.max_body is not None and isinstance(request, Request):
-            request.max_content_length = policy.max_body
         named = bool(length) or request.mimetype != ""
         if named and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
             raise UnsupportedMediaType()

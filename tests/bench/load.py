@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.components.environments import clean_environ, serving
+from tests.components.environments import serving
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
@@ -117,6 +117,3 @@ def program(name, *arguments):
 def report(name, ratio, target, ours, raw):
     """Print one ratio, what it should be, and the two figures that it is of."""
     print(f"{name:58} {ratio:6.2f}  (target {target}; ours {ours}, bare {raw})", flush=True)
-
-
-__all__ = ["Load", "clean_environ", "median", "node", "probe", "program", "quantile", "report", "wrk"]

@@ -25,7 +25,7 @@ async def node(cloudos: Callable[..., Awaitable[Any]], docker_engine: Any, settl
         "health_timeout": 15,
         "stop_seconds": 1,
         "min_free_mb": 1,
-        "first_port": 20000 + os.getpid() % 400 * 100,  # two runs on one machine leave each other's ports alone
+        "first_port": 20000 + os.getpid() % 100 * 100,  # two runs on one machine leave each other's ports alone
     }
     found = Node(await cloudos("apps", settings={"apps": settings}), docker_engine)
     found.offer(web_template(docker_engine))

@@ -111,7 +111,9 @@ def test_a_compose_file_of_casaos_becomes_a_template():
     }
     assert main.depends_on == ("store",) and main.memory_mb == 256
     volumes = {volume.path: (volume.name, volume.host_path, volume.read_only) for volume in main.volumes}
-    assert volumes == {"/config": ("appdata-config", None, False), "/media": (None, "/DATA/Media", True)}
+    assert volumes["/media"] == (None, "/DATA/Media", True)
+    name, host_path, read_only = volumes["/config"]
+    assert name is not None and name.startswith("app-config") and (host_path, read_only) == (None, False)
     assert app.dangers() == ["host_paths"]
     assert store.environment == {"STORE_PASSWORD": "${config.STORE_PASSWORD}", "TZ": "UTC"}
     assert store.healthcheck is not None and (store.healthcheck.interval_s, store.healthcheck.start_period_s) == (
@@ -136,12 +138,59 @@ def test_a_compose_file_of_casaos_becomes_a_template():
         ("volumes: [{type: tmpfs, target: /x}]", "tmpfs"),
         ("volumes: ['../up:/x']", "../up"),
         ("depends_on: [nothing]", "nothing"),
+        ("networks: {default: {aliases: [db]}}", "another name"),
     ],
 )
 def test_what_cannot_be_represented_is_left_out_with_the_reason(line, reason):
     _, found = read(f"services:\n  one:\n    image: example/one:1\n    {line}\n", "casa")
     assert not found.templates
     assert reason in found.skipped[0][1]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("volumes: {data: {external: true}}", "volumes.data"),
+        ("networks: {proxy: {external: true}}", "networks.proxy"),
+        ("include: [other.yaml]", "include"),
+    ],
+)
+def test_an_app_that_reaches_for_what_is_not_its_own_is_left_out(more, reason):
+    _, found = read(f"services: {{one: {{image: 'example/one:1'}}}}\n{more}\n", "casa")
+    assert not found.templates and reason in found.skipped[0][1]
+
+
+def test_a_service_that_others_reach_by_its_container_name_is_left_out():
+    two = """
+services:
+  db: {image: 'example/db:1', container_name: wiki-db}
+  wiki: {image: 'example/wiki:1', environment: [%s]}
+"""
+    _, found = read(two % "HOST=wiki-db", "casa")
+    assert not found.templates and "another name" in found.skipped[0][1]
+    _, found = read(two % "HOST=db", "casa")
+    assert found.templates
+
+
+def test_services_keep_the_names_by_which_they_reach_each_other():
+    _, found = read(
+        "services: {my_db: {image: 'example/db:1'}, web: {image: 'example/web:1', depends_on: [my_db]}}", "casa"
+    )
+    (app,) = found.templates.values()
+    assert app.start_order() == ["my_db", "web"]
+
+
+def test_volumes_are_shared_by_their_source_and_by_nothing_else():
+    long = "/var/lib/an-application-with-a-long-name"
+    text = f"""
+services:
+  one: {{image: 'example/one:1', volumes: ['{long}/one', '{long}/two', 'shared:/s', 'a_b:/x', 'a-b:/y', /data]}}
+  two: {{image: 'example/two:1', volumes: ['shared:/other', /data]}}
+"""
+    (app,) = read(text, "casa")[1].templates.values()
+    one, two = ({volume.path: volume.name for volume in service.volumes} for service in app.services)
+    assert one["/s"] == two["/other"]
+    assert len({*one.values(), *two.values()}) == len(one) + len(two) - 1
 
 
 def test_a_bomb_of_aliases_is_refused():
@@ -242,7 +291,7 @@ async def add(host, status=201, client=None, **body):
 
 async def test_a_source_by_url_serves_its_templates_also_without_the_network(cloudos, shop):
     host = await cloudos("apps", settings={"apps": {"template_sources_allow_private": True}})
-    url = shop.url.replace("://", "://me:hush@") + "/moved"
+    url = shop.url.replace("://", "://me:hush@") + "/moved?key=hush"
     source = await add(host, url=url)
     assert (source["format"], source["templates"], source["skipped"], source["error"]) == ("portainer", 2, 2, None)
     assert "hush" not in json.dumps(source) and "***@" in source["url"]
@@ -289,6 +338,7 @@ async def test_a_source_as_text_and_only_for_admins(cloudos):
         ({"url": "http://127.0.0.1:9/x"}, "private"),
         ({"url": "http://[::1]:9/x"}, "private"),
         ({"url": "http://[::ffff:127.0.0.1]:9/x"}, "private"),
+        ({"url": "http://[64:ff9b::7f00:1]:9/x"}, "private"),
         ({"url": "http://169.254.169.254/x"}, "private"),
         ({"url": "http://localhost:9/x"}, "private"),
         ({"url": "http://[broken"}, "http or https"),
@@ -306,6 +356,30 @@ async def test_a_source_that_cannot_be_is_400_and_says_why(cloudos, body, word):
     refused = await add(host, 400, **body)
     assert refused["error"] == "invalid_request" and word in refused["message"]
     assert await (await host.client.get("/api/templates/sources")).get_json() == []
+
+
+async def test_a_catalogue_without_templates_does_not_replace_the_one_before(cloudos, shop):
+    host = await cloudos("apps", settings={"apps": {"template_sources_allow_private": True}})
+    source = await add(host, url=f"{shop.url}/templates.json")
+    shop.document = {"version": "3", "templates": []}
+    refreshed = await (await host.client.post(f"/api/templates/sources/{source['id']}/refresh")).get_json()
+    assert refreshed["templates"] == 2 and "empty" in refreshed["error"]
+
+
+async def test_a_text_may_be_longer_than_other_requests(cloudos):
+    host = await cloudos("apps")
+    headers = {"Authorization": "Bearer admin", "Content-Type": "application/json"}
+    padded = json.dumps({"name": "them", "content": json.dumps({**PORTAINER, "padding": "x" * 3_000_000})})
+    client = host.host.app.test_client()
+    for announced in ({}, {"Content-Length": str(len(padded))}):
+        name = f"them-{len(announced)}"
+        body = padded.replace('"them"', json.dumps(name)).encode()
+        announced = {key: str(len(body)) for key in announced}
+        answer = await client.post("/api/templates/sources", data=body, headers={**headers, **announced})
+        assert answer.status_code == 201, await answer.get_data()
+    longer = b'{"content": "' + b"x" * 5_600_000 + b'"}'
+    answer = await client.post("/api/templates/sources", data=longer, headers=headers)
+    assert (answer.status_code, (await answer.get_json())["error"]) == (413, "body_too_large")
 
 
 async def test_what_is_too_large_or_leads_nowhere_is_refused(cloudos, shop):

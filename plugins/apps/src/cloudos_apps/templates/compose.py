@@ -7,7 +7,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudos_apps.templates.foreign import MEMORY_MB, Unfit, items, port, slug, tagged, text_of, version_of, volume
+from cloudos_apps.templates.foreign import (
+    MEMORY_MB,
+    Unfit,
+    is_secret,
+    items,
+    port,
+    slug,
+    tagged,
+    text_of,
+    version_of,
+    volume,
+)
 from cloudos_apps.templates.substitute import escape
 
 _HARMLESS = frozenset(
@@ -16,6 +27,7 @@ _HARMLESS = frozenset(
         *("stop_grace_period", "stop_signal", "cpu_shares", "init", "pull_policy", "platform"),
     }
 )
+_TOP = frozenset({"name", "version", "services", "volumes", "networks"})
 _KNOWN = _HARMLESS | {
     *("image", "environment", "ports", "volumes", "command", "entrypoint", "depends_on", "restart", "privileged"),
     *("network_mode", "cap_add", "devices", "user", "healthcheck", "mem_limit", "shm_size", "deploy"),
@@ -24,7 +36,7 @@ _VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^{
 _OF_CASAOS = {"PUID": "1000", "PGID": "1000", "TZ": "UTC", "AppID": "app"}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kb": 2**10, "m": 2**20, "mb": 2**20, "g": 2**30, "gb": 2**30}
-_DATA = re.compile(r"^/DATA/AppData/[^/]+")
+_DATA = "/DATA/AppData/"
 
 
 def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -36,6 +48,7 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     about = about if isinstance(about, Mapping) else {}
     main = about.get("main")
     names = sorted(services, key=lambda name: name != main)
+    _check_whole(document, services)
     config: dict[str, dict[str, Any]] = {}
     found = [_service(str(name), services[name], config) for name in names]
     ports = [entry for service in found for entry in service["ports"]]
@@ -59,6 +72,27 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     }
 
 
+def _check_whole(document: Mapping[str, Any], services: Mapping[Any, Any]) -> None:
+    """Raise Unfit where the app reaches for what is not its own, or its services for each other by other names."""
+    for key in document:
+        if key not in _TOP and not str(key).startswith("x-"):
+            raise Unfit(f"it uses {str(key)[:60]!r}, which cannot be represented")
+    for key in ("volumes", "networks"):
+        entries = document.get(key)
+        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+            if isinstance(entry, Mapping) and (entry.get("external") or entry.get("driver_opts")):
+                raise Unfit(f"{key}.{str(name)[:60]} is not the app's own")
+    for name, service in services.items():
+        if not isinstance(service, Mapping):
+            continue
+        networks = service.get("networks")
+        joined = networks.values() if isinstance(networks, Mapping) else ()
+        other = service.get("container_name")
+        others = [entry for key, entry in services.items() if key != name]
+        if any(joined) or (other not in (None, name) and str(other) in str(others)):
+            raise Unfit(f"the service {str(name)[:60]} is reached by another name than its own")
+
+
 def _service(name: str, given: object, config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise Unfit(f"the service {name[:60]} is no mapping")
@@ -68,12 +102,12 @@ def _service(name: str, given: object, config: dict[str, dict[str, Any]]) -> dic
     if mode not in (None, "bridge", "host"):
         raise Unfit(f"the service {name[:60]} has the network mode {str(mode)[:60]!r}")
     service: dict[str, Any] = {
-        "name": slug(name),
+        "name": name,
         "image": tagged(_fixed(given.get("image"), "image")),
         "environment": _environment(given.get("environment"), config),
         "ports": [_port(entry) for entry in items(given.get("ports"), "ports")],
-        "volumes": [_volume(entry) for entry in items(given.get("volumes"), "volumes")],
-        "depends_on": [slug(other) for other in given.get("depends_on") or ()],
+        "volumes": [_volume(entry, name) for entry in items(given.get("volumes"), "volumes")],
+        "depends_on": [str(other) for other in given.get("depends_on") or ()],
         "restart": text_of(given.get("restart"), "restart").partition(":")[0] or "unless-stopped",
         "privileged": given.get("privileged") is True,
         "network_mode": "host" if mode == "host" else None,
@@ -106,11 +140,10 @@ def _filled(given: object, what: str, config: dict[str, dict[str, Any]] | None) 
         elif name in _OF_CASAOS:
             parts.append("${app.name}" if name == "AppID" and config is not None else _OF_CASAOS[name])
         elif config is not None:
-            secret = re.search(r"PASS|SECRET|TOKEN", name.upper()) is not None
             field = config.setdefault(name, {"name": name, "required": default is None})
             if default and "default" not in field:
                 field["default"] = default
-            if secret:
+            if is_secret(name):
                 field |= {"type": "password", "secret": True}
             parts.append(f"${{config.{name}}}")
         elif default is not None:
@@ -144,7 +177,7 @@ def _port(given: object) -> dict[str, Any]:
     return port(_fixed(given, "a port"))
 
 
-def _volume(given: object) -> dict[str, Any]:
+def _volume(given: object, service: str) -> dict[str, Any]:
     if isinstance(given, Mapping):
         kind = given.get("type", "volume")
         if kind not in ("bind", "volume"):
@@ -157,11 +190,11 @@ def _volume(given: object) -> dict[str, Any]:
             raise Unfit(f"the volume {str(given)[:60]!r} cannot be represented")
         source, path = (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
         read_only = len(parts) == 3 and "ro" in parts[2].split(",")
-    if source is not None:
-        source = _DATA.sub("appdata", source)
-        if source.startswith(("~", "../")):
-            raise Unfit(f"the volume {source[:60]!r} cannot be represented")
-    return volume(path, source, read_only)
+    if source is not None and source.startswith(("~", "../")):
+        raise Unfit(f"the volume {source[:60]!r} cannot be represented")
+    if source is not None and source.startswith(_DATA):
+        source = source.removeprefix(_DATA)
+    return volume(path, source, read_only, service)
 
 
 def _words(given: object, what: str, config: dict[str, dict[str, Any]]) -> list[str]:

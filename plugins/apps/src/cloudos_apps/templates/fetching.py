@@ -12,6 +12,7 @@ from cloudos_apps.templates.foreign import Unfit
 from cloudos_apps.templates.reading import LONGEST
 
 _SECONDS, _REDIRECTS = 20, 3
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
 
     def open_socket(address: Any) -> socket.socket:
         family, kind, protocol, _, where = address
-        if not allow_private and not ipaddress.ip_address(where[0].partition("%")[0]).is_global:
+        if not allow_private and not is_public(where[0]):
             raise _Forbidden(f"{where[0]} is an address of a private network")
         return socket.socket(family, kind, protocol)
 
@@ -72,10 +73,20 @@ def check(url: str) -> None:
         raise Unfit("it must be an http or https URL")
 
 
+def is_public(text: str) -> bool:
+    """Tell whether an address is one of the internet, also where it stands for an IPv4 address of one's own network."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    if address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.is_global and not address.is_multicast and (inner is None or inner.is_global)
+
+
 def shown(url: str) -> str:
-    """Return a URL without the name and password in it."""
+    """Return a URL without what may be secret in it: name, password and query."""
     parts = urlsplit(url)
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl() if "@" in parts.netloc else url
+    user, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***{at}{place}" if user else place, query="***" if parts.query else "").geturl()
 
 
 async def _text(answer: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from cloudos_apps.templates.model import Template
 MEMORY_MB = 1024
 """What a service of a foreign template gets, where it does not say."""
 
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|(?:^|_)KEY(?:_|$)")
 _PORT = re.compile(r"(?:(?:[\d.]+:)?(?P<host>\d{1,5}):)?(?P<container>\d{1,5})(?:/(?P<protocol>tcp|udp))?")
 
 
@@ -86,11 +88,25 @@ def port(given: object) -> dict[str, Any]:
     }
 
 
-def volume(path: str, source: str | None, read_only: bool, prefix: str = "") -> dict[str, Any]:
-    """Return a volume: a path of the machine where `source` is absolute, else one with a name."""
+def volume(path: str, source: str | None, read_only: bool, service: str) -> dict[str, Any]:
+    """Return a volume: a path of the machine where `source` is absolute, else one with a name.
+
+    The same source is the same volume in all services of an app; one without a source is its service's own.
+    """
     if source is not None and source.startswith("/"):
         return {"path": path, "host_path": source, "read_only": read_only}
-    return {"path": path, "name": slug(f"{prefix}{source or path}", "data"), "read_only": read_only}
+    return {"path": path, "name": distinct(source or f"{service}{path}"), "read_only": read_only}
+
+
+def distinct(text: str) -> str:
+    """Return a name of ours for a text, another one for every other text."""
+    name = slug(text, "data")
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def is_secret(name: str) -> bool:
+    """Tell by its name whether a variable holds what nobody should see."""
+    return _SECRET.search(name.upper()) is not None
 
 
 def tagged(image: str) -> str:

@@ -11,6 +11,7 @@ from cloudos_apps.templates.foreign import (
     MEMORY_MB,
     Converted,
     Unfit,
+    is_secret,
     items,
     port,
     slug,
@@ -60,7 +61,7 @@ def _template(entry: Mapping[str, Any], title: str, source: str) -> dict[str, An
         "image": image,
         "environment": environment,
         "ports": ports,
-        "volumes": [_volume(given) for given in items(entry.get("volumes"), "volumes")],
+        "volumes": [_volume(given, name) for given in items(entry.get("volumes"), "volumes")],
         "memory_mb": MEMORY_MB,
         "privileged": entry.get("privileged") is True,
         "network_mode": _network(entry.get("network")),
@@ -100,7 +101,7 @@ def _environment(given: list[Any]) -> tuple[dict[str, str], list[dict[str, Any]]
             field |= _choice(items(entry["select"], f"select of {name}"))
         elif default:
             field["default"] = default
-        if re.search(r"PASS|SECRET|TOKEN", name.upper()):
+        if is_secret(name):
             field |= {"type": "password" if field.get("type") is None else field["type"], "secret": True}
         environment[name] = f"${{config.{name}}}"
         config.append(field)
@@ -122,13 +123,13 @@ def _ports(given: object) -> list[Any]:
     ]
 
 
-def _volume(given: object) -> dict[str, Any]:
+def _volume(given: object, service: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise Unfit("an entry of volumes is no object")
     bind = text_of(given.get("bind"), "bind") or None
     if bind is not None and bind.startswith("!"):
         bind = None  # an old way to ask for a volume
-    return volume(text_of(given.get("container"), "container"), bind, given.get("readonly") is True)
+    return volume(text_of(given.get("container"), "container"), bind, given.get("readonly") is True, service)
 
 
 def _network(given: object) -> str | None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from cloudos_sdk import InvalidRequest, UtcTime, requires, use
+from cloudos_sdk import InvalidRequest, UtcTime, accepts, requires, use
 from cloudos_sdk.http import Body
 from pydantic import BaseModel, Field, StringConstraints
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_request, validate_response
 
+from cloudos_apps.templates.reading import LONGEST
 from cloudos_apps.templates.sources import TemplateSources
-
-LONGEST_GIVEN = 1_500_000
-"""Characters; with what JSON adds it stays below the largest request body."""
 
 source_routes = Blueprint("template_sources", __name__)
 
@@ -23,7 +21,7 @@ class NewSource(Body):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,29}$")]
     url: str | None = Field(default=None, max_length=2000)
-    content: str | None = Field(default=None, max_length=LONGEST_GIVEN)
+    content: str | None = Field(default=None, max_length=LONGEST)
 
 
 class LeftOut(BaseModel):
@@ -63,6 +61,7 @@ async def list_sources() -> list[SourceOut]:
 
 @source_routes.post("/api/templates/sources")
 @requires("templates:write")
+@accepts("application/json", max_body=LONGEST + 500_000)
 @validate_request(NewSource)
 @validate_response(SourceDetails, 201)
 async def add_source(data: NewSource) -> tuple[SourceDetails, int]:

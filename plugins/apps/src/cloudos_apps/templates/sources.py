@@ -14,7 +14,7 @@ from cloudos_apps.models import TemplateSource
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.fetching import Fetched, check, fetch, shown
 from cloudos_apps.templates.foreign import Converted, Unfit
-from cloudos_apps.templates.reading import read
+from cloudos_apps.templates.reading import Format, read
 
 _TABLE = TemplateSource.__table__
 
@@ -29,13 +29,14 @@ class TemplateSources:
 
     async def load(self) -> None:
         """Give the templates of every stored source to the catalogue, without asking the network."""
-        for row in await self._rows():
+        for entry in await self._rows():
+            row = await self._row(entry.id)
             try:
-                _, self._read[row.id] = await asyncio.to_thread(read, row.content, row.name)
+                _, found = await asyncio.to_thread(read, row.content, row.name)
             except Unfit as error:  # it was read once, so this version reads less than an older one did
                 self._ctx.log.warning("a template source cannot be read", source=row.name, reason=str(error))
                 continue
-            self._catalogue.put_source(row.name, self._read[row.id].templates)
+            self._put(row.id, row.name, found)
 
     async def listed(self) -> list[dict[str, Any]]:
         """Return all sources as the API shows them, by name."""
@@ -56,12 +57,9 @@ class TemplateSources:
         try:
             fetched = await self._fetch(url, None) if url is not None else Fetched(content, None)
             text = fetched.text or ""
-            format, found = await asyncio.to_thread(read, text, name)
+            format, found = await asyncio.to_thread(_usable, text, name)
         except Unfit as error:
             raise InvalidRequest.field(place, str(error)) from None
-        if not found.templates:
-            why = "; ".join(f"{title}: {reason}" for title, reason in found.skipped[:3]) or "it is empty"
-            raise InvalidRequest.field(place, f"none of its templates can be used: {why}")
         now = self._ctx.clock.now()
         source_id = new_id("tsrc")
         row = {
@@ -84,10 +82,9 @@ class TemplateSources:
             details = f"Added the template source {name} with {count} templates"
             event = TemplateSourceAdded(resource=source_id, name=name, templates=count, details=details)
             self._ctx.events.emit(session, event)
+            self._ctx.db.after_commit(session, lambda: self._put(source_id, name, found))
 
         await self._ctx.db.write(store)
-        self._read[source_id] = found
-        self._catalogue.put_source(name, found.templates)
         return await self.get(source_id)
 
     async def refresh(self, source_id: str) -> dict[str, Any]:
@@ -100,24 +97,24 @@ class TemplateSources:
         try:
             fetched = await self._fetch(self._ctx.secrets.decrypt(row.url), row.etag)
             if fetched.text is not None:
-                format, found = await asyncio.to_thread(read, fetched.text, row.name)
+                format, found = await asyncio.to_thread(_usable, fetched.text, row.name)
                 values |= {"content": fetched.text, "etag": fetched.etag, "format": format}
         except Unfit as error:
             values = {"error": str(error)}
 
-        def store(session: Any) -> bool:
-            changed = session.execute(update(_TABLE).where(_TABLE.c.id == source_id).values(**values)).rowcount > 0
-            if changed and found is not None and fetched.text != row.content:
+        def store(session: Any) -> None:
+            if not session.execute(update(_TABLE).where(_TABLE.c.id == source_id).values(**values)).rowcount:
+                return  # it was removed meanwhile
+            if found is not None:
+                self._ctx.db.after_commit(session, lambda: self._put(source_id, row.name, found))
+            if found is not None and fetched.text != row.content:
                 details = f"The template source {row.name} has {len(found.templates)} templates now"
                 event = TemplateSourceRefreshed(
                     resource=source_id, name=row.name, templates=len(found.templates), details=details
                 )
                 self._ctx.events.emit(session, event)
-            return bool(changed)
 
-        if await self._ctx.db.write(store) and found is not None:
-            self._read[source_id] = found
-            self._catalogue.put_source(row.name, found.templates)
+        await self._ctx.db.write(store)
         return await self.get(source_id)
 
     async def refresh_all(self) -> None:
@@ -133,20 +130,27 @@ class TemplateSources:
         def drop(session: Any) -> None:
             if session.execute(delete(_TABLE).where(_TABLE.c.id == source_id)).rowcount:
                 details = f"Removed the template source {row.name}"
-                self._ctx.events.emit(
-                    session, TemplateSourceRemoved(resource=source_id, name=row.name, details=details)
-                )
+                event = TemplateSourceRemoved(resource=source_id, name=row.name, details=details)
+                self._ctx.events.emit(session, event)
+                self._ctx.db.after_commit(session, lambda: self._drop(source_id, row.name))
 
         await self._ctx.db.write(drop)
+
+    def _put(self, source_id: str, name: str, found: Converted) -> None:
+        self._read[source_id] = found
+        self._catalogue.put_source(name, found.templates)
+
+    def _drop(self, source_id: str, name: str) -> None:
         self._read.pop(source_id, None)
-        self._catalogue.drop_source(row.name)
+        self._catalogue.drop_source(name)
 
     async def _fetch(self, url: str, etag: str | None) -> Fetched:
         check(url)
         return await fetch(url, etag, allow_private=self._ctx.settings.template_sources_allow_private)
 
     async def _rows(self) -> Sequence[Any]:
-        statement = select(_TABLE).order_by(_TABLE.c.name)
+        """Return the rows without their texts, which may be long."""
+        statement = select(*(column for column in _TABLE.c if column.name != "content")).order_by(_TABLE.c.name)
         return await self._ctx.db.read(lambda s: s.execute(statement).all())
 
     async def _row(self, source_id: str) -> Any:
@@ -176,3 +180,12 @@ class TemplateSources:
     @staticmethod
     def _taken(name: str) -> Conflict:
         return Conflict("source_name_taken", f"There is a template source named {name} already; choose another name.")
+
+
+def _usable(text: str, name: str) -> tuple[Format, Converted]:
+    """Read a text; Unfit also where nothing of it can be used."""
+    format, found = read(text, name)
+    if not found.templates:
+        why = "; ".join(f"{title}: {reason}" for title, reason in found.skipped[:3]) or "it is empty"
+        raise Unfit(f"none of its templates can be used: {why}")
+    return format, found
