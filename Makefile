@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 EDITABLE := -e ./sdk -e . $(addprefix -e ./,$(PLUGINS))
 PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
-DEV := pytest pytest-asyncio hypothesis httpx ruff mypy schemathesis "psycopg[binary]"
+DEV := pytest pytest-asyncio hypothesis httpx ruff mypy schemathesis aiosmtpd "psycopg[binary]"
 INSTALL := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help setup serve test check bench dist clean

@@ -20,7 +20,7 @@ from cloudos_sdk import (
     Unauthenticated,
     Unavailable,
 )
-from cloudos_sdk.capabilities import Authenticator, Credentials
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from quart import Request, Websocket
@@ -77,6 +77,7 @@ class Gate:
         licence: PlanLicence,
         permissions: PermissionTable,
         authenticator: Callable[[], Authenticator | None],
+        bearers: Callable[[], Iterable[BearerAuthenticator]],
         *,
         max_body: int,
         trust_proxy: bool,
@@ -85,6 +86,7 @@ class Gate:
         self._licence = licence
         self.permissions = permissions
         self._authenticator = authenticator
+        self._bearers = bearers
         self._max_body = max_body
         self._trust_proxy = trust_proxy
         self.endpoints: dict[str, Endpoint] = {}
@@ -110,7 +112,10 @@ class Gate:
             # before anything is awaited, so before any of the body is taken
             request.body = request.body_class(request.content_length, policy.max_body)
         enter_context(record.context)
-        principal = await self._identify(request, address, required=policy.access != "public")
+        if policy.access == "bearer":
+            principal: Principal | None = await self._by_bearer(request, policy.bearer or "", address)
+        else:
+            principal = await self._identify(request, address, required=policy.access != "public")
         if principal is not None:
             act_as(Caller(principal, address, request_id))
             self._check(policy, principal)
@@ -158,6 +163,17 @@ class Gate:
         if principal is None and required:
             raise Unauthenticated()
         return principal
+
+    async def _by_bearer(self, request: Request | Websocket, prefix: str, address: str | None) -> Principal:
+        """Identify the caller of an endpoint that takes one family of bearers and nothing else: no cookie, no token."""
+        authorization = request.headers.get("Authorization")
+        if authorization is None or not authorization.removeprefix("Bearer ").startswith(prefix):
+            raise Unauthenticated(f"Send `Authorization: Bearer {prefix}…`.")
+        for authenticator in self._bearers():
+            if authenticator.prefix == prefix:
+                known = authenticator.recognise(authorization)
+                return known if known is not None else await authenticator.authenticate(authorization, address)
+        raise Unavailable(f"Nothing here knows keys that begin with {prefix}.", code="sign_in_unavailable")
 
     def _check(self, policy: Policy, principal: Principal) -> None:
         if policy.access == "in_person" and principal.kind != "user":

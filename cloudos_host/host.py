@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from cloudos_sdk import Job
-from cloudos_sdk.capabilities import Authenticator, PermissionCatalogue
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, PermissionCatalogue
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, api, jobs, migrating, operations
@@ -59,6 +59,7 @@ class Host:
             self.licence,
             self.permissions,
             lambda: self.capabilities.find(Authenticator),
+            lambda: self.capabilities.all(BearerAuthenticator),
             max_body=self.settings.max_body,
             trust_proxy=self.settings.trust_proxy,
         )

@@ -6,11 +6,13 @@ from cloudos_sdk import capabilities
 from cloudos_sdk.capabilities import (
     Apps,
     Authenticator,
+    BearerAuthenticator,
     ControlPanelLink,
     Metrics,
     MetricSource,
     PermissionCatalogue,
     PlanSource,
+    Sessions,
 )
 from cloudos_sdk.testing.contracts import (
     check_apps,
@@ -20,6 +22,7 @@ from cloudos_sdk.testing.contracts import (
     check_metrics,
     check_permission_catalogue,
     check_plan_source,
+    check_sessions,
 )
 from contract.promises import all_plugins
 
@@ -33,6 +36,7 @@ CHECKS = {
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
 }
+BY_HAND = {Authenticator, BearerAuthenticator, Sessions}
 PROVIDED = [
     (found.id, capability)
     for found in discover()
@@ -43,7 +47,7 @@ PROVIDED = [
 
 def test_every_capability_has_a_check():
     protocols = {getattr(capabilities, name) for name in capabilities.__all__}
-    assert {p for p in protocols if getattr(p, "_is_protocol", False)} == {*CHECKS, Authenticator}
+    assert {p for p in protocols if getattr(p, "_is_protocol", False)} == {*CHECKS, *BY_HAND}
 
 
 async def test_every_provider_keeps_the_contract(cloudos):
@@ -71,3 +75,13 @@ async def test_the_sign_in_keeps_the_contract(cloudos):
 
     authenticator = host.ctx("auth").use(Authenticator)
     await check_authenticator(authenticator, authorization=head["Authorization"], revoke=log_out)
+
+
+async def test_the_sessions_keep_the_contract(cloudos):
+    host, head = await all_plugins(cloudos)
+    listed = await (await host.anonymous.get("/api/auth/sessions", headers=head)).get_json()
+
+    async def log_out():
+        assert (await host.anonymous.post("/api/auth/logout", headers=head)).status_code == 204
+
+    await check_sessions(host.ctx("auth").use(Sessions), session_id=listed[0]["id"], revoke=log_out)

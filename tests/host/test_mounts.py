@@ -3,7 +3,20 @@
 from types import ModuleType
 
 import pytest
-from cloudos_sdk import Manifest, Mount, Permission, Policy, Role, caller, hookimpl, requires
+from cloudos_sdk import (
+    Manifest,
+    Mount,
+    Permission,
+    Policy,
+    Principal,
+    Role,
+    Unauthenticated,
+    caller,
+    hookimpl,
+    requires,
+)
+from cloudos_sdk.capabilities import BearerAuthenticator
+from cloudos_sdk.testing.fakes import providing
 from quart import Blueprint, websocket
 from quart.testing import WebsocketResponseError
 
@@ -115,3 +128,32 @@ async def test_a_page_of_another_site_opens_no_websocket_with_the_cookies_of_its
         async with client.websocket("/api/mounted/live", headers=headers) as socket:
             await socket.receive()
     assert refused.value.response.status_code == 401, "the cookie alone decides where the page is ours"
+
+
+class DoorKeys:
+    """Knows one bearer of the family `door_`."""
+
+    prefix = "door_"
+
+    def recognise(self, authorization):
+        return None
+
+    async def authenticate(self, authorization, address):
+        if authorization != "Bearer door_open":
+            raise Unauthenticated("This key does not hold.", code="key_invalid")
+        return Principal("door_key", "key_1", "front door", Role.VIEWER, "usr_1", scopes=frozenset())
+
+
+async def test_a_mount_that_takes_one_family_of_bearers_takes_no_other_credentials(cloudos):
+    plugin = mounted_plugin(Policy(access="bearer", bearer="door_"))
+    host = await cloudos(plugin, providing(BearerAuthenticator, DoorKeys()))
+
+    opened = await host.anonymous.get("/raw", headers={"Authorization": "Bearer door_open"})
+    assert (opened.status_code, await opened.get_data(as_text=True)) == (200, "front door 0")
+    for header in ("Bearer door_shut", "Bearer admin", "Basic door_open"):
+        refused = await host.anonymous.get("/raw", headers={"Authorization": header})
+        assert refused.status_code == 401, header
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+    assert (await host.anonymous.get("/raw")).status_code == 401
+    elsewhere = await host.anonymous.get("/api/plugins", headers={"Authorization": "Bearer door_open"})
+    assert elsewhere.status_code == 401, "it opens nothing else"

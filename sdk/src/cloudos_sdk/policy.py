@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _ATTRIBUTE = "__cloudos_policy__"
 
-Access = Literal["public", "signed_in", "in_person", "permission", "undecided"]
+Access = Literal["public", "signed_in", "in_person", "permission", "bearer", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Policy:
 
     access: Access = "undecided"
     permission: str | None = None
+    bearer: str | None = None
+    """With `access="bearer"`: the family of bearers that may call it, by prefix (see `BearerAuthenticator`)."""
     features: tuple[str, ...] = ()
     rate: Rate | None = None
     media_types: tuple[str, ...] = field(default=("application/json",))

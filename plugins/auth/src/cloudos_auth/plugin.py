@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import click
 from cloudos_sdk import Context, Envelope, Job, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue
+from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue, Sessions
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from quart import Blueprint
 
@@ -35,7 +35,7 @@ manifest = Manifest(
     settings=AuthSettings,
     tables=Base,
     migrations="cloudos_auth.migrations",
-    provides=(Authenticator,),
+    provides=(Authenticator, Sessions),
     requires=(PermissionCatalogue,),
     uses=(ControlPanelLink,),
     emits=(UserLogin, UserLoginFailed, *OWN),
@@ -96,6 +96,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(SigningIn, SigningIn(ctx, mint, directory, passwords, lockouts, factors))
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)
+    ctx.provide(Sessions, accounts)
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Accounts:
-    """The one who knows users and sessions; also the host's `Authenticator`."""
+    """The one who knows users and sessions; also the host's `Authenticator` and `Sessions`."""
 
     def __init__(
         self,
@@ -181,6 +181,14 @@ class Accounts:
         principal = self._person(claims)
         self._directory.remember(header, principal, float(claims["exp"]))
         return principal
+
+    def person(self, session_id: str) -> Principal | None:
+        """Return whose session it is; None once it has ended."""
+        session = self._directory.sessions.get(session_id)
+        if session is None or session.expires_at <= self._ctx.clock.now():
+            return None
+        user = self._directory.users.get(session.user_id)
+        return None if user is None or user.disabled else person(user, session)
 
     def csrf_token(self, session_id: str) -> str:
         """Return the token that must come with a cookie's unsafe methods; it is bound to the session."""

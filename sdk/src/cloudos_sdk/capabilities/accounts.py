@@ -38,3 +38,28 @@ class Authenticator(Protocol):
         comes with an unsafe method and without its CSRF token.
         """
         ...
+
+
+class BearerAuthenticator(Protocol):
+    """Tells who brings a bearer of one family, such as `quaz_…`, where a policy asks for that family alone."""
+
+    @property
+    def prefix(self) -> str:
+        """How its bearers begin; what `Policy.bearer` names."""
+        ...
+
+    def recognise(self, authorization: str) -> Principal | None:
+        """Return who brings this `Authorization` header, if that is already known in memory. Microseconds."""
+        ...
+
+    async def authenticate(self, authorization: str, address: str | None) -> Principal:
+        """Return the principal. Raise `Unauthenticated` where the bearer does not hold."""
+        ...
+
+
+class Sessions(Protocol):
+    """The sessions of people, from memory: for those who hand one on, as the proxy does to a browser."""
+
+    def person(self, session_id: str) -> Principal | None:
+        """Return whose session it is; None once it was revoked, has expired or its user was disabled."""
+        ...

@@ -15,6 +15,7 @@ from cloudos_sdk import Forbidden, Permission, Principal, Role, Unauthenticated
 from cloudos_sdk.capabilities import (
     Apps,
     Authenticator,
+    BearerAuthenticator,
     ControlPanelLink,
     Credentials,
     Metric,
@@ -23,6 +24,7 @@ from cloudos_sdk.capabilities import (
     PermissionCatalogue,
     PlanSource,
     Sample,
+    Sessions,
 )
 from cloudos_sdk.plans import PLANS
 
@@ -70,6 +72,37 @@ async def check_authenticator(
         await revoke()
         assert authenticator.recognise(authorization) is None, "what was revoked is still recognised"
         assert await _refusal(authenticator, _credentials(authorization)) is not None, "what was revoked was let in"
+
+
+async def check_bearer_authenticator(
+    authenticator: BearerAuthenticator,
+    *,
+    authorization: str,
+    revoke: Callable[[], Awaitable[object]] | None = None,
+) -> None:
+    """Check an authenticator of one family of bearers with a header that holds until `revoke`."""
+    assert authorization.startswith(f"Bearer {authenticator.prefix}"), "its bearers begin with its prefix"
+    for header in (*_BAD_HEADERS, f"Bearer {authenticator.prefix}", f"Bearer {authenticator.prefix}{'x' * 32}"):
+        assert authenticator.recognise(header) is None, f"{header[:20]!r} was recognised"
+        assert await _refused_bearer(authenticator, header), f"{header[:20]!r} was let in"
+    principal = await authenticator.authenticate(authorization, "127.0.0.1")
+    assert principal.id and principal.user_id and principal.name, "a principal has id, user_id and name"
+    assert principal.scopes is not None, "who comes with a bearer of a family may do what its scopes say"
+    assert authenticator.recognise(authorization) == principal, "what was verified is known from memory"
+    if revoke is not None:
+        await revoke()
+        assert authenticator.recognise(authorization) is None, "what was revoked is still recognised"
+        assert await _refused_bearer(authenticator, authorization), "what was revoked was let in"
+
+
+async def check_sessions(sessions: Sessions, *, session_id: str, revoke: Callable[[], Awaitable[object]]) -> None:
+    """Check the sessions with one that holds until `revoke`."""
+    for other in ("", "ses_thereisnone", session_id + "x"):
+        assert sessions.person(other) is None, f"{other!r} is somebody's"
+    person = sessions.person(session_id)
+    assert person is not None and person.kind == "user" and person.session_id == session_id, f"{person!r}"
+    await revoke()
+    assert sessions.person(session_id) is None, "a session that was revoked is still somebody's"
 
 
 async def check_apps(apps: Apps) -> None:
@@ -164,6 +197,14 @@ async def _refusal(authenticator: Authenticator, credentials: Credentials) -> st
     except Unauthenticated as error:
         return error.code
     return None
+
+
+async def _refused_bearer(authenticator: BearerAuthenticator, authorization: str) -> bool:
+    try:
+        await authenticator.authenticate(authorization, "127.0.0.1")
+    except Unauthenticated:
+        return True
+    return False
 
 
 async def _check_cookies(authenticator: Authenticator, cookies: Mapping[str, str]) -> None:

@@ -1,0 +1,10 @@
+"""Alerts."""
+
+from __future__ import annotations
+
+from cloudos_sdk import Manifest
+
+manifest = Manifest(
+    title="Alerts",
+    prefixes=("/api/alerts",),
+)

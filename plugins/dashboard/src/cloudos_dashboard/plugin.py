@@ -1,0 +1,10 @@
+"""Dashboards."""
+
+from __future__ import annotations
+
+from cloudos_sdk import Manifest
+
+manifest = Manifest(
+    title="Dashboards",
+    prefixes=("/api/profile/dashboard",),
+)
