@@ -8,7 +8,7 @@ import signal
 
 import click
 
-from cloudos_host import logs
+from cloudos_host import lean_tcp, logs
 from cloudos_host.config import Config
 from cloudos_host.host import Host, HostError
 
@@ -18,6 +18,7 @@ async def run(config: Config, safe: bool) -> None:
     import hypercorn.asyncio
     from hypercorn.config import Config as Hypercorn
 
+    lean_tcp.install()
     logs.configure(config.host)
     node = Host(config, safe=safe)
     stop = asyncio.Event()

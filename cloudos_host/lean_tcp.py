@@ -1,0 +1,105 @@
+"""One connection of hypercorn's with fewer system calls and tasks.
+
+Hypercorn writes the head and the body of an answer in two system calls, and makes and cancels a task for each
+request to end connections that are idle. Here what an answer consists of goes out in one call at the end of the
+loop's turn, and a timer watches for idleness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import hypercorn.asyncio.run
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed, Event, RawData
+
+_AT_ONCE = 2**16
+
+
+def install() -> None:
+    """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
+    hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[misc, assignment]
+
+
+class LeanTCP(TCPServer):
+    """Serves one connection."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.idle_task: Any = IdleTimer(self.loop, self.config.keep_alive_timeout)
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    async def run(self) -> None:
+        """Serve until either side closes; a server that stops closes the connections that are idle."""
+        watcher = self.loop.create_task(self._close_when_stopped())
+        try:
+            await super().run()
+        finally:
+            watcher.cancel()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol gives, together with what else it gives in this turn of the loop."""
+        if not isinstance(event, RawData):
+            if isinstance(event, Closed):
+                self._flush()
+            await super().protocol_send(event)
+            return
+        if not event.data:
+            return
+        try:
+            await self.writer.drain()  # waits while the client takes less than it is sent
+        except (ConnectionError, RuntimeError):
+            await self.protocol.handle(Closed())
+            return
+        if not self._waiting:
+            self.loop.call_soon(self._flush)
+        self._waiting.append(event.data)
+        self._size += len(event.data)
+        if self._size >= _AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            self._size = 0
+            if not self.writer.is_closing():
+                self.writer.write(data)
+
+    async def _close(self) -> None:
+        self._flush()
+        await super()._close()
+
+    async def _close_when_stopped(self) -> None:
+        await self.context.terminated.wait()
+        if self.idle_task.idle:
+            await self._initiate_server_close()
+
+
+class IdleTimer:
+    """Ends a connection that was idle for so many seconds. In place of hypercorn's task for each request."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection waits for its next request."""
+        return self._timer is not None
+
+    async def restart(self, task_group: Any, action: Callable[[], Any]) -> None:
+        """Begin to count; `action` is hypercorn's own wait, of which only the end is needed."""
+        await self.stop()
+        server = getattr(action, "__self__")  # noqa: B009 - a bound method, which mypy does not see
+        self._timer = self._loop.call_later(self._seconds, task_group.spawn, server._initiate_server_close)
+
+    async def stop(self) -> None:
+        """Stop counting: a request came, or the connection ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,116 @@
+"""A small application on a real port, spoken to in raw bytes."""
+
+import asyncio
+import contextlib
+
+import hypercorn.asyncio
+import hypercorn.asyncio.run
+import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+from quart import Quart, Response, request
+
+from cloudos_host import lean_tcp
+from cloudos_host.lean_http import LeanHTTP
+
+
+class Wire:
+    """A small application on a real port, and raw connections to it."""
+
+    def __init__(self):
+        self.left = asyncio.Event()
+        self.sent = 0
+        self.app = Quart("wire", static_folder=None)
+        self.app.asgi_http_class = LeanHTTP
+
+        @self.app.route("/echo", methods=["GET", "POST", "DELETE"])
+        async def echo():
+            return Response(await request.get_data(), content_type="application/octet-stream")
+
+        @self.app.get("/whole")
+        async def whole():
+            return {"hello": "world"}
+
+        @self.app.get("/large")
+        async def large():
+            return Response(b"x" * 3_000_000)
+
+        @self.app.get("/crash")
+        async def crash():
+            raise RuntimeError("crash")
+
+        @self.app.get("/flood")
+        async def flood():
+            async def chunks():
+                for _ in range(2000):
+                    self.sent += 1
+                    yield b"x" * 8192
+                    await asyncio.sleep(0)
+
+            response = Response(chunks())
+            response.timeout = None
+            return response
+
+        @self.app.get("/forever")
+        async def forever():
+            async def ticks():
+                try:
+                    while True:
+                        yield b"tick\n"
+                        await asyncio.sleep(0.01)
+                finally:
+                    self.left.set()
+
+            response = Response(ticks())
+            response.timeout = None
+            return response
+
+        @self.app.get("/brief")
+        async def brief():
+            async def parts():
+                yield b"one,"
+                yield b"two"
+
+            return Response(parts())
+
+    async def talk(self, *pieces, pause=0.0):
+        """Send pieces of raw HTTP on one connection; return all that comes until it is closed or quiet."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        said = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while chunk := await reader.read(65536):
+                    said += chunk
+        writer.close()
+        return said
+
+
+@pytest.fixture(params=["hypercorn's connections", "lean connections"])
+async def wire(request, monkeypatch):
+    """Serve it, by hypercorn's own connections and by ours; `stop` ends it."""
+    monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
+    if request.param == "lean connections":
+        lean_tcp.install()
+    wire = Wire()
+    wire.stop = stop = asyncio.Event()
+    config = Config()
+    config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
+    (listening,) = config.create_sockets().insecure_sockets
+    listening.listen(100)
+    wire.port = listening.getsockname()[1]
+    config.bind = [f"fd://{listening.fileno()}"]
+    config.graceful_timeout, config.keep_alive_timeout = 1, 0.5
+    serving = asyncio.create_task(hypercorn.asyncio.serve(wire.app, config, shutdown_trigger=stop.wait))
+    yield wire
+    stop.set()
+    await serving
+
+
+def asked(method, path, *headers, last=True):
+    return "\r\n".join(
+        [f"{method} {path} HTTP/1.1", "Host: here", *headers, *(["Connection: close"] if last else []), "", ""]
+    ).encode()

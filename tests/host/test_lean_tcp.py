@@ -1,0 +1,77 @@
+"""Connections: what is sent together, how long an idle one stays, and what a slow client costs."""
+
+import asyncio
+import socket
+
+from components.wire import asked
+
+
+async def test_an_answer_that_is_whole_arrives_in_one_piece(wire):
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    for _ in range(20):
+        writer.write(asked("GET", "/whole", last=False))
+        first = await reader.read(65536)
+        if not first.endswith(b'{"hello":"world"}\n'):
+            assert first.endswith(b"\r\n\r\n") and await reader.read(65536) == b'{"hello":"world"}\n'
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_after_a_while(wire):
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    async with asyncio.timeout(5):
+        writer.write(asked("GET", "/whole", last=False))
+        await reader.readuntil(b'world"}\n')
+        await asyncio.sleep(0.3)
+        writer.write(asked("GET", "/whole", last=False))  # in time, so it counts anew
+        await reader.readuntil(b'world"}\n')
+        began = asyncio.get_running_loop().time()
+        assert await reader.read() == b""
+    assert 0.3 < asyncio.get_running_loop().time() - began < 3
+    writer.close()
+
+
+async def test_a_connection_that_asks_nothing_is_closed_too(wire):
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_connection_at_work_is_not_idle(wire):
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(asked("GET", "/forever", last=False))
+    until = asyncio.get_running_loop().time() + 1.5
+    while asyncio.get_running_loop().time() < until:
+        assert await reader.readuntil(b"tick\n")
+    writer.close()
+
+
+async def test_a_stop_closes_idle_connections_at_once(wire):
+    connections = [await asyncio.open_connection("127.0.0.1", wire.port) for _ in range(5)]
+    for reader, writer in connections:
+        writer.write(asked("GET", "/whole", last=False))
+        await reader.readuntil(b'world"}\n')
+    wire.stop.set()
+    async with asyncio.timeout(0.4):  # before they would be closed for being idle
+        for reader, _ in connections:
+            assert await reader.read() == b""
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_is_not_written_to_without_end(wire):
+    slow = socket.create_connection(("127.0.0.1", wire.port))
+    slow.setblocking(False)
+    await asyncio.get_running_loop().sock_sendall(slow, asked("GET", "/flood"))
+    before = -1
+    async with asyncio.timeout(10):
+        while wire.sent != before:
+            before = wire.sent
+            await asyncio.sleep(0.3)
+    assert wire.sent < 1500, "the server goes on although nobody reads"
+    size = 0
+    async with asyncio.timeout(20):
+        while chunk := await asyncio.get_running_loop().sock_recv(slow, 65536):
+            size += len(chunk)
+    assert size > 2000 * 8192 and wire.sent == 2000
+    slow.close()
