@@ -72,9 +72,17 @@ class CloudOSApp(Quart):
         self.served[endpoint.partition(":")[0] if endpoint else "none", response.status_code] += 1
         return response
 
+    def register_blueprint(self, blueprint: Any, **options: Any) -> None:
+        """Take a blueprint, also while requests are served: plugins that are not required come up beside them."""
+        super().register_blueprint(blueprint, **options)
+        self.__dict__.pop("_hooked", None)
+
+    def _check_setup_finished(self, f_name: str) -> None:
+        """Allow what Quart forbids after the first request."""
+
     @cached_property
     def _hooked(self) -> bool:
-        """Whether a blueprint has something to do before or after its requests; fixed by the first one."""
+        """Whether a blueprint has something to do before or after its requests."""
         kinds = (self.before_request_funcs, self.after_request_funcs, self.url_value_preprocessors)
         return any(functions for kind in kinds for functions in kind.values())
 

@@ -16,7 +16,7 @@ from cloudos_sdk.policy import Policy, policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
-from cloudos_host.registry import Phase, Record, covers, owner
+from cloudos_host.registry import Phase, Record, State, covers, owner
 
 _DEATHS = 2
 
@@ -40,6 +40,8 @@ class DeathNotes:
             notes = {}
         self.deaths: dict[str, int] = notes.get("deaths", {})
         self.prefixes: dict[str, list[str]] = notes.get("prefixes", {})
+        self.versions: dict[str, str] = notes.get("versions", {})
+        """The plugins of the last boot that came to its end."""
         if died := notes.get("starting"):
             self.deaths[died] = self.deaths.get(died, 0) + 1
         self._starting: str | None = None
@@ -59,6 +61,12 @@ class DeathNotes:
         if self.deaths.pop(plugin_id, None) is not None:
             self._store()
 
+    def completed(self, versions: dict[str, str]) -> None:
+        """Note that a boot came to its end, and with which plugins."""
+        if versions != self.versions:
+            self.versions = versions
+            self._store()
+
     def suspicious(self, plugin_id: str) -> bool:
         """Tell whether the host died twice while starting it."""
         return self.deaths.get(plugin_id, 0) >= _DEATHS
@@ -67,7 +75,8 @@ class DeathNotes:
         if not self._keep:
             return
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"starting": self._starting, "deaths": self.deaths, "prefixes": self.prefixes}))
+        notes = {"starting": self._starting, "deaths": self.deaths}
+        fresh.write_text(json.dumps({**notes, "prefixes": self.prefixes, "versions": self.versions}))
         fresh.replace(self._path)
 
 
@@ -91,11 +100,13 @@ class Ladder:
         results = self.hooks.subset_hook_caller(hook, others)(**arguments)
         return results[0] if results else None
 
-    def load(self) -> None:
-        """Import and validate every plugin, then settle who owns which path."""
-        for record in self.records:
-            if not record.alive:
-                continue
+    def load(self, records: Sequence[Record] | None = None) -> None:
+        """Import and validate these plugins, or all, then settle who owns which path.
+
+        One that runs already is not touched: who clashes with it fails alone.
+        """
+        loading = [record for record in (self.records if records is None else records) if record.alive]
+        for record in loading:
             self._notes.enter(record.id)
             try:
                 self.examine(record)
@@ -106,14 +117,14 @@ class Ladder:
                 self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
         self._settle_prefixes()
         self._settle_permissions()
-        for record in self.records:
+        for record in loading:
             if record.alive:
                 try:
                     self._collect(record)
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
                     record.fail(Phase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
-        self._notes.prefixes.update({r.id: list(r.prefixes) for r in self.records if r.alive})
+        self._notes.prefixes.update({r.id: list(r.prefixes) for r in loading if r.alive})
         self._notes.leave()
 
     def examine(self, record: Record) -> None:
@@ -152,20 +163,20 @@ class Ladder:
     def _settle_prefixes(self) -> None:
         claims: dict[str, list[Record]] = {}
         for record in self.records:
-            if record.alive:
+            if record.alive and record.manifest is not None:
                 for prefix in record.prefixes:
                     claims.setdefault(prefix.rstrip("/"), []).append(record)
         for prefix, claimants in claims.items():
             if len(claimants) > 1:
                 names = " and ".join(repr(r.id) for r in claimants)
-                for record in claimants:
+                for record in (r for r in claimants if r.state is State.PENDING):
                     record.fail(Phase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
 
     def _settle_permissions(self) -> None:
         """Refuse a plugin that gives another's permission to a weaker or stronger role."""
         declared = {permission.name: ("the host", permission) for permission in self._host.permissions}
-        for record in self.records:
+        for record in sorted(self.records, key=lambda r: r.state is State.PENDING):  # first those that run already
             for permission in record.manifest.permissions if record.alive and record.manifest else ():
                 whose, other = declared.setdefault(permission.name, (repr(record.id), permission))
                 if other.role is not permission.role:
@@ -205,10 +216,15 @@ class Ladder:
         if owner([r for r in self.records if r.alive], path.split("<")[0]) is not record:
             raise InvalidPlugin(f"{path} belongs to another plugin")
 
+    def complete(self, records: Sequence[Record]) -> bool:
+        """Tell whether these loaded plugins and the host provide all that these need."""
+        provided = {*self._host.provides, *(c for r in records if r.alive and r.manifest for c in r.manifest.provides)}
+        return all(r.manifest is None or provided.issuperset(r.manifest.requires) for r in records if r.alive)
+
     def order(self) -> list[Record]:
-        """Return the living plugins so that providers come before those who need them."""
+        """Return the loaded plugins that are still to be started, providers before those who need them."""
         while True:
-            living = {r.id: r for r in self.records if r.alive}
+            living = {r.id: r for r in self.records if r.state is State.PENDING and r.manifest is not None}
             graph = {id: self._needs(record, living) for id, record in living.items() if record.alive}
             graph = {id: needs for id, needs in graph.items() if living[id].alive}
             if any(not record.alive for record in living.values()):
@@ -227,12 +243,15 @@ class Ladder:
         if manifest is None:
             return set(), set()
         hard: set[str] = set()
-        for capability in set(manifest.requires) - set(self._host.provides):
-            providers = {r.id for r in living.values() if r.manifest and capability in r.manifest.provides}
+        up = {c for r in self.records if r.state in (State.RUNNING, State.WAITING) for c in _provided(r)}
+        for capability in set(manifest.requires) - set(self._host.provides) - up:
+            providers = {r.id for r in living.values() if capability in _provided(r)}
             if not providers:
                 record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
             hard |= providers
-        weak = {r.id for c in manifest.uses for r in living.values() if r.manifest and c in r.manifest.provides} - {
-            record.id
-        }
+        weak = {r.id for c in manifest.uses for r in living.values() if c in _provided(r)} - {record.id}
         return hard, weak
+
+
+def _provided(record: Record) -> tuple[type[Any], ...]:
+    return record.manifest.provides if record.manifest else ()

@@ -27,10 +27,12 @@ from cloudos_host.licence import PlanLicence
 from cloudos_host.lifespans import Lifespans
 from cloudos_host.mounts import Mounts
 from cloudos_host.operations import PluginOperations
-from cloudos_host.registry import Phase, Record, State
+from cloudos_host.registry import Phase, Record, State, owner
 from cloudos_host.secret_box import PluginSecrets, host_key
 from cloudos_host.services import Capabilities, PluginContext, SystemClock
 from cloudos_host.sse import EventStreams
+
+_TELLS_OF_ALL = ("/openapi.json",)
 
 
 class HostError(Exception):
@@ -51,11 +53,11 @@ class Host:
         self.licence = PlanLicence(self.capabilities.find)
         self.permissions = PermissionTable()
         self.app = make_app(self.log, self.settings.max_body)
-        self._own = Record(Found("host", "cloudos_host.api", "cloudos-host", __version__), state=State.RUNNING)
-        self._own.manifest, self._own.prefixes = api.manifest, api.manifest.prefixes
+        self.own = Record(Found("host", "cloudos_host.api", "cloudos-host", __version__), state=State.RUNNING)
+        self.own.manifest, self.own.prefixes = api.manifest, api.manifest.prefixes
         self.records = [self._judge(plugin, safe) for plugin in (discover() if found is None else found)]
         self.gate = Gate(
-            [self._own, *self.records],
+            [self.own, *self.records],
             self.licence,
             self.permissions,
             lambda: self.capabilities.find(Authenticator),
@@ -82,6 +84,14 @@ class Host:
 
     async def boot(self) -> None:
         """Take everything up. Raises HostError where a required plugin fails."""
+        await self.boot_required()
+        await self.boot_rest()
+
+    async def boot_required(self) -> None:
+        """Take up what the host cannot serve without; everything, unless the last boot was with the same plugins.
+
+        Raises HostError where a required plugin fails.
+        """
         installed = [record.id for record in self.records]
         for warning in strangers(self.config, installed):
             self.log.warning(warning)
@@ -89,19 +99,58 @@ class Host:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.take_lock()
         self.open()
-        notes = DeathNotes(data)
+        notes = self.notes = DeathNotes(data)
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
                 record.state, record.reason = State.DISABLED, "the host died twice while starting it"
                 record.prefixes = tuple(notes.prefixes.get(record.id, [f"/api/{record.id}"]))
         self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
-        self.ladder.load()
+        self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
+        first = [record for record in self.records if record.id in self.settings.required]
+        self.ladder.load(first)
+        if notes.versions != self._versions() or not self.ladder.complete(first):
+            self.ladder.load([record for record in self.records if record not in first])
         ordered = self.ladder.order()
-        await asyncio.to_thread(self.migrate, ordered)
-        self._own.context = self.context_of(self._own)
+        await asyncio.to_thread(self.migrate, [self.own, *ordered])
+        self.own.context = self.context_of(self.own)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
-        self._register(self._own, [api.routes(self)])
+        self._register(self.own, [api.routes(self)])
         await self.events.start()
+        await self._start(ordered)
+        self._require()
+        for record in self.records:
+            if record.state is State.PENDING:
+                record.prefixes = tuple(notes.prefixes.get(record.id, ()))
+                self.mounts.rising = self._risen
+
+    async def boot_rest(self) -> None:
+        """Take up the plugins that `boot_required` left; meanwhile requests to them wait."""
+        rest = [record for record in self.records if record.state is State.PENDING]
+        if rest:
+            await asyncio.to_thread(self.ladder.load, rest)
+            ordered = self.ladder.order()
+            await asyncio.to_thread(self.migrate, ordered)
+            await self._start(ordered)
+        self.mounts.rising = None
+        self.notes.completed(self._versions())
+        self.health = HealthChecks(self.records, self.ladder.call, self.log, self.settings.data_dir)
+        self._work += [
+            asyncio.create_task(self.health.run(), name="health"),
+            asyncio.create_task(jobs.supervise(self.own.context, self._prune, self.db), name="prune"),
+        ]
+
+    def _versions(self) -> dict[str, str]:
+        return {record.id: record.found.version for record in self.records if record.state is not State.DISABLED}
+
+    async def _risen(self, path: str) -> None:
+        """Wait while the plugin that a path belongs to is still on its way up."""
+        while self.mounts.rising is not None:
+            record = owner([self.own, *self.records], path)
+            if record is not None and record.state is not State.PENDING and path not in _TELLS_OF_ALL:
+                return
+            await asyncio.sleep(0.01)
+
+    async def _start(self, ordered: Sequence[Record]) -> None:
         for record in ordered:
             if record.alive and record.manifest is not None:
                 self.permissions.declare(record.manifest.permissions)
@@ -110,16 +159,9 @@ class Host:
                 self._register(record, record.blueprints)
                 for mount in record.mounts:
                     self.mounts.add(record, mount)
-        self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
         for record in ordered:
             if record.alive:
                 await self.lifespans.start(record)
-        self._require()
-        self.health = HealthChecks(self.records, self.ladder.call, self.log, data)
-        self._work = [
-            asyncio.create_task(self.health.run(), name="health"),
-            asyncio.create_task(jobs.supervise(self._own.context, self._prune, self.db), name="prune"),
-        ]
 
     def open(self) -> None:
         """Open the database and the key of the data folder."""
@@ -168,11 +210,10 @@ class Host:
             os.close(self._lock)
             self._lock = None
 
-    def migrate(self, ordered: Sequence[Record]) -> None:
-        """Bring the tables of the host and of these plugins up to date, after a snapshot."""
-        todo = [self._own, *ordered]
+    def migrate(self, todo: Sequence[Record]) -> None:
+        """Bring the tables of these up to date, after a snapshot."""
         packages = {"host": "cloudos_host.migrations"}
-        packages |= {r.id: r.manifest.migrations for r in ordered if r.manifest and r.manifest.migrations}
+        packages |= {r.id: r.manifest.migrations for r in todo if r.manifest and r.manifest.migrations}
         taken = False
         for record in todo:
             package = packages.get(record.id)
@@ -188,7 +229,7 @@ class Host:
                 if pending:
                     migrating.upgrade(self.db.write_engine, record.id, package)
             except (Exception, SystemExit) as error:
-                if record is self._own:
+                if record is self.own:
                     raise HostError(f"the host's tables cannot be upgraded: {error}") from error
                 record.fail(Phase.MIGRATE, error)
                 self.log.error("plugin failed", plugin=record.id, phase="migrate", reason=record.reason)
@@ -212,7 +253,7 @@ class Host:
             provides=manifest.provides if manifest else (),
         )
         operations.context = context
-        if record is self._own:
+        if record is self.own:
             self.permissions.declare(api.manifest.permissions)
         return context
 
@@ -230,7 +271,7 @@ class Host:
 
     def describe_unserved(self, records: Iterable[Record]) -> dict[str, Any]:
         """Return the OpenAPI document of plugins that were loaded but not started."""
-        self._register(self._own, [api.routes(self)])
+        self._register(self.own, [api.routes(self)])
         for record in records:
             self._register(record, record.blueprints)
         return self.describe()

@@ -20,7 +20,7 @@ _AT_ONCE = 2**16
 
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
-    hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[misc, assignment]
+    hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
 
 
 class LeanTCP(TCPServer):

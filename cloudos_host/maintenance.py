@@ -144,7 +144,7 @@ def upgrade(config: Config) -> list[str]:
     host.take_lock()
     try:
         host.open()
-        host.migrate([record for record in host.records if record.alive])
+        host.migrate([host.own, *(record for record in host.records if record.alive)])
     finally:
         host.release_lock()
     return [f"{record.id}: {record.reason}" for record in host.records if record.reason]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cloudos_sdk import CloudOSError, Mount
@@ -22,6 +23,8 @@ class Mounts:
         self._gate = gate
         self._max_body = max_body
         self._mounts: list[tuple[str, Any, Endpoint]] = []
+        self.rising: Callable[[str], Awaitable[None]] | None = None
+        """While plugins are still on their way up: waits for the one that a path belongs to."""
 
     def add(self, record: Record, mount: Mount) -> None:
         """Serve a plugin's application below its path."""
@@ -30,6 +33,8 @@ class Mounts:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection's request."""
+        if self.rising is not None and scope["type"] != "lifespan":
+            await self.rising(scope["path"])
         if self._mounts and scope["type"] != "lifespan":
             for path, app, endpoint in self._mounts:
                 if covers(path, scope["path"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 
@@ -39,10 +40,7 @@ async def run(config: Config, safe: bool) -> None:
         node.streams.close()
 
     try:
-        await node.boot()
-        gc.freeze()  # a pass over all that was imported takes 100 ms, and would be the p99
-        gc.set_threshold(20000, 20, 50)
-        gc.enable()
+        await node.boot_required()
         try:
             sockets = server.create_sockets()
         except OSError as error:
@@ -55,6 +53,22 @@ async def run(config: Config, safe: bool) -> None:
         click.echo(
             f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
         )
+        rest = loop.create_task(_boot_rest(node, stop))
         await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)
+        rest.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await rest
     finally:
         await node.shutdown()
+
+
+async def _boot_rest(node: Host, stop: asyncio.Event) -> None:
+    """Take up the plugins that are not required, beside the first requests."""
+    try:
+        await node.boot_rest()
+    except Exception:
+        stop.set()
+        raise
+    gc.freeze()  # a pass over all that was imported takes 100 ms, and would be the p99
+    gc.set_threshold(20000, 20, 50)
+    gc.enable()
