@@ -25,13 +25,13 @@ help:
 .venv/.installed: $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv .venv || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
-	$(PIP) uv || true
-	$(call install,hatchling editables)
-	$(call install,--no-build-isolation $(EDITABLE))
+	@$(PIP) uv || true
+	@$(call install,hatchling editables)
+	@$(call install,--no-build-isolation $(EDITABLE))
 	@touch $@
 
 .venv/.dev: .venv/.installed
-	$(call install,$(DEV))
+	@$(call install,$(DEV))
 	@touch $@
 
 setup: .venv/.dev
