@@ -7,7 +7,17 @@ from components.environments import ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 EDITIONS = [name for name in EXTRAS if any(r.startswith("cloudos-auth") for r in EXTRAS[name])]
-AREAS = {"cloudos-apps": ("/api/apps", "/api/apps/app_x", "/api/templates"), "cloudos-audit": ("/api/audit/logs",)}
+AREAS = {
+    "cloudos-apps": ("/api/apps", "/api/apps/app_x", "/api/templates"),
+    "cloudos-audit": ("/api/audit/logs",),
+    "cloudos-system": ("/api/system/info", "/api/network/history"),
+    "cloudos-dashboard": ("/api/profile/dashboard",),
+    "cloudos-alerts": ("/api/alerts/rules",),
+    "cloudos-webhooks": ("/api/webhooks",),
+    "cloudos-proxy": ("/api/proxy/routes", "/api/domains", "/api/settings/proxy/coexist-snippet"),
+    "cloudos-notes": ("/api/notes/graph", "/api/molly/memory/recent"),
+    "cloudos-memory": ("/api/mcp/keys",),
+}
 
 
 def members(edition):
