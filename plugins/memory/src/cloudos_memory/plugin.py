@@ -6,5 +6,8 @@ from cloudos_sdk import Manifest
 
 manifest = Manifest(
     title="Memory",
-    prefixes=("/mcp", "/api/mcp",),
+    prefixes=(
+        "/mcp",
+        "/api/mcp",
+    ),
 )

@@ -6,5 +6,8 @@ from cloudos_sdk import Manifest
 
 manifest = Manifest(
     title="Notes",
-    prefixes=("/api/notes", "/api/molly",),
+    prefixes=(
+        "/api/notes",
+        "/api/molly",
+    ),
 )

@@ -6,5 +6,10 @@ from cloudos_sdk import Manifest
 
 manifest = Manifest(
     title="The reverse proxy",
-    prefixes=("/api/proxy", "/api/domains", "/api/settings/proxy", "/api/auth/validate",),
+    prefixes=(
+        "/api/proxy",
+        "/api/domains",
+        "/api/settings/proxy",
+        "/api/auth/validate",
+    ),
 )

@@ -6,5 +6,8 @@ from cloudos_sdk import Manifest
 
 manifest = Manifest(
     title="The system: metrics, disks, interfaces",
-    prefixes=("/api/system", "/api/network",),
+    prefixes=(
+        "/api/system",
+        "/api/network",
+    ),
 )
