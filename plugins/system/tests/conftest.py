@@ -15,7 +15,6 @@ class Node:
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        self.client, self.viewer, self.anonymous = host.client, host.viewer, host.anonymous
 
     @property
     def metrics(self) -> Any:
@@ -23,34 +22,43 @@ class Node:
         return self.host.ctx("system").use(Metrics)
 
     async def get(self, path: str, status: int = 200) -> Any:
-        """Return the JSON at a path."""
-        answer = await self.viewer.get(path)
+        """Return the JSON at a path, as a viewer."""
+        answer = await self.host.viewer.get(path)
         body = await answer.get_json()
         assert answer.status_code == status, body
         return body
 
     async def first_tick(self) -> Any:
         """Wait for the reading that is taken at the start."""
-        async with asyncio.timeout(5):
-            while (tick := self.metrics.latest()) is None:
-                await asyncio.sleep(0.01)
-        return tick
+        if self.metrics.latest() is None:
+            await asyncio.wait_for(anext(self.metrics.ticks()), 5)
+        return self.metrics.latest()
 
     async def tick(self, count: int = 1) -> Any:
-        """Move the clock by this many readings, each taken; return the last."""
-        before = await self.first_tick()
+        """Move the clock by this many readings, each of them taken; return the last."""
+        await self.first_tick()
         for _ in range(count):
+            following = asyncio.create_task(anext(self.metrics.ticks()))
+            await asyncio.sleep(0)
             await self.host.clock.advance(10)
-            async with asyncio.timeout(5):
-                while self.metrics.latest() is before:
-                    await asyncio.sleep(0.002)
-            before = self.metrics.latest()
-        return before
+            await asyncio.wait_for(following, 5)
+        return self.metrics.latest()
 
-    async def restart(self) -> None:
-        """Stop the host and start it on the same data; the clock goes on."""
-        await self.host.restart()
-        self.client, self.viewer, self.anonymous = self.host.client, self.host.viewer, self.host.anonymous
+    async def history(self, query: str) -> dict[str, Any]:
+        """Return a history with its series by their labels."""
+        found = await self.get(f"/api/system/metrics?{query}")
+        return found | {"series": {tuple(one["labels"].values()): one for one in found["series"]}}
+
+    async def settled(self) -> None:
+        """Wait until all closed minutes are written."""
+        from cloudos_system.minutes import Minutes
+
+        minutes = self.host.ctx("system").use(Minutes)
+        for _ in range(500):
+            if len(minutes.unwritten()) <= 1:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("closed minutes are never written")
 
 
 @pytest.fixture

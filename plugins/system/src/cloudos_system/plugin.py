@@ -74,6 +74,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Metrics, sampler)
     ctx.provide(Sampler, sampler)
     ctx.provide(DiskChecks, checks)
+    ctx.provide(Minutes, minutes)
     ctx.provide(MetricHistory, MetricHistory(ctx.db, store, minutes))
     ctx.provide(MetricStreams, MetricStreams(sampler))
     ctx.provide(NetworkTraffic, NetworkTraffic(ctx.db, store, minutes, sampler.recent, PERIOD))
