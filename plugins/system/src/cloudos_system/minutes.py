@@ -52,7 +52,7 @@ class Minutes:
 
     async def run(self) -> None:
         """Write minutes as they are closed, until `close`. Not to be cancelled: what is written would be unknown."""
-        while not self._ending:
+        while not self._ending or self._wake.is_set():
             await self._wake.wait()
             self._wake.clear()
             await self._write()
