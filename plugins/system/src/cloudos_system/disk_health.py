@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -21,8 +21,16 @@ _FRESH = 300.0  # seconds for which an answer does: to be asked costs a disk tim
 class DiskChecks:
     """Asks the disks, one at a time, and remembers what they said."""
 
-    def __init__(self, program: str, clock: Clock, log: Any, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        program: str,
+        clock: Clock,
+        log: Any,
+        threads: ThreadPoolExecutor,
+        disks: Callable[[], Sequence[PhysicalDisk]] = physical_disks,
+    ) -> None:
         self._program = program
+        self._disks = disks
         self._clock = clock
         self._log = log
         self._threads = threads
@@ -58,7 +66,7 @@ class DiskChecks:
         self._checked = (self._clock.monotonic(), self._clock.now())
 
     def _read(self, before: Mapping[str, SmartReport]) -> list[tuple[PhysicalDisk, SmartReport]]:
-        return [(disk, self._report(disk, before.get(disk.name))) for disk in physical_disks()]
+        return [(disk, self._report(disk, before.get(disk.name))) for disk in self._disks()]
 
     def _report(self, disk: PhysicalDisk, before: SmartReport | None) -> SmartReport:
         if disk.kind == "virtual":
