@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from cloudos_system.series_store import ROLLUP, Key, Minute, SeriesStore
 from cloudos_system.windows import Window, window
 
 _OWN = "system."
+_ANSWERS = 8  # kept at once: one of many series is a megabyte
 Row = tuple[int, int, float, float, float]
 Column = list[float | None]
 
@@ -30,9 +32,28 @@ class MetricHistory:
         self._db = db
         self._store = store
         self._minutes = minutes
+        self._answers: dict[tuple[object, ...], asyncio.Task[bytes]] = {}
+        self._newest = 0.0
 
     async def read(self, query: HistoryQuery, metrics: Sequence[Metric], newest: float) -> bytes:
-        """Return the JSON of the answer; `newest` is the time of the last reading. Raises InvalidRequest."""
+        """Return the JSON of the answer; `newest` is the time of the last reading. Raises InvalidRequest.
+
+        Until the next reading the same question has the same answer, which is made once for all who ask.
+        """
+        if newest != self._newest or len(self._answers) >= _ANSWERS:
+            self._newest, self._answers = newest, {}
+        asked = (query.range, query.step, *query.metric, None, *query.label)
+        making = self._answers.get(asked)
+        if making is None:
+            making = asyncio.create_task(self._make(query, metrics, newest), name="system:history")
+            self._answers[asked] = making
+        try:
+            return await asyncio.shield(making)
+        except Exception:
+            self._answers.pop(asked, None)
+            raise
+
+    async def _make(self, query: HistoryQuery, metrics: Sequence[Metric], newest: float) -> bytes:
         buckets = window(query.range, query.step, newest)
         unwritten = self._minutes.unwritten()
         known = {*self._store.ids, *(key for minute in unwritten for key in minute.buckets)}
