@@ -16,7 +16,7 @@ _EDGE = 1000
 _DEPTH = 10_000
 
 Place = Annotated[int, Field(strict=True)]
-Number = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+Number = Annotated[int, Field(strict=True, ge=0, lt=2**31 - 1)]
 
 
 class KindQuery(Query):
@@ -53,7 +53,9 @@ class NewLayout(Body):
 class RestoreQuery(KindQuery):
     """Which dashboard, and what the restore may be made to depend on."""
 
-    current: int | None = Field(default=None, ge=0, lt=2**31, description="The version that you have; 409 if it is old")
+    current: int | None = Field(
+        default=None, ge=0, lt=2**31 - 1, description="The version that you have; 409 if it is old"
+    )
 
 
 class LayoutOut(BaseModel):

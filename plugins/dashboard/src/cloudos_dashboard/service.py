@@ -105,8 +105,7 @@ class Dashboards:
             statement: Any = add.values(user_id=user_id, kind=kind, **values).on_conflict_do_nothing()
         else:
             statement = update(LAYOUT).where(*_of(LAYOUT, user_id, kind), LAYOUT.c.version == base).values(**values)
-        result: Any = session.connection().execute(statement)
-        return bool(result.rowcount == 1)
+        return session.connection().execute(statement.returning(LAYOUT.c.version)).first() is not None
 
 
 def _of(table: Any, user_id: str, kind: str) -> Sequence[Any]:
