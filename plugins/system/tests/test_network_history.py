@@ -89,6 +89,16 @@ async def test_after_a_restart_short_ranges_show_the_minutes_that_were_kept(lab_
     assert list(found.values()) == [(900, 90)] * 15
 
 
+async def test_before_the_first_reading_there_is_nothing_in_short_ranges(system):
+    lab = Lab()
+    lab.traffic(700, 70)
+    node = await system(lab.plugin)
+    await node.tick(8)
+    await node.settled()
+    found = traffic(await ask(node, "5m"))
+    assert list(found) == ["23:59:50", *(f"00:00:{second}0" for second in range(6)), "00:01:00", "00:01:10"]
+
+
 async def test_an_interface_that_carried_nothing_is_all_zeros(lab_node):
     node, _ = lab_node
     found = await ask(node, "6h", "eth77")
