@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from measured import Lab
+from system_lab import Lab
 
 BUCKETS = {"5m": (10, 30), "15m": (30, 30), "1h": (60, 60), "6h": (300, 72), "24h": (900, 96)}
 

@@ -8,7 +8,7 @@ import math
 import pytest
 from cloudos_sdk.capabilities import Metric, Metrics, MetricSource, Sample
 from cloudos_sdk.testing.contracts import check_metric_source, check_metrics
-from measured import Lab
+from system_lab import Lab
 
 
 @contextlib.asynccontextmanager
