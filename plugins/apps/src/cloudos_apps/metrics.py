@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from cloudos_sdk import CloudOSError
 from cloudos_sdk.capabilities import Metric, Sample
 
 from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.engine_errors import DockerUnreachable, EngineRefused
+from cloudos_apps.engine_errors import DockerUnreachable
 from cloudos_apps.specs import APP, NODE, ContainerState
 from cloudos_apps.usage import cpu_percent, memory
 
 _MB = 2**20
-_AT_ONCE = 2  # of the engine's four threads: somebody may be waiting for the others
+_AT_ONCE = 8
+_PATIENCE = 4.0  # seconds that a sampling waits for containers; who samples gives up after five
+_FRESH = 25.0  # seconds for which a reading that is not renewed still stands
 _COUNTED = 60.0  # seconds for which restart counts hold: each costs a question to the engine
 
 CPU, MEMORY, RESTARTS = "app.cpu.usage_percent", "app.memory.usage_mb", "app.restarts"
@@ -44,13 +48,24 @@ class _Reading:
 
 
 class AppMetrics:
-    """Measures the running containers of this node's apps, a few at a time. Without the engine there are no series."""
+    """Measures the running containers of this node's apps, a few at a time. Without the engine there are no series.
+
+    The engine takes up to a second to answer for a container, so that these questions have threads of their own, and
+    what is not answered in time is answered for the next sampling.
+    """
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
-        self._few = asyncio.Semaphore(_AT_ONCE)
-        self._before: Mapping[str, _Reading] = {}
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker-stats")
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._pairs: dict[str, tuple[_Reading | None, _Reading]] = {}
         self._restarts: tuple[float, Mapping[str, int]] = (float("-inf"), {})
+
+    def close(self) -> None:
+        """End the threads."""
+        for task in self._asking.values():
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def metrics(self) -> Sequence[Metric]:
         """Return what it measures."""
@@ -60,31 +75,44 @@ class AppMetrics:
         """Measure now: levels, and rates since the time before."""
         try:
             running = await self._engine.call(_running, self._engine.node)
-            readings = await asyncio.gather(*(self._read(id, app) for id, app in running.items()))
             restarts = await self._count_restarts()
         except DockerUnreachable:
-            self._before = {}
+            self._pairs = {}
             return ()
-        now = {id: reading for id, reading in zip(running, readings, strict=True) if reading is not None}
-        before, self._before = self._before, now
-        sums = _sums(_values(before, now))
+        self._asking = {id: task for id, task in self._asking.items() if not task.done()}
+        for id, app in running.items():
+            if id not in self._asking:
+                self._asking[id] = asyncio.create_task(self._read(id, app), name="apps:stats")
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=_PATIENCE)
+        oldest = time.monotonic() - _FRESH
+        pairs = {id: pair for id, pair in self._pairs.items() if id in running and pair[1].moment > oldest}
+        self._pairs = pairs
+        sums = _sums(value for before, now in pairs.values() for value in _values(before, now))
         counted = [Sample(RESTARTS, float(count), (("app", app),)) for app, count in restarts.items()]
         return [*(Sample(name, round(value, 2), (("app", app),)) for (name, app), value in sums.items()), *counted]
 
-    async def _read(self, container: str, app: str) -> _Reading | None:
-        """Return what a container says; None where it ended meanwhile."""
-        async with self._few:
-            try:
-                said = await self._engine.usage(container)
-            except EngineRefused:
-                return None
-        alive = said.get("memory_stats") and "system_cpu_usage" in said.get("cpu_stats", {})
-        return _Reading(time.monotonic(), app, said) if alive else None
+    async def _read(self, container: str, app: str) -> None:
+        """Note what a container says; nothing where it ended meanwhile."""
+        ask = asyncio.get_running_loop().run_in_executor
+        try:
+            said = await ask(self._threads, self._engine.guarded, _stats, container)
+        except CloudOSError:
+            return
+        if said.get("memory_stats") and "system_cpu_usage" in said.get("cpu_stats", {}):
+            before = self._pairs.get(container)
+            self._pairs[container] = (before[1] if before else None, _Reading(time.monotonic(), app, said))
 
     async def _count_restarts(self) -> Mapping[str, int]:
         if time.monotonic() - self._restarts[0] > _COUNTED:
             self._restarts = (time.monotonic(), _restarts(await self._engine.states()))
         return self._restarts[1]
+
+
+def _stats(client: Any, container: str) -> Mapping[str, Any]:
+    """Return what a container uses, as the engine tells it."""
+    said: Mapping[str, Any] = client.stats(container, stream=False, one_shot=True)
+    return said
 
 
 def _running(client: Any, node: str) -> dict[str, str]:
@@ -105,19 +133,17 @@ def _restarts(states: Iterable[ContainerState]) -> Mapping[str, int]:
     return {app: count for app, (_, count) in newest.items()}
 
 
-def _values(before: Mapping[str, _Reading], now: Mapping[str, _Reading]) -> Iterator[tuple[str, str, float]]:
-    """Yield metric, app and value for each container; a counter that went back has no rate."""
-    for container, reading in now.items():
-        yield MEMORY, reading.app, memory(reading.said["memory_stats"]) / _MB
-        earlier = before.get(container)
-        passed = reading.moment - earlier.moment if earlier is not None else 0.0
-        if earlier is None or passed <= 0:
-            continue
-        yield CPU, reading.app, cpu_percent(earlier.said, reading.said)
-        for metric, direction in ((RX, "rx_bytes"), (TX, "tx_bytes")):
-            moved = reading.network(direction) - earlier.network(direction)
-            if moved >= 0:
-                yield metric, reading.app, moved / passed
+def _values(before: _Reading | None, now: _Reading) -> Iterator[tuple[str, str, float]]:
+    """Yield metric, app and value of a container; a counter that went back has no rate."""
+    yield MEMORY, now.app, memory(now.said["memory_stats"]) / _MB
+    passed = now.moment - before.moment if before is not None else 0.0
+    if before is None or passed <= 0:
+        return
+    yield CPU, now.app, cpu_percent(before.said, now.said)
+    for metric, direction in ((RX, "rx_bytes"), (TX, "tx_bytes")):
+        moved = now.network(direction) - before.network(direction)
+        if moved >= 0:
+            yield metric, now.app, moved / passed
 
 
 def _sums(values: Iterable[tuple[str, str, float]]) -> Mapping[tuple[str, str], float]:

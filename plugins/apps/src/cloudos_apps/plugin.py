@@ -103,13 +103,14 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     await sources.load()
     containers = Containers(engine, ctx.settings, ctx.settings.data_folder or ctx.data_dir / "files")
     installer = Installer(ctx, store, containers)
+    metrics = AppMetrics(engine)
     service = AppService(ctx, store, containers, installer, catalogue)
     following = Following(engine, store)
     observer = Observer(engine, store)
     watcher = Watcher(ctx, engine, following, Reconciler(ctx.log, containers, store, service, following))
     ctx.provide(AppStore, store)
     ctx.provide(Apps, store)
-    ctx.provide(MetricSource, AppMetrics(engine))
+    ctx.provide(MetricSource, metrics)
     ctx.provide(Catalogue, catalogue)
     ctx.provide(TemplateSources, sources)
     ctx.provide(AppService, service)
@@ -125,6 +126,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         await asyncio.gather(watching, return_exceptions=True)
         await service.close()
         observer.close()
+        metrics.close()
         engine.close()
 
 

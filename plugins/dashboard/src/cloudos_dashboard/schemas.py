@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Body, Query
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["server", "personal"]
 
@@ -58,7 +58,13 @@ class RestoreQuery(KindQuery):
     )
 
 
-class LayoutOut(BaseModel):
+class Answer(BaseModel):
+    """Base of what is given; its validator is made when it is first needed."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class LayoutOut(Answer):
     """A layout."""
 
     type: Kind
@@ -66,14 +72,14 @@ class LayoutOut(BaseModel):
     layout: list[Widget]
 
 
-class Saved(BaseModel):
+class Saved(Answer):
     """What is in force now."""
 
     type: Kind
     version: int
 
 
-class VersionOut(BaseModel):
+class VersionOut(Answer):
     """An earlier version of a layout."""
 
     version: int

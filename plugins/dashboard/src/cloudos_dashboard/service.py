@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 from cloudos_sdk import Conflict, Context, Envelope, NotFound
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from cloudos_dashboard.defaults import DEFAULTS
@@ -101,11 +100,22 @@ class Dashboards:
         """Put the layout in the place of `base` in one statement; False where another one is in force."""
         values = {"version": base + 1, "layout": layout, "saved_at": now}
         if base == 0:
-            add = (sqlite if self._ctx.db.dialect == "sqlite" else postgresql).insert(LAYOUT)
-            statement: Any = add.values(user_id=user_id, kind=kind, **values).on_conflict_do_nothing()
+            add = _insert(self._ctx.db.dialect).values(user_id=user_id, kind=kind, **values)
+            statement: Any = add.on_conflict_do_nothing()
         else:
             statement = update(LAYOUT).where(*_of(LAYOUT, user_id, kind), LAYOUT.c.version == base).values(**values)
         return session.connection().execute(statement.returning(LAYOUT.c.version)).first() is not None
+
+
+def _insert(dialect: str) -> Any:
+    """Return an insert that may say what to do on a conflict; the dialect that is not in use is not imported."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(LAYOUT)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(LAYOUT)
 
 
 def _of(table: Any, user_id: str, kind: str) -> Sequence[Any]:

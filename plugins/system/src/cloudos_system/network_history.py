@@ -68,9 +68,7 @@ class NetworkTraffic:
             seen = {ts for ts, _, _ in written}
             return _means([*written, *(one for one in waiting if one[0] not in seen)], buckets)
         readings = list(self._readings(key))
-        begun = readings[0][0] if readings else float("inf")
-        spread = _spread([*written, *waiting], buckets, begun)
-        return _means([*spread, *readings], buckets)
+        return _means([*_spread(written, readings, buckets), *readings], buckets)
 
     async def _written(self, series: int, buckets: Window) -> list[Reading]:
         found = ROLLUP.c
@@ -93,13 +91,15 @@ class NetworkTraffic:
                     yield tick.time.timestamp() - self._period, sample.value, 1
 
 
-def _spread(minutes: Iterable[Reading], buckets: Window, before: float) -> Iterable[Reading]:
-    """Yield a minute's mean for each bucket that it covers and that lies before the readings in memory begin."""
-    seen: set[float] = set()
-    for ts, mean, _ in minutes:
+def _spread(minutes: Iterable[Reading], readings: Sequence[Reading], buckets: Window) -> Iterable[Reading]:
+    """Yield the mean of a minute for each bucket of it that lies before the readings in memory begin."""
+    begun = readings[0][0] if readings else float("inf")
+    for ts, mean, n in minutes:
+        own = sum(ts <= moment < ts + MINUTE for moment, _, _ in readings)
+        if n <= own:
+            continue  # it is made of these readings alone
         for start in range(int(ts), int(ts) + MINUTE, buckets.step):
-            if start + buckets.step <= before and start not in seen:
-                seen.add(start)
+            if start + buckets.step <= begun:
                 yield start, mean, 1
 
 

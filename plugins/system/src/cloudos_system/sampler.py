@@ -111,8 +111,12 @@ class Sampler:
             if id(source) not in self._late
         }
         tasks = [task for _, task in asked.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_PATIENCE)
+        try:
+            await asyncio.wait(tasks, timeout=_PATIENCE) if tasks else None
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
         samples: dict[tuple[str, Any], Sample] = {}
         for source, task in asked.values():
             if not task.done():

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Query
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Range = Literal["1h", "6h", "24h", "7d", "30d", "1y"]
 NetworkRange = Literal["5m", "15m", "1h", "6h", "24h"]
@@ -51,7 +51,13 @@ class NetworkQuery(Query):
     range: NetworkRange = Field(default="1h", description="How far back")
 
 
-class Cpu(BaseModel):
+class Answer(BaseModel):
+    """Base of what is given; its validator is made when it is first needed."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Cpu(Answer):
     """The processor."""
 
     usage_percent: float
@@ -59,7 +65,7 @@ class Cpu(BaseModel):
     model: str
 
 
-class MemoryUse(BaseModel):
+class MemoryUse(Answer):
     """The memory; used is what cannot be given back."""
 
     total_mb: int
@@ -67,7 +73,7 @@ class MemoryUse(BaseModel):
     usage_percent: float
 
 
-class DiskUse(BaseModel):
+class DiskUse(Answer):
     """The filesystem at /."""
 
     total_gb: int
@@ -75,7 +81,7 @@ class DiskUse(BaseModel):
     usage_percent: float
 
 
-class Current(BaseModel):
+class Current(Answer):
     """What is in use now."""
 
     cpu: Cpu
@@ -84,7 +90,7 @@ class Current(BaseModel):
     uptime_seconds: int
 
 
-class Info(BaseModel):
+class Info(Answer):
     """What this node is."""
 
     hostname: str
@@ -96,7 +102,7 @@ class Info(BaseModel):
     node_id: str
 
 
-class Disk(BaseModel):
+class Disk(Answer):
     """A real filesystem."""
 
     device: str
@@ -108,7 +114,7 @@ class Disk(BaseModel):
     usage_percent: float
 
 
-class DiskHealth(BaseModel):
+class DiskHealth(Answer):
     """A physical disk; `reason` says why it is failing or unknown."""
 
     device: str
@@ -124,7 +130,7 @@ class DiskHealth(BaseModel):
     checked_at: UtcTime
 
 
-class Address(BaseModel):
+class Address(Answer):
     """An address of an interface."""
 
     family: Literal["ipv4", "ipv6"]
@@ -132,7 +138,7 @@ class Address(BaseModel):
     netmask: str | None
 
 
-class Interface(BaseModel):
+class Interface(Answer):
     """A network interface; the counters run since it was made."""
 
     name: str
@@ -150,7 +156,7 @@ class Interface(BaseModel):
     tx_dropped: int
 
 
-class AppUsage(BaseModel):
+class AppUsage(Answer):
     """What one app uses now; null where it is not measured, as of an app that does not run."""
 
     app_id: str
@@ -163,7 +169,7 @@ class AppUsage(BaseModel):
     restarts: int | None
 
 
-class AppsTotal(BaseModel):
+class AppsTotal(Answer):
     """All apps together."""
 
     apps: int
@@ -175,7 +181,7 @@ class AppsTotal(BaseModel):
     restarts: int
 
 
-class AppsMetrics(BaseModel):
+class AppsMetrics(Answer):
     """The apps together and one by one; `measured_at` is null before the first reading."""
 
     measured_at: UtcTime | None
@@ -183,7 +189,7 @@ class AppsMetrics(BaseModel):
     apps: list[AppUsage]
 
 
-class Series(BaseModel):
+class Series(Answer):
     """One series: a value for each of the timestamps, null where nothing was measured."""
 
     metric: str
@@ -194,7 +200,7 @@ class Series(BaseModel):
     max: list[float | None]
 
 
-class History(BaseModel):
+class History(Answer):
     """Series over the same buckets; each timestamp is the begin of one, aligned in UTC."""
 
     range: Range
@@ -203,7 +209,7 @@ class History(BaseModel):
     series: list[Series]
 
 
-class Point(BaseModel):
+class Point(Answer):
     """A bucket of an interface's traffic."""
 
     ts: UtcTime
@@ -211,7 +217,7 @@ class Point(BaseModel):
     tx_bytes_per_sec: int
 
 
-class NetworkHistory(BaseModel):
+class NetworkHistory(Answer):
     """The traffic of an interface, oldest bucket first."""
 
     interface: str

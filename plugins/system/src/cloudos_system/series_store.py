@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 from cloudos_sdk import Database
 from sqlalchemy import bindparam, case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from cloudos_system.models import Rollup, Series
@@ -127,7 +126,14 @@ def _row(step: int, series: int, ts: int, one: Bucket) -> dict[str, Any]:
 
 
 def _insert(dialect: str, table: Any) -> Any:
-    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    """Return an insert that may say what to do on a conflict; the dialect that is not in use is not imported."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def _upsert(dialect: str) -> Any:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from measured import Lab
+from system_lab import Lab
 
 BUCKETS = {"5m": (10, 30), "15m": (30, 30), "1h": (60, 60), "6h": (300, 72), "24h": (900, 96)}
 
@@ -87,6 +87,16 @@ async def test_after_a_restart_short_ranges_show_the_minutes_that_were_kept(lab_
     await node.tick(3)
     found = traffic(await ask(node, "5m"))
     assert list(found.values()) == [(900, 90)] * 15
+
+
+async def test_before_the_first_reading_there_is_nothing_in_short_ranges(system):
+    lab = Lab()
+    lab.traffic(700, 70)
+    node = await system(lab.plugin)
+    await node.tick(8)
+    await node.settled()
+    found = traffic(await ask(node, "5m"))
+    assert list(found) == ["23:59:50", *(f"00:00:{second}0" for second in range(6)), "00:01:00", "00:01:10"]
 
 
 async def test_an_interface_that_carried_nothing_is_all_zeros(lab_node):

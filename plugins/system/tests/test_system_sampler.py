@@ -8,7 +8,7 @@ import math
 import pytest
 from cloudos_sdk.capabilities import Metric, Metrics, MetricSource, Sample
 from cloudos_sdk.testing.contracts import check_metric_source, check_metrics
-from measured import Lab
+from system_lab import Lab
 
 
 @contextlib.asynccontextmanager
@@ -169,3 +169,15 @@ async def test_health_tells_when_nothing_is_measured_any_more(system):
     await node.host.clock.advance(120)
     health = await cloudos_health(node.host.ctx("system"))
     assert not health.ok and "Nothing was measured for" in health.detail
+
+
+async def test_temperatures_are_measured_where_the_machine_has_sensors(system, monkeypatch):
+    import psutil
+    from psutil._ntuples import shwtemp
+
+    found = {"coretemp": [shwtemp("Core 0", 51.0, 80, 100), shwtemp("", 48.5, None, None)], "acpi": []}
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: found, raising=False)
+    node = await system()
+    measured = values(await node.tick())
+    assert measured["system.temperature_celsius", "coretemp Core 0"] == 51.0
+    assert measured["system.temperature_celsius", "coretemp 2"] == 48.5

@@ -2,8 +2,8 @@
 
 from cloudos_sdk.capabilities import Metric, MetricSource, Sample
 from cloudos_sdk.testing.fakes import providing
-from measured import Lab
 from prometheus_client.parser import text_string_to_metric_families
+from system_lab import Lab
 
 
 async def scrape(node):

@@ -58,6 +58,15 @@ async def test_containers_of_one_app_are_added_up(node):
     assert [app for name, app in found if name == "app.memory.usage_mb"] == [pair["id"]]
 
 
+async def test_many_containers_are_measured_within_the_time_that_a_sampler_gives(node):
+    services = [{"name": f"s{number}", "image": node.engine.image("chatty:1.0")} for number in range(12)]
+    node.offer(make_template("many", *services))
+    many = await node.install("many", "many")
+    async with asyncio.timeout(5):
+        found = await values(node)
+    assert found["app.memory.usage_mb", many["id"]] > 0
+
+
 async def test_restarts_by_the_engine_are_counted(node, monkeypatch):
     from cloudos_apps import metrics
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from measured import Lab
+from system_lab import Lab
 
 
 def listen(node, query="", bearer="viewer"):
@@ -50,7 +50,7 @@ async def test_a_stream_may_be_narrowed_to_some_metrics(system):
 
 
 async def test_a_stream_ends_with_the_sign_in_that_it_was_opened_with(cloudos):
-    from conftest import Node
+    from system_node import Node
 
     settings = {"auth": {"bcrypt_cost": 4}}
     node = Node(await cloudos("system", "auth", settings=settings))

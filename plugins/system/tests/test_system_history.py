@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from measured import Lab
 from sqlalchemy import text
+from system_lab import Lab
 
 MINUTE = "range=1h&metric=lab.level"
 
