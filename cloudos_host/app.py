@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from functools import cached_property
 from typing import Any
@@ -50,6 +51,8 @@ class CloudOSApp(Quart):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
+        self.stopping = asyncio.Event()
+        """Set when the host begins to stop: answers that would go on for ever end."""
 
     async def full_dispatch_request(self, request_context: Any = None) -> Any:
         """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""

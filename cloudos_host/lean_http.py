@@ -32,11 +32,17 @@ class LeanHTTP(ASGIHTTPConnection):
         if is_whole(response):
             await self._answer(send, response)
         else:
-            await _first_of(self._answer(send, response), _gone(receive))
+            await _first_of(self._answer(send, response), _gone(receive), *self._stop(response))
 
     async def handle_request(self, request: Any, send: Any) -> None:
         """Handle a request whose body may still be on its way, and send the answer."""
-        await self._answer(send, await self._respond(request))
+        response = await self._respond(request)
+        await _first_of(self._answer(send, response), *self._stop(response))
+
+    def _stop(self, response: Any) -> list[Any]:
+        """Return what a live answer ends with beside its client: the host that stops."""
+        stopping = getattr(self.app, "stopping", None)
+        return [stopping.wait()] if stopping is not None and getattr(response, "live", False) else []
 
     def _without_body(self) -> bool:
         """Tell whether it is a GET that announces no body, and so has none (RFC 9112, 6.3)."""
@@ -74,9 +80,12 @@ def is_whole(response: Any) -> bool:
     )
 
 
-async def _first_of(work: Any, watch: Any) -> None:
-    """Do the work until it is done or the client is gone; raise what it raised."""
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(watch)]
+async def _first_of(work: Any, *watches: Any) -> None:
+    """Do the work until it is done or one of the watches is, such as that the client is gone; raise what it raised."""
+    if not watches:
+        await work
+        return
+    tasks = [asyncio.ensure_future(work), *map(asyncio.ensure_future, watches)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

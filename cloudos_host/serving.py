@@ -38,6 +38,7 @@ async def run(config: Config, safe: bool) -> None:
     async def stopped() -> None:
         await stop.wait()
         node.streams.close()
+        node.app.stopping.set()
 
     try:
         await node.boot_required()

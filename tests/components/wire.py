@@ -6,6 +6,7 @@ import contextlib
 import hypercorn.asyncio
 import hypercorn.asyncio.run
 import pytest
+from cloudos_sdk.http import stream
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from quart import Quart, Response, request
@@ -22,6 +23,7 @@ class Wire:
         self.sent = 0
         self.app = Quart("wire", static_folder=None)
         self.app.asgi_http_class = LeanHTTP
+        self.app.stopping = asyncio.Event()
 
         @self.app.route("/echo", methods=["GET", "POST", "DELETE"])
         async def echo():
@@ -50,6 +52,15 @@ class Wire:
             response = Response(chunks())
             response.timeout = None
             return response
+
+        @self.app.route("/live", methods=["GET", "POST"])
+        async def live():
+            async def ticks():
+                while True:
+                    yield b"data: tick\n\n"
+                    await asyncio.sleep(0.01)
+
+            return stream(ticks(), "text/event-stream")
 
         @self.app.get("/forever")
         async def forever():

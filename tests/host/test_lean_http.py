@@ -90,6 +90,20 @@ async def test_a_stream_that_answers_a_body_ends_when_its_client_leaves(wire):
         await wire.left.wait()
 
 
+async def test_an_answer_without_an_end_ends_when_the_host_stops(wire):
+    readers = []
+    for method, *headers in (("GET",), ("POST", "Content-Length: 0")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        writer.write(asked(method, "/live", *headers, last=False))
+        await reader.readuntil(b"tick")
+        readers.append((reader, writer))
+    wire.app.stopping.set()
+    async with asyncio.timeout(2):
+        for reader, writer in readers:
+            await reader.read()
+            writer.close()
+
+
 async def test_a_client_that_leaves_before_its_answer_harms_nobody(wire):
     for _ in range(20):
         _, writer = await asyncio.open_connection("127.0.0.1", wire.port)

@@ -58,9 +58,13 @@ def json_rows(rows: Sequence[Mapping[str, Any]], status: int = 200) -> Response:
     return Response(orjson.dumps(rows), status, content_type="application/json")
 
 
-def stream(chunks: AsyncIterator[bytes], content_type: str) -> Response:
-    """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports."""
+def stream(chunks: AsyncIterator[bytes], content_type: str, *, live: bool = False) -> Response:
+    """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports.
+
+    A live one has no end of its own, as every event stream; it is ended when the host stops, others are drained.
+    """
     response = Response(chunks, content_type=content_type)
+    response.live = live or content_type.startswith("text/event-stream")  # type: ignore[attr-defined] # for the host
     response.timeout = None
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
