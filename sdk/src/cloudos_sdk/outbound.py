@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_PLATFORM = ipaddress.ip_address("168.63.129.16")  # a public number by which a cloud's machines reach their metadata
+_PLATFORM = (  # numbers that look public, by which the machines of some clouds reach their metadata
+    ipaddress.ip_network("168.63.129.16/32"),
+    ipaddress.ip_network("192.0.0.0/24"),
+)
 _LOOK_UP = 3.0
 
 
@@ -30,7 +33,7 @@ def is_public(address: str) -> bool:
     """Tell whether an address is one of the internet, also where it stands for an IPv4 address of one's own network."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv4Address):
-        return ip.is_global and not ip.is_multicast and ip != _PLATFORM
+        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _PLATFORM)
     inner = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
     if inner is not None:
         return is_public(str(inner))
@@ -43,7 +46,7 @@ def check_url(url: str) -> None:
 
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         usable = usable and url.isprintable() and " " not in url and bool(URL(url).host)
     except ValueError:
         usable = False

@@ -77,7 +77,7 @@ class Deliveries:
             session.connection().execute(self._insert, rows)
 
     async def queue(self, webhook_id: str, before: datetime | None, limit: int, *, fresh: bool) -> Queue:
-        """Return the head of a queue: first what is tried again, due at `before` or all; then, if `fresh`, what is new."""
+        """Return the head of a queue: first what is tried again, due at `before` or all, then if `fresh` the new."""
         mine = select(*_SENT).where(TABLE.c.webhook_id == webhook_id, _OPEN).order_by(TABLE.c.seq)
         again = mine.where(TABLE.c.state == "retrying").limit(limit)
         if before is not None:

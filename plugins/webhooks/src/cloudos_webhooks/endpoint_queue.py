@@ -20,7 +20,7 @@ from cloudos_webhooks.sending import Outcome, Sender
 _PAGE = 32
 _UNRECORDED = 256
 _DOWN_AFTER = 5
-_LONGEST_SLEEP = 60.0  # so that a clock that was set is noticed
+_LONGEST_SLEEP = 600.0  # so that a clock that was set is noticed
 _PAUSE = 2.0
 _TICK = 0.001  # a clock may wake one a rounding too early
 
