@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from cloudos_sdk import Context
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from cloudos_webhooks.deliveries import Deliveries
+from cloudos_webhooks.deliveries import Change, Deliveries, Due
 from cloudos_webhooks.directory import TABLE as WEBHOOK
 from cloudos_webhooks.directory import Directory
 from cloudos_webhooks.events import WebhookFailing, WebhookRecovered
@@ -28,17 +27,19 @@ from cloudos_webhooks.sending import Outcome
 _GATHER = 0.02
 _MOST = 500
 _KEPT = 50
+_SECOND = timedelta(seconds=1)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_TAKEN = update(WEBHOOK).where(WEBHOOK.c.id == bindparam("which")).values(delivered_at=bindparam("when"))
 
 
-@dataclass(frozen=True)
-class Try:
-    """One try of one delivery; `by_hand` is one that somebody asked for, which uses up none of its tries."""
+class Try(NamedTuple):
+    """One try of one delivery: `due` as the queue had it; without it somebody asked for it, and it uses up no try."""
 
     seq: int
     webhook_id: str
     at: datetime
     outcome: Outcome
-    by_hand: bool = False
+    due: Due | None = None
 
 
 class Bookkeeper:
@@ -49,6 +50,9 @@ class Bookkeeper:
         self._directory = directory
         self._deliveries = deliveries
         self._delays: Sequence[float] = ctx.settings.retry_seconds
+        self._by_hand: set[int] = set()
+        self._last: dict[str, datetime] = {}
+        self._told: dict[str, datetime] = {}
         self._noted: list[tuple[Try, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -96,66 +100,71 @@ class Bookkeeper:
                 stored.set_result(None)
 
     def _write(self, session: Session, tries: Sequence[Try]) -> None:
-        rows = self._deliveries.tried(session, {attempt.seq for attempt in tries})
-        changes: dict[int, dict[str, Any]] = {}
+        self._by_hand |= {attempt.seq for attempt in tries if attempt.due is None}
+        rows = self._deliveries.tried(session, self._by_hand & {attempt.seq for attempt in tries})
+        changes: dict[int, Change] = {}
         taken: dict[str, datetime] = {}
         refused: dict[str, tuple[str, datetime | None]] = {}
         for attempt in tries:
-            row = rows.get(attempt.seq)
-            if row is None:
+            before = changes.get(attempt.seq) or rows.get(attempt.seq)
+            if before is None and attempt.due is not None:
+                before = {"new_tries": attempt.due.tries, "new_attempts": attempt.due.attempts}
+            if before is None:  # it is gone, as is its webhook
                 continue
-            before = changes.get(attempt.seq) or {f"new_{name}": value for name, value in row._mapping.items()}
             change = changes[attempt.seq] = self._after(attempt, before)
             if attempt.outcome.delivered:
                 taken[attempt.webhook_id] = attempt.at
-            elif change["new_state"] == "failed" and not attempt.by_hand:
+            elif change["new_state"] == "failed" and attempt.due is not None:
                 first = None if attempt.outcome.gone else _first(change["new_attempts"])
                 refused[attempt.webhook_id] = (attempt.outcome.error or "", first)
         if changes:
             self._deliveries.store(session, list(changes.values()))
-        for webhook_id, at in taken.items():
-            self._taken(session, webhook_id, at)
+        if taken:
+            self._taken(session, taken)
         for webhook_id, (reason, first) in refused.items():
             self._refused(session, webhook_id, reason, first)
 
-    def _after(self, attempt: Try, row: dict[str, Any]) -> dict[str, Any]:
+    def _after(self, attempt: Try, before: Change) -> Change:
         """Return the columns of a delivery after a try."""
         outcome = attempt.outcome
+        attempts = orjson.loads(before["new_attempts"])
         entry = {
+            "number": attempts[-1]["number"] + 1 if attempts else 1,
             "at": attempt.at.timestamp(),
             "duration_ms": outcome.duration_ms,
             "status": outcome.status,
             "excerpt": outcome.excerpt,
             "error": outcome.error,
         }
-        attempts = orjson.loads(row["new_attempts"])
-        number = attempts[-1]["number"] + 1 if attempts else 1
+        tries = before["new_tries"] + (attempt.due is not None)
         change = {
             "at": attempt.seq,
-            "new_state": row["new_state"],
-            "new_tries": row["new_tries"],
-            "new_attempts": orjson.dumps([*attempts, {"number": number, **entry}][-_KEPT:]).decode(),
-            "new_due_at": row["new_due_at"],
-            "new_settled_at": row["new_settled_at"],
+            "new_tries": tries,
+            "new_attempts": orjson.dumps([*attempts, entry][-_KEPT:]).decode(),
+            "new_due_at": None,
+            "new_settled_at": attempt.at,
         }
         if outcome.delivered:
-            return change | {"new_state": "delivered", "new_due_at": None, "new_settled_at": attempt.at}
-        if attempt.by_hand:
-            return change
-        tries = change["new_tries"] = row["new_tries"] + 1
+            return change | {"new_state": "delivered"}
+        if attempt.due is None or before.get("new_state") == "delivered":
+            return change | {name: before[name] for name in ("new_state", "new_due_at", "new_settled_at")}
         if tries > len(self._delays) or outcome.gone:
-            return change | {"new_state": "failed", "new_due_at": None, "new_settled_at": attempt.at}
+            return change | {"new_state": "failed"}
         wait = max(self._delays[tries - 1] * random.uniform(0.9, 1.1), outcome.retry_after or 0.0)  # noqa: S311 - jitter
-        return change | {"new_state": "retrying", "new_due_at": attempt.at + timedelta(seconds=wait)}
+        due_at = attempt.at + timedelta(seconds=wait)
+        return change | {"new_state": "retrying", "new_due_at": due_at, "new_settled_at": None}
 
-    def _taken(self, session: Session, webhook_id: str, at: datetime) -> None:
-        """Note that an endpoint took something; one that was failing has recovered."""
-        table = WEBHOOK
-        failing = table.c.failing_since.is_not(None)
-        mended = update(table).where(table.c.id == webhook_id, failing).values(failing_since=None)
-        if session.connection().execute(mended).rowcount:
+    def _taken(self, session: Session, taken: dict[str, datetime]) -> None:
+        """Note which endpoints took something, and when; those that were failing have recovered."""
+        failing = select(WEBHOOK.c.id).where(WEBHOOK.c.failing_since.is_not(None), WEBHOOK.c.id.in_(taken))
+        for webhook_id in session.execute(failing).scalars().all():
+            session.execute(update(WEBHOOK).where(WEBHOOK.c.id == webhook_id).values(failing_since=None))
             self._tell(session, webhook_id, None, None)
-        session.execute(update(table).where(table.c.id == webhook_id).values(delivered_at=at))
+        told = {id: at for id, at in taken.items() if self._told.get(id, _LONG_AGO) + _SECOND <= at}
+        if told:
+            session.connection().execute(_TAKEN, [{"which": id, "when": at} for id, at in told.items()])
+            self._told |= told
+        self._last |= taken
 
     def _refused(self, session: Session, webhook_id: str, reason: str, first: datetime | None) -> None:
         """Mark an endpoint as failing, unless it took something since `first`."""
@@ -164,7 +173,8 @@ class Bookkeeper:
         ).first()
         if row is None or row.failing_since is not None:
             return
-        if first is not None and row.delivered_at is not None and row.delivered_at >= first:
+        delivered_at = self._last.get(webhook_id, row.delivered_at)
+        if first is not None and delivered_at is not None and delivered_at >= first:
             return
         now = self._ctx.clock.now()
         session.execute(update(WEBHOOK).where(WEBHOOK.c.id == webhook_id).values(failing_since=now))

@@ -7,7 +7,7 @@ from typing import Any
 from cloudos_sdk import Context, NotFound, iso, new_id
 
 from cloudos_webhooks.bookkeeping import Bookkeeper, Try
-from cloudos_webhooks.deliveries import Deliveries, new_row, shown
+from cloudos_webhooks.deliveries import Deliveries, delivery_id, new_row, shown
 from cloudos_webhooks.directory import Directory, Hook
 from cloudos_webhooks.intake import message
 from cloudos_webhooks.sending import Sender
@@ -34,18 +34,18 @@ class ByHand:
         body = message(id, TEST, iso(now), {"resource": hook.id, "details": "A test of this webhook"})
         row = new_row(hook.id, id, TEST, body, now) | {"state": "failed", "settled_at": now}  # the queue has no part
         await self._ctx.db.write(lambda session: self._deliveries.add(session, [row]))
-        return await self._send(hook, row["id"])
+        return await self._send(hook, delivery_id(id))
 
-    async def redeliver(self, webhook_id: str, delivery_id: str) -> dict[str, Any]:
+    async def redeliver(self, webhook_id: str, id: str) -> dict[str, Any]:
         """Send a delivery once more, whatever its state, and return it. Raises NotFound."""
-        return await self._send(self._hook(webhook_id), delivery_id)
+        return await self._send(self._hook(webhook_id), id)
 
-    async def _send(self, hook: Hook, delivery_id: str) -> dict[str, Any]:
-        row = await self._deliveries.get(hook.id, delivery_id)
+    async def _send(self, hook: Hook, id: str) -> dict[str, Any]:
+        row = await self._deliveries.get(hook.id, id)
         at = self._ctx.clock.now()
         outcome = await self._sender.post(hook.url, hook.signer.headers(row.event_id, at, row.body), row.body.encode())
-        await self._bookkeeper.note(Try(row.seq, hook.id, at, outcome, by_hand=True))
-        return shown(await self._deliveries.get(hook.id, delivery_id))
+        await self._bookkeeper.note(Try(row.seq, hook.id, at, outcome))
+        return shown(await self._deliveries.get(hook.id, id))
 
     def _hook(self, webhook_id: str) -> Hook:
         hook = self._directory.get(webhook_id)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
-from cloudos_sdk import Database, NotFound, iso, new_id
+from cloudos_sdk import Database, NotFound, iso
 from cloudos_sdk.http import Page
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import Integer, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -19,8 +19,13 @@ from cloudos_webhooks.models import Delivery
 
 TABLE = Delivery.__table__
 _STEP = 5000
+_CHANGED = ("state", "tries", "attempts", "due_at", "settled_at")
 _OPEN = TABLE.c.settled_at.is_(None)
-_SENT = (TABLE.c.seq, TABLE.c.event_id, TABLE.c.body, TABLE.c.tries)
+_SENT = (TABLE.c.seq, TABLE.c.event_id, TABLE.c.body, TABLE.c.tries, TABLE.c.attempts)
+
+
+Change = Mapping[str, Any]
+"""New values of a delivery: `at` is its number, `new_…` the columns."""
 
 
 class Due(NamedTuple):
@@ -29,11 +34,12 @@ class Due(NamedTuple):
     seq: int
     event_id: str
     body: str
-    tries: int
+    tries: int = 0
+    attempts: str = "[]"
 
 
 class Queue(NamedTuple):
-    """The head of one endpoint's queue, in order, and when the first of those that wait for their next try is due."""
+    """What one endpoint refused and is due, and when the first of the others is."""
 
     head: list[Due]
     next_due: datetime | None
@@ -42,7 +48,6 @@ class Queue(NamedTuple):
 def new_row(webhook_id: str, event_id: str, type: str, body: str, now: datetime) -> dict[str, Any]:
     """Return the columns of a delivery that was never tried."""
     return {
-        "id": new_id("whd"),
         "webhook_id": webhook_id,
         "event_id": event_id,
         "type": type,
@@ -59,50 +64,62 @@ class Deliveries:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._last = 0
         insert = postgresql.insert if db.dialect == "postgresql" else sqlite.insert
-        self._insert = insert(TABLE).on_conflict_do_nothing(index_elements=["webhook_id", "event_id"])
-        columns = ("state", "tries", "attempts", "due_at", "settled_at")
-        self._update = (
-            update(TABLE)
-            .where(TABLE.c.seq == bindparam("at"))
-            .values({name: bindparam(f"new_{name}") for name in columns})
-        )
+        self._insert = insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"])
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _CHANGED}
+        self._update = update(TABLE).where(TABLE.c.seq == bindparam("at")).values(values)
+        whose, most = TABLE.c.webhook_id == bindparam("id"), bindparam("most", type_=Integer)
+        refused = TABLE.c.state == "retrying"
+        mine = select(*_SENT).where(whose, _OPEN).order_by(TABLE.c.seq)
+        self._all_refused = mine.where(refused).limit(most)
+        self._refused = self._all_refused.where(TABLE.c.due_at <= bindparam("before"))
+        self._new = mine.where(TABLE.c.state == "waiting", TABLE.c.seq > bindparam("reached")).limit(most)
+        later = TABLE.c.due_at > bindparam("before")
+        self._next_due = select(func.min(TABLE.c.due_at)).where(whose, _OPEN, refused, later)
 
-    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add deliveries, each once however often it comes; those of a webhook that is gone are left out."""
-        wanted = {row["webhook_id"] for row in rows}
-        there = set(session.execute(select(WEBHOOK.c.id).where(WEBHOOK.c.id.in_(wanted))).scalars())
-        rows = [row for row in rows if row["webhook_id"] in there]
-        if rows:
-            session.connection().execute(self._insert, rows)
+    async def open(self) -> None:
+        """Find the last number given."""
+        self._last = int(await self._db.read(lambda s: s.execute(select(func.max(TABLE.c.seq))).scalar()) or 0)
 
-    async def queue(self, webhook_id: str, before: datetime | None, limit: int, *, fresh: bool) -> Queue:
-        """Return the head of a queue: first what is tried again, due at `before` or all, then if `fresh` the new."""
-        mine = select(*_SENT).where(TABLE.c.webhook_id == webhook_id, _OPEN).order_by(TABLE.c.seq)
-        again = mine.where(TABLE.c.state == "retrying").limit(limit)
-        if before is not None:
-            again = again.where(TABLE.c.due_at <= before)
-        next_due = select(func.min(TABLE.c.due_at)).where(
-            TABLE.c.webhook_id == webhook_id, _OPEN, TABLE.c.state == "retrying"
-        )
+    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, Due]:
+        """Add deliveries, each once however often it comes.
+
+        Return by webhook what can be sent from memory; nothing where some were there before.
+        """
+        numbered = [{**row, "seq": seq} for seq, row in enumerate(rows, self._last + 1)]
+        self._last += len(numbered)
+        if session.connection().execute(self._insert, numbered).rowcount != len(numbered):
+            return {}
+        return {row["webhook_id"]: Due(row["seq"], row["event_id"], row["body"]) for row in numbered}
+
+    async def refused(self, webhook_id: str, before: datetime | None, most: int) -> Queue:
+        """Return what was refused and is due at `before`, or all of it, and when the next is due."""
 
         def load(session: Session) -> Queue:
-            head = [Due(*row) for row in session.execute(again)]
-            if fresh and len(head) < limit:
-                new = mine.where(TABLE.c.state == "waiting").limit(limit - len(head))
-                head += [Due(*row) for row in session.execute(new)]
-            return Queue(head, session.execute(next_due).scalar() if not head else None)
+            if before is None:
+                return Queue([Due(*row) for row in session.execute(self._all_refused, given)], None)
+            head = [Due(*row) for row in session.execute(self._refused, given)]
+            return Queue(head, session.execute(self._next_due, {"id": webhook_id, "before": before}).scalar())
 
+        given = {"id": webhook_id, "most": most} | ({"before": before} if before is not None else {})
         return await self._db.read(load)
 
-    def tried(self, session: Session, seqs: Collection[int]) -> dict[int, Any]:
-        """Return what the rows that are still there say of their tries, by number."""
-        names = ("seq", "state", "tries", "attempts", "due_at", "settled_at")
-        columns = [TABLE.c[name] for name in names]
-        return {row.seq: row for row in session.execute(select(*columns).where(TABLE.c.seq.in_(seqs)))}
+    async def new(self, webhook_id: str, reached: int, most: int) -> list[Due]:
+        """Return what was never tried and has a number behind `reached`."""
+        given = {"id": webhook_id, "reached": reached, "most": most}
+        return await self._db.read(lambda s: [Due(*row) for row in s.execute(self._new, given)])
 
-    def store(self, session: Session, changes: Sequence[Mapping[str, Any]]) -> None:
-        """Store states and tries: `at` is the number, `new_…` the columns."""
+    def tried(self, session: Session, seqs: Collection[int]) -> dict[int, Change]:
+        """Return what the rows that are still there say, by number, in the form of a change."""
+        if not seqs:
+            return {}
+        statement = select(*(TABLE.c[name] for name in ("seq", *_CHANGED))).where(TABLE.c.seq.in_(seqs))
+        rows = session.execute(statement).mappings()
+        return {row["seq"]: {f"new_{name}": row[name] for name in _CHANGED} for row in rows}
+
+    def store(self, session: Session, changes: Sequence[Change]) -> None:
+        """Store states and tries."""
         session.connection().execute(self._update, changes)
 
     async def waiting(self) -> dict[str, int]:
@@ -123,12 +140,15 @@ class Deliveries:
         rows = await self._db.read(lambda s: s.execute(statement).all())
         return [shown(row) for row in (reversed(rows) if upwards else rows)]
 
-    async def get(self, webhook_id: str, delivery_id: str) -> Any:
+    async def get(self, webhook_id: str, id: str) -> Any:
         """Return one row. Raises NotFound."""
-        statement = select(TABLE).where(TABLE.c.id == delivery_id, TABLE.c.webhook_id == webhook_id)
-        row = await self._db.read(lambda s: s.execute(statement).first()) if "\0" not in delivery_id else None
+        event_id = f"evt_{id.removeprefix('whd_')}"
+        statement = select(TABLE).where(TABLE.c.event_id == event_id, TABLE.c.webhook_id == webhook_id)
+        row = (
+            await self._db.read(lambda s: s.execute(statement).first()) if id[:4] == "whd_" and "\0" not in id else None
+        )
         if row is None:
-            raise NotFound("delivery", delivery_id)
+            raise NotFound("delivery", id)
         return row
 
     async def prune(self, before: datetime) -> int:
@@ -161,10 +181,15 @@ class Deliveries:
         return total
 
 
+def delivery_id(event_id: str) -> str:
+    """Return the id of an event's delivery, which is its own among those of one webhook."""
+    return f"whd_{event_id.removeprefix('evt_')}"
+
+
 def shown(row: Any) -> dict[str, Any]:
     """Return a delivery as the API shows it."""
     return {
-        "id": row.id,
+        "id": delivery_id(row.event_id),
         "event_id": row.event_id,
         "type": row.type,
         "state": row.state,

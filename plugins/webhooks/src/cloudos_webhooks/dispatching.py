@@ -1,4 +1,4 @@
-"""The queues of all webhooks: begins one for each, wakes them, ends them."""
+"""The queues of all webhooks: begins one for each, feeds them, ends them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from cloudos_sdk import Context
 
 from cloudos_webhooks.bookkeeping import Bookkeeper
-from cloudos_webhooks.deliveries import Deliveries
+from cloudos_webhooks.deliveries import Deliveries, Due
 from cloudos_webhooks.directory import Directory
 from cloudos_webhooks.endpoint_queue import EndpointQueue
 from cloudos_webhooks.sending import Sender
@@ -34,16 +34,16 @@ class Dispatcher:
         for hook in self._directory.all():
             self._begin(hook.id)
 
-    def wake(self, webhook_id: str) -> None:
-        """Have a queue look for new deliveries."""
+    def offer(self, webhook_id: str, due: Due | None) -> None:
+        """Give a new delivery to its queue; None is one that has to be read from the database."""
         queue = self._queues.get(webhook_id)
         if queue is not None:
-            queue.wake()
+            queue.offer(due)
 
     def changed(self, webhook_id: str) -> None:
         """Take note of a webhook that is new, changed, mended or gone."""
         if webhook_id in self._queues:
-            self._queues[webhook_id].wake(afresh=True)
+            self._queues[webhook_id].begin_afresh()
         elif self._directory.get(webhook_id) is not None:
             self._begin(webhook_id)
 

@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 
 from cloudos_sdk import Context
 
+from cloudos_webhooks.backlog import Backlog
 from cloudos_webhooks.bookkeeping import Bookkeeper, Try
-from cloudos_webhooks.deliveries import Deliveries, Due, Queue
+from cloudos_webhooks.deliveries import Deliveries, Due
 from cloudos_webhooks.directory import Directory, Hook
 from cloudos_webhooks.sending import Outcome, Sender
 
-_PAGE = 32
 _UNRECORDED = 256
 _DOWN_AFTER = 5
 _LONGEST_SLEEP = 600.0  # so that a clock that was set is noticed
-_PAUSE = 2.0
 _TICK = 0.001  # a clock may wake one a rounding too early
+_PAUSE = 2.0
 
 
 class EndpointQueue:
@@ -40,20 +40,27 @@ class EndpointQueue:
         self._id = webhook_id
         self._ctx = ctx
         self._directory = directory
-        self._deliveries = deliveries
+        self._backlog = Backlog(webhook_id, deliveries)
         self._sender = sender
         self._bookkeeper = bookkeeper
         self._wake = asyncio.Event()
         self._refusals = 0
-        self._catching_up = False
         self._not_before: datetime | None = None
         self._unrecorded: dict[int, asyncio.Future[None]] = {}
         self._stopping = False
 
-    def wake(self, *, afresh: bool = False) -> None:
-        """Look for work now; `afresh` forgets how the endpoint was before."""
-        if afresh:
-            self._refusals, self._not_before, self._catching_up = 0, None, True
+    def offer(self, due: Due | None) -> None:
+        """Take a new delivery; None is one that has to be read from the database."""
+        if due is None:
+            self._backlog.reread()
+        else:
+            self._backlog.offer(due)
+        self._wake.set()
+
+    def begin_afresh(self) -> None:
+        """Forget how the endpoint was before: it was changed or mended."""
+        self._refusals, self._not_before = 0, None
+        self._backlog.reread(all=True)
         self._wake.set()
 
     def stop(self) -> None:
@@ -69,6 +76,8 @@ class EndpointQueue:
                 await self._step()
             except Exception as error:  # noqa: BLE001 - a queue goes on for as long as its webhook is there
                 self._ctx.log.warning("a queue pauses", webhook=self._id, error=str(error))
+                self._backlog.reread(refused=True)
+                self._backlog.reread()
                 await asyncio.sleep(_PAUSE)
 
     async def _step(self) -> None:
@@ -77,64 +86,65 @@ class EndpointQueue:
             await self._wake.wait()
         elif self._not_before is not None and now < self._not_before:
             await self._idle(self._not_before)
+        elif head := await self._next(now):
+            await self._send(head)
+        elif self._refusals < _DOWN_AFTER and self._backlog.unread:
+            await self._recorded()
         else:
-            queue = await self._read(now)
-            if queue.head:
-                await self._send(queue.head)
-            else:
-                await self._idle(queue.next_due)
+            await self._idle(self._backlog.next_due)
 
-    async def _read(self, now: datetime) -> Queue:
-        """Return what is to be sent now, without what was sent and is not recorded yet."""
+    async def _next(self, now: datetime) -> list[Due]:
+        """Return what is to be sent now; to an endpoint that is down, one that it refused before."""
         down = self._refusals >= _DOWN_AFTER
         if down or len(self._unrecorded) > _UNRECORDED:
             await self._recorded()
-        sent = set(self._unrecorded)
-        before, self._catching_up = (None if self._catching_up else now), False
-        queue = await self._deliveries.queue(self._id, before, _PAGE + len(sent), fresh=not down)
-        head = [due for due in queue.head if due.seq not in sent]
-        if head:
-            return Queue(head[: 1 if down else _PAGE], None)
-        if sent:
-            await self._recorded()
-            return await self._read(now)
-        if down and queue.next_due is None:
+        head = await self._backlog.next(now, set(self._unrecorded), only_refused=down)
+        if down and not head and self._backlog.next_due is None:
             self._refusals = _DOWN_AFTER - 1  # nothing is left to be tried again: the oldest new one is the probe
-            return await self._read(now)
-        return queue
+        return head[:1] if down else head
+
+    async def _send(self, head: list[Due]) -> None:
+        """Send one after the other, for as long as that makes sense."""
+        for due in head:
+            hook = self._hook()
+            if hook is None or self._stopping:
+                break
+            was_down = self._refusals >= _DOWN_AFTER
+            outcome = await self._try(hook, due)
+            self._refusals = 0 if outcome.delivered else self._refusals + 1
+            if outcome.retry_after is not None and not outcome.delivered:
+                self._not_before = self._ctx.clock.now() + timedelta(seconds=outcome.retry_after)
+                break
+            if outcome.delivered and was_down:
+                await self._recorded()
+                self._backlog.reread(all=True)
+            if outcome.gone or self._refusals >= _DOWN_AFTER:
+                break
+        else:
+            return
+        await self._recorded()
+        self._backlog.reread()  # the rest of the head was not tried
+
+    async def _try(self, hook: Hook, due: Due) -> Outcome:
+        at = self._ctx.clock.now()
+        outcome = await self._sender.post(hook.url, hook.signer.headers(due.event_id, at, due.body), due.body.encode())
+        self._backlog.tried(due)
+        stored = self._bookkeeper.note(Try(due.seq, hook.id, at, outcome, due))
+        self._unrecorded[due.seq] = stored
+
+        def recorded(_: object) -> None:
+            self._unrecorded.pop(due.seq, None)
+            if not outcome.delivered:  # now it is known when it is due again
+                self._backlog.reread(refused=True)
+                self._wake.set()
+
+        stored.add_done_callback(recorded)
+        return outcome
 
     async def _recorded(self) -> None:
         """Wait until all that was sent is recorded."""
         if self._unrecorded:
             await asyncio.wait(set(self._unrecorded.values()))
-
-    async def _send(self, head: list[Due]) -> None:
-        for due in head:
-            hook = self._hook()
-            if hook is None or self._stopping:
-                return
-            outcome = await self._try(hook, due)
-            if outcome.delivered:
-                was_down, self._refusals = self._refusals >= _DOWN_AFTER, 0
-                if was_down:
-                    await self._recorded()
-                    self._catching_up = True
-                    return
-                continue
-            self._refusals += 1
-            if outcome.retry_after is not None:
-                self._not_before = self._ctx.clock.now() + timedelta(seconds=outcome.retry_after)
-            if outcome.gone or outcome.retry_after is not None or self._refusals >= _DOWN_AFTER:
-                await self._recorded()
-                return
-
-    async def _try(self, hook: Hook, due: Due) -> Outcome:
-        at = self._ctx.clock.now()
-        outcome = await self._sender.post(hook.url, hook.signer.headers(due.event_id, at, due.body), due.body.encode())
-        stored = self._bookkeeper.note(Try(due.seq, hook.id, at, outcome))
-        self._unrecorded[due.seq] = stored
-        stored.add_done_callback(lambda _: self._unrecorded.pop(due.seq, None))
-        return outcome
 
     async def _idle(self, until: datetime | None) -> None:
         """Wait until there is something new, or until `until`."""

@@ -41,7 +41,7 @@ class Intake:
         wait = 0.2
         while True:
             try:
-                await self._ctx.db.write(lambda session: self._deliveries.add(session, rows))
+                added = await self._ctx.db.write(lambda session: self._deliveries.add(session, rows))
             except SQLAlchemyError as error:
                 self.trouble = f"event {event.id} cannot be written down: {type(error).__name__}"
                 self._ctx.log.warning("deliveries cannot be written", event_id=event.id, error=str(error))
@@ -51,4 +51,4 @@ class Intake:
                 break
         self.trouble = None
         for hook in hooks:
-            self._dispatcher.wake(hook.id)
+            self._dispatcher.offer(hook.id, added.get(hook.id))

@@ -39,7 +39,7 @@ class Delivery(Base, table=True):
 
     __tablename__ = "webhooks_delivery"
     __table_args__ = (
-        UniqueConstraint("webhook_id", "event_id"),
+        UniqueConstraint("event_id", "webhook_id"),
         Index("ix_webhooks_delivery_webhook_id_seq", "webhook_id", "seq"),
         Index(
             "ix_webhooks_delivery_queue",
@@ -51,8 +51,7 @@ class Delivery(Base, table=True):
         ),
     )
 
-    seq: int | None = Field(default=None, sa_column=Column(SEQ, primary_key=True, autoincrement=True))
-    id: str = Field(unique=True)
+    seq: int = Field(sa_column=Column(SEQ, primary_key=True, autoincrement=False))
     webhook_id: str
     event_id: str
     type: str

@@ -54,6 +54,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Go on with what waits and read the events."""
     directory, deliveries, sender = Directory(ctx), Deliveries(ctx.db), Sender(ctx.settings)
     await directory.load()
+    await deliveries.open()
     bookkeeper = Bookkeeper(ctx, directory, deliveries)
     dispatcher = Dispatcher(ctx, directory, deliveries, sender, bookkeeper)
     intake = Intake(ctx, directory, deliveries, dispatcher)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -147,6 +146,6 @@ def _text(taken: bytearray) -> str:
 
 
 def _seconds(given: str | None) -> float | None:
-    with contextlib.suppress(TypeError, ValueError):
-        return min(_LONGEST_WAIT, max(0.0, float(given or "")))
-    return None
+    if given is None or not given.isdecimal():  # a date is allowed too, and as good as none
+        return None
+    return min(_LONGEST_WAIT, float(given))

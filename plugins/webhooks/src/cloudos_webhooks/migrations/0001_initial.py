@@ -26,8 +26,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "webhooks_delivery",
-        sa.Column("seq", SEQ, autoincrement=True, nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("seq", SEQ, autoincrement=False, nullable=False),
         sa.Column("webhook_id", sa.String(), nullable=False),
         sa.Column("event_id", sa.String(), nullable=False),
         sa.Column("type", sa.String(), nullable=False),
@@ -39,8 +38,7 @@ def upgrade() -> None:
         sa.Column("settled_at", UtcDateTime()),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_webhooks_delivery"),
-        sa.UniqueConstraint("id", name="uq_webhooks_delivery_id"),
-        sa.UniqueConstraint("webhook_id", "event_id", name="uq_webhooks_delivery_webhook_id_event_id"),
+        sa.UniqueConstraint("event_id", "webhook_id", name="uq_webhooks_delivery_event_id_webhook_id"),
     )
     op.create_index("ix_webhooks_delivery_webhook_id_seq", "webhooks_delivery", ["webhook_id", "seq"])
     op.create_index(
