@@ -39,14 +39,15 @@ class Backlog:
         else:
             self._behind = True
 
-    def reread(self, *, refused: bool = False, all: bool = False) -> None:
-        """Look at the database again: at what is new, with `refused` at what waits for its next try, or at all of it.
-
-        With `all` what was refused is given out also where it is not due yet.
-        """
-        self._behind = self._behind or not refused
-        self._refused = self._refused or refused or all
+    def reread(self, *, all: bool = False) -> None:
+        """Read from the database next; with `all` also what was refused and is not due yet."""
+        self._new.clear()
+        self._behind = self._refused = True
         self._all = self._all or all
+
+    def refused(self) -> None:
+        """Note that something was refused, and that it is recorded when it is due again."""
+        self._refused = True
 
     def tried(self, due: Due) -> None:
         """Note that a delivery was tried."""
@@ -56,7 +57,7 @@ class Backlog:
     async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[Due]:
         """Return what is to be sent now, what was refused first; `sent` is on its way and not recorded yet."""
         if self._refused or (self.next_due is not None and self.next_due <= now):
-            before = None if self._all else now
+            before, sent = None if self._all else now, set(sent)
             self._refused = self._all = False
             head, self.next_due = await self._deliveries.refused(self._id, before, PAGE)
             self._refused = self._refused or len(head) == PAGE

@@ -7,6 +7,7 @@ the receiver said that it is gone (410). One that refuses only some messages is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from cloudos_webhooks.directory import Directory
 from cloudos_webhooks.events import WebhookFailing, WebhookRecovered
 from cloudos_webhooks.sending import Outcome
 
-_GATHER = 0.02
+_GATHER = 0.05
 _MOST = 500
 _KEPT = 50
 _SECOND = timedelta(seconds=1)
@@ -53,8 +54,8 @@ class Bookkeeper:
         self._by_hand: set[int] = set()
         self._last: dict[str, datetime] = {}
         self._told: dict[str, datetime] = {}
-        self._noted: list[tuple[Try, asyncio.Future[None]]] = []
-        self._wake = asyncio.Event()
+        self._noted: list[tuple[Try, Callable[[], None]]] = []
+        self._wake, self._now = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.trouble: str | None = None
         self.changed: Callable[[str], None] = lambda webhook_id: None
@@ -71,18 +72,23 @@ class Bookkeeper:
         while self._noted:
             await self._store(self._noted[:_MOST])
 
-    def note(self, attempt: Try) -> asyncio.Future[None]:
-        """Note a try; what is returned is done when it is stored."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def note(self, attempt: Try, stored: Callable[[], None]) -> None:
+        """Note a try and have `stored` called when it is stored."""
         self._noted.append((attempt, stored))
         self._wake.set()
-        return stored
+
+    def hurry(self) -> None:
+        """Store without waiting for more: somebody waits for it."""
+        self._now.set()
 
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            await asyncio.sleep(_GATHER)  # one transaction for many: the queues need not wait for it
+            with contextlib.suppress(TimeoutError):  # one transaction for many
+                async with asyncio.timeout(_GATHER):
+                    await self._now.wait()
             self._wake.clear()
+            self._now.clear()
             while self._noted:
                 try:
                     await self._store(self._noted[:_MOST])
@@ -92,12 +98,11 @@ class Bookkeeper:
                     self._ctx.log.warning("deliveries cannot be recorded", error=str(error))
                     await asyncio.sleep(2.0)
 
-    async def _store(self, noted: list[tuple[Try, asyncio.Future[None]]]) -> None:
+    async def _store(self, noted: list[tuple[Try, Callable[[], None]]]) -> None:
         await self._ctx.db.write(lambda session: self._write(session, [attempt for attempt, _ in noted]))
         del self._noted[: len(noted)]
         for _, stored in noted:
-            if not stored.done():
-                stored.set_result(None)
+            stored()
 
     def _write(self, session: Session, tries: Sequence[Try]) -> None:
         self._by_hand |= {attempt.seq for attempt in tries if attempt.due is None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from cloudos_sdk import Context, NotFound, iso, new_id
@@ -44,7 +45,10 @@ class ByHand:
         row = await self._deliveries.get(hook.id, id)
         at = self._ctx.clock.now()
         outcome = await self._sender.post(hook.url, hook.signer.headers(row.event_id, at, row.body), row.body.encode())
-        await self._bookkeeper.note(Try(row.seq, hook.id, at, outcome))
+        stored = asyncio.Event()
+        self._bookkeeper.note(Try(row.seq, hook.id, at, outcome), stored.set)
+        self._bookkeeper.hurry()
+        await stored.wait()
         return shown(await self._deliveries.get(hook.id, id))
 
     def _hook(self, webhook_id: str) -> Hook:

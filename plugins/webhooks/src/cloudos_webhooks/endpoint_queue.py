@@ -46,7 +46,8 @@ class EndpointQueue:
         self._wake = asyncio.Event()
         self._refusals = 0
         self._not_before: datetime | None = None
-        self._unrecorded: dict[int, asyncio.Future[None]] = {}
+        self._unrecorded: set[int] = set()
+        self._progress = asyncio.Event()
         self._stopping = False
 
     def offer(self, due: Due | None) -> None:
@@ -76,7 +77,6 @@ class EndpointQueue:
                 await self._step()
             except Exception as error:  # noqa: BLE001 - a queue goes on for as long as its webhook is there
                 self._ctx.log.warning("a queue pauses", webhook=self._id, error=str(error))
-                self._backlog.reread(refused=True)
                 self._backlog.reread()
                 await asyncio.sleep(_PAUSE)
 
@@ -98,7 +98,7 @@ class EndpointQueue:
         down = self._refusals >= _DOWN_AFTER
         if down or len(self._unrecorded) > _UNRECORDED:
             await self._recorded()
-        head = await self._backlog.next(now, set(self._unrecorded), only_refused=down)
+        head = await self._backlog.next(now, self._unrecorded, only_refused=down)
         if down and not head and self._backlog.next_due is None:
             self._refusals = _DOWN_AFTER - 1  # nothing is left to be tried again: the oldest new one is the probe
         return head[:1] if down else head
@@ -129,22 +129,24 @@ class EndpointQueue:
         at = self._ctx.clock.now()
         outcome = await self._sender.post(hook.url, hook.signer.headers(due.event_id, at, due.body), due.body.encode())
         self._backlog.tried(due)
-        stored = self._bookkeeper.note(Try(due.seq, hook.id, at, outcome, due))
-        self._unrecorded[due.seq] = stored
+        self._unrecorded.add(due.seq)
 
-        def recorded(_: object) -> None:
-            self._unrecorded.pop(due.seq, None)
+        def stored() -> None:
+            self._unrecorded.discard(due.seq)
+            self._progress.set()
             if not outcome.delivered:  # now it is known when it is due again
-                self._backlog.reread(refused=True)
+                self._backlog.refused()
                 self._wake.set()
 
-        stored.add_done_callback(recorded)
+        self._bookkeeper.note(Try(due.seq, hook.id, at, outcome, due), stored)
         return outcome
 
     async def _recorded(self) -> None:
         """Wait until all that was sent is recorded."""
-        if self._unrecorded:
-            await asyncio.wait(set(self._unrecorded.values()))
+        while self._unrecorded:
+            self._progress.clear()
+            self._bookkeeper.hurry()
+            await self._progress.wait()
 
     async def _idle(self, until: datetime | None) -> None:
         """Wait until there is something new, or until `until`."""
@@ -152,9 +154,11 @@ class EndpointQueue:
             await self._wake.wait()
             return
         seconds = (until - self._ctx.clock.now()).total_seconds()
+        if seconds <= 0:
+            return
         waits = [
             asyncio.ensure_future(self._wake.wait()),
-            asyncio.ensure_future(self._ctx.clock.sleep(min(_LONGEST_SLEEP, max(0.0, seconds) + _TICK))),
+            asyncio.ensure_future(self._ctx.clock.sleep(min(_LONGEST_SLEEP, seconds + _TICK))),
         ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

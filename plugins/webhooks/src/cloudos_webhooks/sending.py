@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cloudos_sdk.outbound import guarded_connector, private_address, refusal
 
@@ -21,8 +20,7 @@ _IDLE = 2.0  # shorter than servers keep a connection that waits, so that none i
 _LONGEST_WAIT = 3600.0
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one try went: the status, or why there was none, and the beginning of the answer."""
 
     status: int | None
@@ -134,15 +132,15 @@ def _import() -> None:
 
 async def _read(answer: Any, taken: bytearray) -> None:
     """Take the answer's beginning; one that is longer than the cap is cut off with its connection."""
-    async for chunk in answer.content.iter_any():
-        taken += chunk
+    while not answer.content.at_eof():
+        taken += await answer.content.readany()
         if len(taken) >= LONGEST:
             answer.close()
             return
 
 
 def _text(taken: bytearray) -> str:
-    return bytes(taken[: _SHOWN * 4]).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")[:_SHOWN]
+    return taken[: _SHOWN * 4].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")[:_SHOWN]
 
 
 def _seconds(given: str | None) -> float | None:
