@@ -15,6 +15,7 @@ from quart_schema import validate_querystring
 from sqlalchemy import select
 
 from cloudos_host import operations
+from cloudos_host.exposition import exposition
 from cloudos_host.models import OperationRow
 from cloudos_host.registry import State
 
@@ -125,19 +126,9 @@ def routes(host: Any) -> Blueprint:
     @blueprint.get("/metrics")
     @requires("metrics:read")
     async def metrics() -> Response:
-        """Expose the host's metrics for Prometheus."""
-        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
-
-        registry = CollectorRegistry()
-        states = Gauge("cloudos_plugin_running", "1 where the plugin runs", ["plugin"], registry=registry)
-        well = Gauge("cloudos_plugin_healthy", "1 where the plugin says that it is well", ["plugin"], registry=registry)
-        served = Counter("cloudos_http_requests", "Requests answered", ["plugin", "status"], registry=registry)
-        for record in host.records:
-            states.labels(record.id).set(record.state is State.RUNNING)
-            well.labels(record.id).set(record.health.ok)
-        for (plugin, status), count in host.app.served.items():
-            served.labels(plugin, str(status)).inc(count)
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        """Expose what the host counts and what plugins measure, for Prometheus."""
+        text, content_type = exposition(host)
+        return Response(text, content_type=content_type)
 
     @blueprint.get("/api/license/orbit-features")
     @signed_in

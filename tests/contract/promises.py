@@ -10,7 +10,7 @@ from cloudos_host.discovery import discover
 
 WHO = {"username": "root", "password": "correct horse battery"}
 SETTINGS = {"auth": {"bcrypt_cost": 4}}
-OPEN_ENDED = {("get", "/api/events")}
+OPEN_ENDED = {("get", "/api/events"), ("get", "/api/system/metrics/stream")}
 CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 

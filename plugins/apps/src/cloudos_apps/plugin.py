@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, Role, hookimpl, new_id
-from cloudos_sdk.capabilities import Apps
+from cloudos_sdk.capabilities import Apps, MetricSource
 from cloudos_sdk.events import (
     AppCrashed,
     AppInstalled,
@@ -27,6 +27,7 @@ from cloudos_apps.events import AppUpdateFailed, TemplateSourceAdded, TemplateSo
 from cloudos_apps.following import Following
 from cloudos_apps.installing import Installer
 from cloudos_apps.jobs import REFRESH_TEMPLATES
+from cloudos_apps.metrics import AppMetrics
 from cloudos_apps.models import Base
 from cloudos_apps.observing import Observer
 from cloudos_apps.reconciling import Reconciler
@@ -62,7 +63,7 @@ manifest = Manifest(
         Permission("templates:write", "Add and remove catalogues of templates", Role.ADMIN),
     ),
     components=(Component("Docker Engine", _probe, "apt-get install docker.io"),),
-    provides=(Apps,),
+    provides=(Apps, MetricSource),
     emits=(
         AppInstalled,
         AppInstallFailed,
@@ -108,6 +109,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     watcher = Watcher(ctx, engine, following, Reconciler(ctx.log, containers, store, service, following))
     ctx.provide(AppStore, store)
     ctx.provide(Apps, store)
+    ctx.provide(MetricSource, AppMetrics(engine))
     ctx.provide(Catalogue, catalogue)
     ctx.provide(TemplateSources, sources)
     ctx.provide(AppService, service)

@@ -1,10 +1,108 @@
-"""The system: metrics, disks, interfaces."""
+"""The system: what the machine is, what it does, and the history of it."""
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, Role, hookimpl
+from cloudos_sdk.capabilities import Apps, Authenticator, Metrics, MetricSource
+from quart import Blueprint
+
+from cloudos_system import smartctl
+from cloudos_system.disk_health import DiskChecks
+from cloudos_system.history import MetricHistory
+from cloudos_system.jobs import CHECK_DISKS, PRUNE
+from cloudos_system.metric_stream import MetricStreams
+from cloudos_system.minutes import Minutes
+from cloudos_system.models import Base
+from cloudos_system.network_history import NetworkTraffic
+from cloudos_system.node_identity import node_id
+from cloudos_system.own_source import SystemSource
+from cloudos_system.retention import Retention
+from cloudos_system.routes import routes
+from cloudos_system.sampler import PERIOD, Sampler
+from cloudos_system.series_store import SeriesStore
+from cloudos_system.service import SystemService
+from cloudos_system.settings import SystemSettings
+
+
+def _probe(settings: Any) -> str:
+    return smartctl.version(settings.smartctl)
+
 
 manifest = Manifest(
     title="The system: metrics, disks, interfaces",
-    prefixes=("/api/system", "/api/network",),
+    prefixes=("/api/system", "/api/network"),
+    settings=SystemSettings,
+    tables=Base,
+    migrations="cloudos_system.migrations",
+    permissions=(Permission("system:read", "See the machine, what it uses and its history", Role.VIEWER),),
+    components=(Component("smartctl", _probe, "apt-get install smartmontools", optional=True),),
+    provides=(Metrics, MetricSource),
+    uses=(Apps, Authenticator),
 )
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the system endpoints."""
+    return [routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the look at the disks and the end of old history."""
+    return [CHECK_DISKS, PRUNE]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Sample until the end; what was read of the last minute is written then."""
+    readers = ThreadPoolExecutor(2, thread_name_prefix="system")
+    askers = ThreadPoolExecutor(1, thread_name_prefix="smartctl")
+    store = SeriesStore(ctx.db, ctx.log)
+    await store.load()
+    minutes = Minutes(store, ctx.log)
+    checks = DiskChecks(ctx.settings.smartctl, ctx.clock, ctx.log, askers)
+    sampler = Sampler(ctx.clock, ctx.log, lambda: ctx.all(MetricSource), minutes)
+    ctx.provide(MetricSource, SystemSource(checks.reports, readers))
+    ctx.provide(Metrics, sampler)
+    ctx.provide(Sampler, sampler)
+    ctx.provide(DiskChecks, checks)
+    ctx.provide(Minutes, minutes)
+    ctx.provide(MetricHistory, MetricHistory(ctx.db, store, minutes))
+    ctx.provide(MetricStreams, MetricStreams(sampler))
+    ctx.provide(NetworkTraffic, NetworkTraffic(ctx.db, store, minutes, sampler.recent, PERIOD))
+    ctx.provide(Retention, Retention(store, ctx.clock, ctx.log))
+    ctx.provide(SystemService, SystemService(node_id(ctx.data_dir), sampler, readers))
+    writing = asyncio.create_task(minutes.run(), name="system:minutes")
+    sampling = asyncio.create_task(sampler.run(), name="system:sampler")
+    try:
+        yield
+    finally:
+        await sampler.close()
+        sampling.cancel()
+        await asyncio.gather(sampling, return_exceptions=True)
+        minutes.close()
+        await writing
+        readers.shutdown(wait=False, cancel_futures=True)
+        askers.shutdown(wait=False, cancel_futures=True)
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether the sampler keeps up and no disk is failing."""
+    sampler, checks = ctx.find(Sampler), ctx.find(DiskChecks)
+    if sampler is None or checks is None:
+        return Health(False, "The sampler does not run.")
+    if sampler.behind() > 6 * PERIOD:
+        return Health(False, f"Nothing was measured for {sampler.behind():.0f} seconds.")
+    failing = sorted(name for name, report in checks.reports().items() if report.status == "failing")
+    if failing:
+        return Health(False, f"Failing: {', '.join(failing)}; replace it, `GET /api/system/disk/health` tells why.")
+    return Health(True)

@@ -1,0 +1,16 @@
+"""What happens to dashboards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloudos_sdk import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutSaved(Event, type="dashboard.layout_saved", audience="dashboard:read"):
+    """Somebody saved a dashboard's layout; `restored` is the version that it was taken from, if any."""
+
+    kind: str
+    version: int
+    restored: int | None = None

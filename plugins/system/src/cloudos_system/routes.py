@@ -1,0 +1,115 @@
+"""The system endpoints."""
+
+from __future__ import annotations
+
+from cloudos_sdk import current, requires, use
+from cloudos_sdk.capabilities import Apps
+from cloudos_sdk.http import stream
+from quart import Blueprint, Response, request
+from quart_schema import document_response, validate_querystring, validate_response
+
+from cloudos_system.access import still_known
+from cloudos_system.app_usage import apps_metrics
+from cloudos_system.disk_health import DiskChecks
+from cloudos_system.history import MetricHistory, check_names
+from cloudos_system.metric_stream import MetricStreams
+from cloudos_system.network_history import NetworkTraffic
+from cloudos_system.sampler import Sampler
+from cloudos_system.schemas import (
+    AppsMetrics,
+    Current,
+    Disk,
+    DiskHealth,
+    History,
+    HistoryQuery,
+    Info,
+    Interface,
+    NetworkHistory,
+    NetworkQuery,
+    StreamQuery,
+)
+from cloudos_system.service import SystemService
+
+routes = Blueprint("system", __name__)
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, content_type="application/json")
+
+
+@routes.get("/api/system/metrics/current")
+@requires("system:read")
+@validate_response(Current)
+async def current_metrics() -> Current:
+    """Return what is in use of CPU, memory and disk now."""
+    return await use(SystemService).current()
+
+
+@routes.get("/api/system/metrics")
+@requires("system:read")
+@validate_querystring(HistoryQuery)
+@document_response(History)
+async def metrics(query_args: HistoryQuery) -> Response:
+    """Return the history of metrics, in buckets aligned in UTC."""
+    sampler = use(Sampler)
+    return _json(await use(MetricHistory).read(query_args, sampler.metrics(), sampler.newest()))
+
+
+@routes.get("/api/system/metrics/stream")
+@requires("system:read")
+@validate_querystring(StreamQuery)
+async def stream_metrics(query_args: StreamQuery) -> Response:
+    """Stream the readings as they are taken, every ten seconds, as server-sent events."""
+    if query_args.metric:
+        check_names(query_args.metric, [metric.name for metric in use(Sampler).metrics()])
+    allowed = still_known(current(), request)
+    return stream(use(MetricStreams).follow(query_args.metric, allowed), "text/event-stream")
+
+
+@routes.get("/api/system/info")
+@requires("system:read")
+@validate_response(Info)
+async def info() -> Info:
+    """Return what this node is."""
+    return await use(SystemService).info()
+
+
+@routes.get("/api/system/apps/metrics")
+@requires("system:read")
+@validate_response(AppsMetrics)
+async def app_metrics() -> AppsMetrics:
+    """Return what the apps use now, together and one by one."""
+    return await apps_metrics(current().find(Apps), use(Sampler).latest())
+
+
+@routes.get("/api/system/disk/health")
+@requires("system:read")
+@document_response(list[DiskHealth])
+async def disk_health() -> list[DiskHealth]:
+    """Return the health of each physical disk."""
+    return await use(DiskChecks).health()
+
+
+@routes.get("/api/system/disks")
+@requires("system:read")
+@document_response(list[Disk])
+async def disks() -> list[Disk]:
+    """List the real filesystems, each once."""
+    return await use(SystemService).disks()
+
+
+@routes.get("/api/system/network/interfaces")
+@requires("system:read")
+@document_response(list[Interface])
+async def interfaces() -> list[Interface]:
+    """List the network interfaces."""
+    return await use(SystemService).interfaces()
+
+
+@routes.get("/api/network/history")
+@requires("system:read")
+@validate_querystring(NetworkQuery)
+@document_response(NetworkHistory)
+async def network_history(query_args: NetworkQuery) -> Response:
+    """Return the traffic of an interface in fixed buckets."""
+    return _json(await use(NetworkTraffic).read(query_args, use(Sampler).newest()))
