@@ -21,16 +21,14 @@ class MailServer:
     mails: list[EmailMessage] = field(default_factory=list)
     refusal: str | None = None
 
-    async def handle_RCPT(  # noqa: N802 - the name aiosmtpd calls
-        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
         """Take or refuse a recipient."""
         if self.refusal is not None:
             return self.refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the name aiosmtpd calls
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keep a mail."""
         mail: Any = message_from_bytes(envelope.content, policy=policy.default)
         self.mails.append(mail)

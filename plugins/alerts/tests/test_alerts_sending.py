@@ -63,7 +63,11 @@ def test_pushover_gets_what_it_takes(sink, monkeypatch):
 
 @pytest.mark.parametrize(
     ("members", "authorization"),
-    [({}, None), ({"token": "tk_abc"}, "Bearer tk_abc"), ({"username": "me", "password": "p%40:x"}, "Basic bWU6cCU0MDp4")],
+    [
+        ({}, None),
+        ({"token": "tk_abc"}, "Bearer tk_abc"),
+        ({"username": "me", "password": "p%40:x"}, "Basic bWU6cCU0MDp4"),
+    ],
 )
 def test_ntfy_gets_what_it_takes(sink, members, authorization):
     sink.accept(b'{"id": "x"}')

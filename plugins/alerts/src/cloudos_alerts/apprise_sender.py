@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from cloudos_alerts import channel_types as types
@@ -14,6 +14,9 @@ from cloudos_alerts.far_side import listening
 
 if TYPE_CHECKING:
     from apprise import AppriseAsset, NotifyBase
+
+Made = tuple[Callable[..., Any], dict[str, Any]]
+"""A class of Apprise and what it is made with."""
 
 _LONGEST_REASON = 300
 _TIMEOUTS = {"cto": 5.0, "rto": 10.0}
@@ -83,10 +86,10 @@ def _reason(said: list[tuple[str, str]], trouble: str | None) -> str:
 
 
 def _service(config: Config) -> NotifyBase:
-    make = cast("Callable[[Any, dict[str, Any]], NotifyBase | None]", _MAKERS[type(config)])
     try:
-        service = make(config, {"asset": _asset(), **_TIMEOUTS})
-    except Exception as error:
+        kind, arguments = _MAKERS[type(config)](config)
+        service: NotifyBase | None = kind(asset=_asset(), **_TIMEOUTS, **arguments)
+    except Exception as error:  # noqa: BLE001 - whatever a service of Apprise makes of it, it cannot be used
         raise UnfitConfig(scrubbed(f"Apprise cannot use this: {error}", config)) from None
     if service is None:
         raise UnfitConfig("Apprise knows no service of this URL, or something of it is missing.")
@@ -134,25 +137,25 @@ def _quoted(text: str | None) -> str | None:
     return None if text is None else quote(text, safe="")
 
 
-def _slack(config: types.Slack, common: dict[str, Any]) -> NotifyBase:
+def _slack(config: types.Slack) -> Made:
     from apprise.plugins.slack import NotifySlack
 
     token_a, token_b, token_c = urlsplit(config.webhook_url).path.strip("/").split("/")[1:]
-    return NotifySlack(token_a=token_a, token_b=token_b, token_c=token_c, include_image=False, **common)
+    return NotifySlack, dict(token_a=token_a, token_b=token_b, token_c=token_c, include_image=False)
 
 
-def _discord(config: types.Discord, common: dict[str, Any]) -> NotifyBase:
+def _discord(config: types.Discord) -> Made:
     from apprise.plugins.discord import NotifyDiscord
 
     webhook_id, token = urlsplit(config.webhook_url).path.strip("/").split("/")[-2:]
-    return NotifyDiscord(webhook_id=webhook_id, webhook_token=token, avatar=False, footer_logo=False, **common)
+    return NotifyDiscord, dict(webhook_id=webhook_id, webhook_token=token, avatar=False, footer_logo=False)
 
 
-def _email(config: types.Email, common: dict[str, Any]) -> NotifyBase:
+def _email(config: types.Email) -> Made:
     from apprise.plugins.email import NotifyEmail
 
     mode = {"starttls": "starttls", "tls": "ssl", "none": "insecure"}[config.security]
-    return NotifyEmail(
+    return NotifyEmail, dict(
         smtp_host=config.host.strip("[]"),
         host=config.sender.rsplit("@", 1)[1],
         port=config.port,
@@ -162,53 +165,52 @@ def _email(config: types.Email, common: dict[str, Any]) -> NotifyBase:
         password=_quoted(config.password),
         from_addr=config.sender,
         targets=list(config.to),
-        **common,
     )
 
 
-def _telegram(config: types.Telegram, common: dict[str, Any]) -> NotifyBase:
+def _telegram(config: types.Telegram) -> Made:
     from apprise.plugins.telegram import NotifyTelegram
 
-    return NotifyTelegram(bot_token=config.bot_token, targets=[config.chat_id], detect_owner=False, **common)
+    return NotifyTelegram, dict(bot_token=config.bot_token, targets=[config.chat_id], detect_owner=False)
 
 
-def _ntfy(config: types.Ntfy, common: dict[str, Any]) -> NotifyBase:
+def _ntfy(config: types.Ntfy) -> Made:
     from apprise.plugins.ntfy import NotifyNtfy
 
     place = _place(config.server)
     if config.username is not None:
         place |= {"user": _quoted(config.username), "password": _quoted(config.password)}
     auth = {"auth": "token", "token": config.token} if config.token is not None else {}
-    return NotifyNtfy(targets=[config.topic], mode="private", include_image=False, **place, **auth, **common)
+    return NotifyNtfy, dict(targets=[config.topic], mode="private", include_image=False, **place, **auth)
 
 
-def _gotify(config: types.Gotify, common: dict[str, Any]) -> NotifyBase:
+def _gotify(config: types.Gotify) -> Made:
     from apprise.plugins.gotify import NotifyGotify
 
-    return NotifyGotify(token=config.token, **_place(config.server), **common)
+    return NotifyGotify, dict(token=config.token, **_place(config.server))
 
 
-def _pushover(config: types.Pushover, common: dict[str, Any]) -> NotifyBase:
+def _pushover(config: types.Pushover) -> Made:
     from apprise.plugins.pushover import NotifyPushover
 
-    return NotifyPushover(user_key=config.user_key, token=config.api_token, targets=list(config.devices), **common)
+    return NotifyPushover, dict(user_key=config.user_key, token=config.api_token, targets=list(config.devices))
 
 
-def _matrix(config: types.Matrix, common: dict[str, Any]) -> NotifyBase:
+def _matrix(config: types.Matrix) -> Made:
     from apprise.plugins.matrix import NotifyMatrix
 
     place = {**_place(config.homeserver), "password": _quoted(config.access_token)}
     # without a user the password is an access token; encrypted rooms would need a store of keys
-    return NotifyMatrix(targets=[config.room], mode="off", discovery=False, e2ee=False, **place, **common)
+    return NotifyMatrix, dict(targets=[config.room], mode="off", discovery=False, e2ee=False, **place)
 
 
-def _teams(config: types.Teams, common: dict[str, Any]) -> NotifyBase:
+def _teams(config: types.Teams) -> Made:
     from apprise.plugins.workflows import NotifyWorkflows
 
     parts = urlsplit(config.webhook_url)
     query, segments = parse_qs(parts.query), parts.path.strip("/").split("/")
     direct = "powerautomate" in segments
-    return NotifyWorkflows(
+    return NotifyWorkflows, dict(
         host=parts.hostname,
         port=parts.port,
         secure=True,
@@ -218,26 +220,25 @@ def _teams(config: types.Teams, common: dict[str, Any]) -> NotifyBase:
         routing_id=segments[segments.index("cu") + 1] if "cu" in segments else None,
         version=query.get("api-version", [None])[0],
         include_image=False,
-        **common,
     )
 
 
-def _webhook(config: types.Webhook, common: dict[str, Any]) -> NotifyBase:
+def _webhook(config: types.Webhook) -> Made:
     from apprise.plugins.custom_json import NotifyJSON
 
     parts, place = urlsplit(config.url), _place(config.url)
     place["fullpath"] = parts.path or "/"
     params = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    return NotifyJSON(headers=dict(config.headers), method=config.method, params=params, **place, **common)
+    return NotifyJSON, dict(headers=dict(config.headers), method=config.method, params=params, **place)
 
 
-def _any(config: types.AnyApprise, common: dict[str, Any]) -> NotifyBase | None:
+def _any(config: types.AnyApprise) -> Made:
     from apprise import Apprise
 
-    return Apprise.instantiate(config.url, asset=common["asset"], suppress_exceptions=False)
+    return lambda asset, **_: Apprise.instantiate(config.url, asset=asset, suppress_exceptions=False), {}
 
 
-_MAKERS: Mapping[type[Config], Any] = {
+_MAKERS: Mapping[type[Config], Callable[[Any], Made]] = {
     types.Slack: _slack,
     types.Discord: _discord,
     types.Email: _email,

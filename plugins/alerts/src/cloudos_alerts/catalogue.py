@@ -23,7 +23,7 @@ _STANDARD = (
 
 
 class Catalogue:
-    """The metrics of every source, of events, and those that a node usually has: a rule may be made before its source."""
+    """The metrics of every source, of events, and those a node usually has: a rule may come before its source."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -34,7 +34,7 @@ class Catalogue:
         sources: list[Any] = [*self._ctx.all(MetricSource), *self._ctx.all(Metrics)]
         for source in sources:
             found |= {metric.name: metric for metric in source.metrics()}
-        return dict(sorted((found | vocabulary()).items()))
+        return dict(sorted({**found, **vocabulary()}.items()))
 
     def unit(self, name: str) -> str:
         """Return the unit of a metric; nothing where it is not known."""

@@ -20,7 +20,7 @@ from cloudos_alerts.catalogue import Catalogue
 from cloudos_alerts.conditions import Labels, Series, follow, shift, unseen
 from cloudos_alerts.event_metrics import is_event
 from cloudos_alerts.ledger import Ledger
-from cloudos_alerts.live_rules import Change, LiveRule
+from cloudos_alerts.live_rules import Change, Kind, LiveRule
 from cloudos_alerts.occurrences import Occurrences
 
 _SLICE = 0.004
@@ -32,7 +32,12 @@ class Engine:
     """The rules with the states of their series. Hold `lock` to change a rule."""
 
     def __init__(
-        self, ctx: Context, ledger: Ledger, occurrences: Occurrences, catalogue: Catalogue, wake_sender: Callable[[], None]
+        self,
+        ctx: Context,
+        ledger: Ledger,
+        occurrences: Occurrences,
+        catalogue: Catalogue,
+        wake_sender: Callable[[], None],
     ) -> None:
         self._ctx = ctx
         self._ledger = ledger
@@ -165,7 +170,9 @@ class Engine:
             else:
                 self._look_at(rule, labels, none, now, changes)
 
-    def _look_at(self, rule: LiveRule, labels: Labels, value: float | None, now: datetime, changes: list[Change]) -> None:
+    def _look_at(
+        self, rule: LiveRule, labels: Labels, value: float | None, now: datetime, changes: list[Change]
+    ) -> None:
         series = rule.series.get(labels)
         if series is None:
             series = rule.series[labels] = Series(labels, "ok", now, now)
@@ -174,7 +181,7 @@ class Engine:
             series.value, series.seen = value, now
         if state == series.state:
             if state == "firing" and rule.due(series, now):
-                kind = "fired" if series.notified_at is None else "repeated"
+                kind: Kind = "fired" if series.notified_at is None else "repeated"
                 changes.append(Change(rule, series, state, series.since, series.alert_id, notify=kind))
             return
         change = Change(rule, series, state, now, series.alert_id)

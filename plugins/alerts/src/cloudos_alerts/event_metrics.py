@@ -15,10 +15,28 @@ from cloudos_alerts.conditions import Labels
 
 PREFIX = "event."
 _CONTRACT = (
-    "app.installed app.started app.stopped app.crashed app.uninstalled app.updated backup.completed backup.failed"
-    " backup.restored domain.added domain.removed certificate.issued certificate.failed route.applied vpn.peer_added"
-    " vpn.peer_removed user.login user.login_failed security.scan_completed license.changed memory.created"
-).split()
+    "app.installed",
+    "app.started",
+    "app.stopped",
+    "app.crashed",
+    "app.uninstalled",
+    "app.updated",
+    "backup.completed",
+    "backup.failed",
+    "backup.restored",
+    "domain.added",
+    "domain.removed",
+    "certificate.issued",
+    "certificate.failed",
+    "route.applied",
+    "vpn.peer_added",
+    "vpn.peer_removed",
+    "user.login",
+    "user.login_failed",
+    "security.scan_completed",
+    "license.changed",
+    "memory.created",
+)
 _OWN = "alert."
 _ALLOWED_OWN = "alert.channel_failed"  # the others would feed themselves
 

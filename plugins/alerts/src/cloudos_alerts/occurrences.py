@@ -32,12 +32,16 @@ class Counted:
 class Occurrences:
     """Counts events by metric and labels."""
 
-    def __init__(self, ctx: Context, changed: Callable[[], None]) -> None:
+    def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._changed = changed
+        self._changed: Callable[[], None] = _nobody
         self._window = timedelta(seconds=ctx.settings.event_seconds)
         self._wanted: frozenset[str] = frozenset()
         self._counted: dict[Key, Counted] = {}
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever a count changes."""
+        self._changed = changed
 
     async def load(self) -> None:
         """Take up what counted when the host stopped."""
@@ -111,3 +115,7 @@ class Occurrences:
             counted.times = [time for time in counted.times if time > until]
             if not counted.times:
                 del self._counted[key]
+
+
+def _nobody() -> None:
+    """Be told of nothing."""

@@ -174,7 +174,7 @@ class ChannelOut(BaseModel):
     updated_at: UtcTime
 
 
-class TestResult(BaseModel):
+class Trial(BaseModel):
     """What came of a test notification: `status` and `response` are the far side's own words, `reason` ours."""
 
     delivered: bool
