@@ -15,9 +15,9 @@ _STANDARD = (
     Metric("system.cpu.usage_percent", "percent", "Use of the processor"),
     Metric("system.memory.usage_percent", "percent", "Memory in use"),
     Metric("system.disk.usage_percent", "percent", "Space in use of a filesystem", ("mount_point",)),
-    Metric("system.disk.failing", "", "1 where a disk says that it fails", ("disk",)),
+    Metric("system.disk.failing", "flag", "1 where a disk says that it fails", ("disk",)),
     Metric("app.cpu.usage_percent", "percent", "Use of the processor by an app", ("app",)),
-    Metric("app.restarts", "", "Restarts of an app's containers", ("app",)),
+    Metric("app.restarts", "restarts", "Restarts of an app's containers", ("app",)),
     Metric("proxy.certificate.days_left", "days", "Days until a certificate ends", ("domain",)),
 )
 

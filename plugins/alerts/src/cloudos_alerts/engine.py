@@ -29,7 +29,7 @@ _FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class Engine:
-    """The rules with the states of their series. Hold `lock` to change a rule."""
+    """The rules with the states of their series, and when was last looked. Hold `lock` to change a rule."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Engine:
         self._wake_sender = wake_sender
         self._patience = timedelta(seconds=ctx.settings.patience_seconds)
         self._tolerance = timedelta(seconds=ctx.settings.outage_seconds)
-        self._looked_at: datetime | None = None
+        self.looked_at: datetime | None = None
         self._noted_at: datetime | None = None
         self.lock = asyncio.Lock()
         self.rules: dict[str, LiveRule] = {}
@@ -54,7 +54,7 @@ class Engine:
     def load(self, rules: Iterable[LiveRule], looked_at: datetime | None) -> None:
         """Take up the rules, with what was known of their series at the last look."""
         self.rules = {rule.id: rule for rule in rules}
-        self._looked_at = self._noted_at = looked_at
+        self.looked_at = self._noted_at = looked_at
         self._occurrences.want(self.rules.values())
 
     def put(self, rule: LiveRule) -> None:
@@ -92,7 +92,7 @@ class Engine:
             for sample in samples:
                 by_metric[sample.name].append(sample)
             shifted = self._leave_out_unseen_time(now)
-            self._looked_at = now
+            self.looked_at = now
             await self._look(now, by_metric, self.rules.values(), shifted)
 
     async def evaluate_events(self, now: datetime) -> None:
@@ -115,15 +115,15 @@ class Engine:
         await self._store(now, changes)
 
     async def _store(self, now: datetime, changes: list[Change]) -> None:
-        pending = any(s.state == "pending" for rule in self.rules.values() for s in rule.series.values())
-        noting = pending or self._noted_at is None or not timedelta(0) <= now - self._noted_at < _NOTED_EVERY
+        active = any(s.state in ("pending", "firing") for rule in self.rules.values() for s in rule.series.values())
+        noting = active or self._noted_at is None or not timedelta(0) <= now - self._noted_at < _NOTED_EVERY
         if not changes and not noting:
             return
 
         def write(session: Session) -> None:
             self._ledger.store(session, now, changes)
-            if self._looked_at is not None:
-                self._ledger.looked(session, self._looked_at)
+            if self.looked_at is not None:
+                self._ledger.looked(session, self.looked_at)
 
         await self._ctx.db.write(write)
         self._noted_at = now
@@ -134,9 +134,9 @@ class Engine:
 
     def _leave_out_unseen_time(self, now: datetime) -> list[Change]:
         """Leave the time in which nobody measured out of every duration; return what is to be stored of that."""
-        if self._looked_at is None:
+        if self.looked_at is None:
             return []
-        by = unseen(self._looked_at, now, self._patience)
+        by = unseen(self.looked_at, now, self._patience)
         if not by:
             return []
         moved = []
