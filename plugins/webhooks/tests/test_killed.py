@@ -83,7 +83,7 @@ def make_events(node, stop):
         made += answer.status_code == 201
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
@@ -102,7 +102,7 @@ def test_each_of_1000_events_arrives_and_verifies_though_the_host_is_killed_twic
             wait_for(lambda at=at: len(webhook_sink.received) >= at)
             node.kill()
             node.start()
-        maker.join(60)
+        maker.join(120)
         assert not maker.is_alive()
     finally:
         stop.set()
