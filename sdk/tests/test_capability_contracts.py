@@ -1,16 +1,30 @@
 """The fakes keep the contracts that real providers keep, and a provider that does not is found out."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cloudos_sdk import Permission, Role, Unauthenticated
-from cloudos_sdk.capabilities import AppAddress, Apps, Authenticator, PermissionCatalogue, PlanSource
+from cloudos_sdk.capabilities import AppAddress, Apps, Authenticator, Metric, PermissionCatalogue, PlanSource
 from cloudos_sdk.testing.contracts import (
     check_apps,
     check_authenticator,
     check_control_panel_link,
+    check_metric_source,
+    check_metrics,
     check_permission_catalogue,
     check_plan_source,
 )
-from cloudos_sdk.testing.fakes import FakeApps, FakeAuthenticator, FakeControlPanelLink, FakePlanSource, providing
+from cloudos_sdk.testing.fakes import (
+    FakeApps,
+    FakeAuthenticator,
+    FakeControlPanelLink,
+    FakeMetrics,
+    FakeMetricSource,
+    FakePlanSource,
+    providing,
+    sample,
+)
 
 BLOG = AppAddress("app_1", "blog", "running", "127.0.0.1:8081")
 
@@ -28,6 +42,25 @@ async def test_the_fake_apps_keep_the_contract():
 async def test_the_fake_plan_and_link_keep_the_contract():
     await check_plan_source(FakePlanSource("business"))
     await check_control_panel_link(FakeControlPanelLink(True))
+
+
+async def test_the_fake_metrics_keep_the_contract():
+    metrics, now = FakeMetrics(), datetime(2026, 1, 1, tzinfo=UTC)
+    check = asyncio.create_task(check_metrics(metrics))
+    await asyncio.sleep(0)
+    metrics.measure(now, sample("system.cpu.usage_percent", 12.5), sample("app.cpu.usage_percent", 3, app="blog"))
+    await check
+    again = asyncio.create_task(check_metrics(metrics))
+    await asyncio.sleep(0)
+    metrics.measure(now + timedelta(seconds=10), sample("system.cpu.usage_percent", 13))
+    await again
+
+
+async def test_the_fake_metric_source_keeps_the_contract():
+    source = FakeMetricSource(Metric("shop.orders.open", "orders", "Orders that are open", ("shop",)))
+    await check_metric_source(source)
+    source.samples = [sample("shop.orders.open", 3, shop="north")]
+    await check_metric_source(source)
 
 
 async def test_the_catalogue_of_the_host_keeps_the_contract(cloudos):

@@ -1,10 +1,85 @@
-"""Webhooks."""
+"""Webhooks: every event, signed, to whoever asked for it, at least once."""
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
+from quart import Blueprint
+
+from cloudos_webhooks.bookkeeping import Bookkeeper
+from cloudos_webhooks.by_hand import ByHand
+from cloudos_webhooks.deliveries import Deliveries
+from cloudos_webhooks.directory import Directory
+from cloudos_webhooks.dispatching import Dispatcher
+from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookFailing, WebhookRecovered, WebhookUpdated
+from cloudos_webhooks.intake import Intake
+from cloudos_webhooks.jobs import PRUNE
+from cloudos_webhooks.models import Base
+from cloudos_webhooks.routes import routes
+from cloudos_webhooks.sending import Sender
+from cloudos_webhooks.service import Webhooks
+from cloudos_webhooks.settings import WebhooksSettings
 
 manifest = Manifest(
     title="Webhooks",
     prefixes=("/api/webhooks",),
+    settings=WebhooksSettings,
+    tables=Base,
+    migrations="cloudos_webhooks.migrations",
+    permissions=(
+        Permission("webhooks:read", "See webhooks and what was sent to them", Role.ADMIN),
+        Permission("webhooks:write", "Make, change, test and remove webhooks", Role.ADMIN),
+    ),
+    emits=(WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookRecovered),
 )
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the webhook endpoints."""
+    return [routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the daily end of old deliveries."""
+    return [PRUNE]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Go on with what waits and read the events."""
+    directory, deliveries, sender = Directory(ctx), Deliveries(ctx.db), Sender(ctx.settings)
+    await directory.load()
+    await deliveries.open()
+    bookkeeper = Bookkeeper(ctx, directory, deliveries)
+    dispatcher = Dispatcher(ctx, directory, deliveries, sender, bookkeeper)
+    intake = Intake(ctx, directory, deliveries, dispatcher)
+    webhooks = Webhooks(ctx, directory, deliveries, sender, dispatcher)
+    ctx.provide(Sender, sender)
+    ctx.provide(Bookkeeper, bookkeeper)
+    ctx.provide(Intake, intake)
+    ctx.provide(Deliveries, deliveries)
+    ctx.provide(Webhooks, webhooks)
+    ctx.provide(ByHand, ByHand(ctx, directory, deliveries, sender, bookkeeper))
+    dispatcher.start()
+    ctx.events.subscribe(intake.handle, "*", name="deliveries")
+    try:
+        yield
+    finally:
+        await dispatcher.stop()
+        await webhooks.close()
+        await sender.close()
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether events become deliveries, and which endpoints take none."""
+    trouble = ctx.use(Intake).trouble or ctx.use(Bookkeeper).trouble
+    if trouble is not None:
+        return Health(False, trouble)
+    failing = [hook.url for hook in await ctx.use(Webhooks).listed() if hook.status == "failing"]
+    return Health(True, f"{len(failing)} endpoints are failing" if failing else "")

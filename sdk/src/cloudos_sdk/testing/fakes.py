@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
 from cloudos_sdk import Manifest, Principal, Role, Unauthenticated, hookimpl
-from cloudos_sdk.capabilities import AppAddress, Credentials
+from cloudos_sdk.capabilities import AppAddress, Credentials, Metric, Sample, Tick
 
 
 class FakeAuthenticator:
@@ -66,6 +68,70 @@ class FakeControlPanelLink:
     def connected(self) -> bool:
         """Tell whether it is joined."""
         return self.joined
+
+
+_METRICS = (
+    Metric("system.cpu.usage_percent", "percent", "Use of the processor"),
+    Metric("system.memory.usage_percent", "percent", "Memory in use"),
+    Metric("system.disk.usage_percent", "percent", "Space in use of a filesystem", ("mount_point",)),
+    Metric("app.cpu.usage_percent", "percent", "Use of the processor by an app", ("app",)),
+)
+
+
+def sample(name: str, value: float, **labels: str) -> Sample:
+    """Return a sample: `sample("app.cpu.usage_percent", 12.5, app="blog")`."""
+    return Sample(name, value, tuple(sorted(labels.items())))
+
+
+class FakeMetrics:
+    """Metrics of which a test says what is measured, and when: `metrics.measure(clock.now(), sample(...))`."""
+
+    def __init__(self, *metrics: Metric) -> None:
+        self._metrics = tuple(sorted(metrics or _METRICS, key=lambda metric: metric.name))
+        self._latest: Tick | None = None
+        self._readers: set[asyncio.Queue[Tick]] = set()
+
+    def measure(self, time: datetime, *samples: Sample) -> None:
+        """Hand a tick to every reader; who has not taken the one before misses that."""
+        self._latest = tick = Tick(time, samples)
+        for queue in self._readers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(tick)
+
+    def metrics(self) -> Sequence[Metric]:
+        """Return the metrics by name."""
+        return self._metrics
+
+    def latest(self) -> Tick | None:
+        """Return the newest tick; None before the first."""
+        return self._latest
+
+    async def ticks(self) -> AsyncIterator[Tick]:
+        """Yield each tick from now on."""
+        queue: asyncio.Queue[Tick] = asyncio.Queue(1)
+        self._readers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._readers.discard(queue)
+
+
+class FakeMetricSource:
+    """A source of series that a test sets: `source.samples = [sample("shop.orders.open", 3)]`."""
+
+    def __init__(self, *metrics: Metric) -> None:
+        self._metrics = metrics
+        self.samples: list[Sample] = []
+
+    def metrics(self) -> Sequence[Metric]:
+        """Return the metrics."""
+        return self._metrics
+
+    async def sample(self) -> Sequence[Sample]:
+        """Return the samples in force."""
+        return list(self.samples)
 
 
 def providing(capability: type[Any], implementation: Any) -> ModuleType:

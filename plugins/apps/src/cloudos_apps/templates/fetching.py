@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+
+from cloudos_sdk.outbound import check_url, guarded_connector, refusal
 
 from cloudos_apps.templates.foreign import Unfit
 from cloudos_apps.templates.reading import LONGEST
 
 _SECONDS, _REDIRECTS = 20, 3
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -23,22 +22,12 @@ class Fetched:
     etag: str | None
 
 
-class _Forbidden(OSError):
-    """The address is one of those that nothing is fetched from."""
-
-
 async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
     """Fetch a text by HTTP(S). Raises Unfit, which says in words why there is none."""
     import aiohttp
 
-    def open_socket(address: Any) -> socket.socket:
-        family, kind, protocol, _, where = address
-        if not allow_private and not is_public(where[0]):
-            raise _Forbidden(f"{where[0]} is an address of a private network")
-        return socket.socket(family, kind, protocol)
-
     headers = {"Accept": "application/json, application/yaml, */*"} | ({"If-None-Match": etag} if etag else {})
-    connector = aiohttp.TCPConnector(socket_factory=open_socket, limit=1, force_close=True)
+    connector = guarded_connector(allow_private=allow_private, limit=1, force_close=True)
     limit = aiohttp.ClientTimeout(total=_SECONDS)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=limit, headers=headers) as session:
@@ -65,21 +54,9 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
 def check(url: str) -> None:
     """Raise Unfit where something is no URL to fetch."""
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise Unfit("it must be an http or https URL")
-
-
-def is_public(text: str) -> bool:
-    """Tell whether an address is one of the internet, also where it stands for an IPv4 address of one's own network."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    if address in _NAT64:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.is_global and not address.is_multicast and (inner is None or inner.is_global)
+        check_url(url)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
 
 
 def shown(url: str) -> str:
@@ -102,9 +79,7 @@ async def _text(answer: Any) -> str:
 
 
 def _in_words(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, _Forbidden):
-            return f"{cause}; `template_sources_allow_private` would allow it"
-        cause = cause.__cause__ or cause.__context__ or getattr(cause, "os_error", None)
+    refused = refusal(error)
+    if refused is not None:
+        return f"{refused}; `template_sources_allow_private` would allow it"
     return f"the server cannot be reached ({type(error).__name__})"

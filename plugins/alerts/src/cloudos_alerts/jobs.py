@@ -1,0 +1,16 @@
+"""Daily work of the alerts plugin."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from cloudos_sdk import Context, Job
+
+from cloudos_alerts.history import History
+
+
+async def _prune(ctx: Context) -> None:
+    await ctx.use(History).prune()
+
+
+PRUNE = Job(name="prune-history", daily=time(3, 40), run=_prune)

@@ -1,0 +1,22 @@
+"""Checks what the schema of a request cannot: a part of it against a model chosen by another part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from cloudos_sdk import InvalidRequest
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], given: Mapping[str, Any], *, below: str = "") -> M:
+    """Return `given` as a model; raise InvalidRequest that names each member at fault, `below` a path."""
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        places = [".".join(str(part) for part in ([below] if below else []) + list(item["loc"])) for item in found]
+        fields = [{"path": place, "message": item["msg"]} for place, item in zip(places, found, strict=True)]
+    raise InvalidRequest("; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]), fields=fields)

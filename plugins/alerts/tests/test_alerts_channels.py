@@ -1,0 +1,163 @@
+"""Channels by the API: typed settings, secrets, tests that really send, and what uses them."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+from cloudos_alerts.channel_types import TYPES
+
+SECRET = "xxxx1234secret"
+GOOD = {
+    "slack": {"webhook_url": f"https://hooks.slack.com/services/T00/B00/{SECRET}"},
+    "discord": {"webhook_url": f"https://discord.com/api/webhooks/123456/{SECRET}"},
+    "email": {
+        "host": "mail.example.org",
+        "username": "node",
+        "password": SECRET,
+        "from": "node@example.org",
+        "to": ["ops@example.org"],
+    },
+    "telegram": {"bot_token": f"123456:{SECRET}", "chat_id": "-100123"},
+    "ntfy": {"server": "http://ntfy.home.arpa:8080", "topic": "alerts", "token": SECRET},
+    "gotify": {"server": "https://push.example.org/gotify", "token": SECRET},
+    "pushover": {"user_key": SECRET, "api_token": SECRET, "devices": ["phone"]},
+    "matrix": {"homeserver": "https://matrix.example.org", "room": "#ops:example.org", "access_token": SECRET},
+    "teams": {
+        "webhook_url": "https://prod-1.westeurope.logic.azure.com:443/workflows/abc/triggers/manual/paths/invoke"
+        f"?api-version=2016-06-01&sig={SECRET}"
+    },
+    "webhook": {"url": f"https://example.org/hook/{SECRET}", "headers": {"Authorization": f"Bearer {SECRET}"}},
+    "apprise": {"url": f"pover://user@{SECRET}"},
+}
+BAD = [
+    ("slack", {}, "config.webhook_url"),
+    ("slack", {"webhook_url": "http://hooks.slack.com/services/T00/B00/x"}, "config.webhook_url"),
+    ("slack", {"webhook_url": "https://evil.example.org/services/T00/B00/x"}, "config.webhook_url"),
+    ("slack", {**GOOD["slack"], "channel": "#x"}, "config.channel"),
+    ("discord", {"webhook_url": "https://discord.com/api/webhooks/x"}, "config.webhook_url"),
+    ("email", {**GOOD["email"], "to": []}, "config.to"),
+    ("email", {**GOOD["email"], "to": ["nobody"]}, "config.to.0"),
+    ("email", {**GOOD["email"], "port": 0}, "config.port"),
+    ("email", {**GOOD["email"], "security": "ssl3"}, "config.security"),
+    ("email", {k: v for k, v in GOOD["email"].items() if k != "password"}, "config.password"),
+    ("email", {k: v for k, v in GOOD["email"].items() if k != "from"}, "config.from"),
+    ("telegram", {"bot_token": "x", "chat_id": "1"}, "config.bot_token"),
+    ("ntfy", {"topic": "a b"}, "config.topic"),
+    ("ntfy", {"topic": "a", "server": "ftp://x"}, "config.server"),
+    ("gotify", {"server": "push.example.org", "token": "x"}, "config.server"),
+    ("pushover", {"user_key": "?", "api_token": "x"}, "config.user_key"),
+    ("matrix", {**GOOD["matrix"], "room": "ops"}, "config.room"),
+    ("teams", {"webhook_url": "https://example.org/workflows"}, "config.webhook_url"),
+    ("webhook", {"url": "javascript:alert(1)"}, "config.url"),
+    ("webhook", {"url": "http://x", "headers": {"A\nB": "c"}}, None),
+    ("webhook", {"url": "http://x", "headers": {"A": "c\r\nX: y"}}, "config.headers.A"),
+    ("webhook", {"url": "http://[::1"}, "config.url"),
+    ("apprise", {"url": "nothing://here"}, "config.url"),
+    ("apprise", {"url": "words"}, "config.url"),
+]
+
+
+async def test_the_channel_of_the_reference_is_made_as_it_is_printed(alerts):
+    node = await alerts()
+    body = {
+        "name": "Ops Team Slack",
+        "type": "slack",
+        "config": {"webhook_url": "https://hooks.slack.com/services/T00/B00/xxxx"},
+    }
+    made = await node.ask("POST", "/channels", 201, json=body)
+    assert made["id"].startswith("ch_")
+    assert (made["name"], made["type"], made["status"], made["rules"]) == ("Ops Team Slack", "slack", "untried", [])
+    assert made["config"] == {"webhook_url": "https://hooks.slack.com/***"}
+    assert await node.ask("GET", "/channels") == [made]
+
+
+async def test_secrets_are_encrypted_at_rest_and_never_shown(alerts):
+    node = await alerts()
+    for type in TYPES:
+        made = await node.channel(type=type, config=GOOD[type])
+        assert set(made["config"]) >= set(GOOD[type])
+        for shown in (made, await node.ask("GET", f"/channels/{made['id']}"), await node.ask("GET", "/channels")):
+            assert SECRET not in json.dumps(shown)
+    rows = await node.running.ctx("alerts").db.read(lambda s: s.execute(sa.text("SELECT * FROM alerts_channel")).all())
+    assert SECRET not in str(rows)
+    assert all(SECRET not in str(event) for event in await node.running.event_log())
+
+
+async def test_a_setting_that_does_not_fit_is_named_and_its_secrets_are_not(alerts):
+    node = await alerts()
+    for type, config, path in BAD:
+        problem = await node.ask("POST", "/channels", 400, json={"name": "x", "type": type, "config": config})
+        assert problem["error"] == "invalid_request"
+        paths = [field["path"] for field in problem["fields"]]
+        assert path in paths if path is not None else paths, (type, config, problem)
+        assert SECRET not in json.dumps(problem)
+    assert await node.ask("GET", "/channels") == []
+
+
+async def test_an_unknown_type_is_refused(alerts):
+    problem = await (await alerts()).ask("POST", "/channels", 400, json={"name": "x", "type": "pigeon", "config": {}})
+    assert problem["fields"][0]["path"] == "type"
+
+
+async def test_a_secret_given_back_as_it_was_shown_stays(alerts, sink):
+    node = await alerts()
+    headers = {"X-Token": SECRET, "X-Other": "o"}
+    made = await node.channel(type="webhook", config={"url": f"{sink.url}/{SECRET}", "headers": headers})
+    shown = {**made["config"], "method": "PUT"}
+    shown["headers"] = {**shown["headers"], "X-Other": "changed"}
+    await node.ask("PUT", f"/channels/{made['id']}", json={"name": "Renamed", "config": shown})
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert trial["delivered"], trial
+    (request,) = sink.received
+    assert (request.method, request.path) == ("PUT", f"/{SECRET}")
+    assert (request.headers["X-Token"], request.headers["X-Other"]) == (SECRET, "changed")
+
+
+async def test_a_test_sends_for_real_and_tells_what_the_far_side_said(alerts, slack):
+    node = await alerts()
+    made = await node.channel()
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert (trial["delivered"], trial["status"], trial["response"], trial["reason"]) == (True, 200, "ok", None)
+    assert len(slack.received) == 1 and "Ops works." in slack.texts()[0]
+    assert (await node.ask("GET", f"/channels/{made['id']}"))["status"] == "ok"
+    slack.refuse(403, b"invalid_token")
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert (trial["delivered"], trial["status"], trial["response"]) == (False, 403, "invalid_token")
+    shown = await node.ask("GET", f"/channels/{made['id']}")
+    assert "invalid_token" in shown["last_error"] and shown["status"] == "ok"
+    assert (await node.events()).count("alert.channel_tested") == 2
+
+
+async def test_a_test_by_mail_tells_the_reply_of_the_server(alerts, mail_server):
+    node = await alerts()
+    config = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "a@b.org", "to": ["c@d.org"]}
+    made = await node.channel(type="email", config=config)
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert (trial["delivered"], trial["status"], trial["response"]) == (True, 250, "OK: taken as number 1")
+    mail_server.refusal = "550 no such person"
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert (trial["delivered"], trial["status"], trial["response"]) == (False, 550, "no such person")
+
+
+async def test_a_channel_in_use_names_its_rules_and_can_be_detached(alerts):
+    node = await alerts()
+    made = await node.channel()
+    rule = await node.rule(channel_id=made["id"])
+    assert (await node.ask("GET", f"/channels/{made['id']}"))["rules"] == [rule["id"]]
+    problem = await node.ask("DELETE", f"/channels/{made['id']}", 409)
+    assert problem["error"] == "channel_in_use"
+    assert problem["rules"] == [{"id": rule["id"], "name": "Busy"}]
+    await node.ask("DELETE", f"/channels/{made['id']}?detach=true", 204)
+    assert (await node.ask("GET", f"/rules/{rule['id']}"))["channel_ids"] == []
+    assert await node.ask("GET", "/channels") == []
+
+
+async def test_the_first_channel_is_given_to_the_nodes_own_rules(alerts, slack):
+    node = await alerts(default_rules=True)
+    rule = await node.rule()
+    first, second = await node.channel(), await node.channel(name="Second")
+    own = [r for r in await node.ask("GET", "/rules") if r["id"] != rule["id"]]
+    assert {tuple(r["channel_ids"]) for r in own} == {(first["id"],)}
+    assert (await node.ask("GET", f"/rules/{rule['id']}"))["channel_ids"] == []
+    assert sorted(first["rules"]) == sorted(r["id"] for r in own) and second["rules"] == []

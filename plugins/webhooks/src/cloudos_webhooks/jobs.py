@@ -1,0 +1,18 @@
+"""Daily work: what is kept of deliveries comes to its end."""
+
+from __future__ import annotations
+
+from datetime import time, timedelta
+
+from cloudos_sdk import Context, Job
+
+from cloudos_webhooks.deliveries import Deliveries
+
+
+async def _prune(ctx: Context) -> None:
+    deliveries = ctx.use(Deliveries)
+    await deliveries.prune(ctx.clock.now() - timedelta(days=ctx.settings.retention_days))
+    await deliveries.forget()
+
+
+PRUNE = Job(name="prune-deliveries", run=_prune, daily=time(3, 50), timeout=timedelta(hours=1))
