@@ -1,0 +1,7 @@
+"""The domain endpoints."""
+
+from __future__ import annotations
+
+from quart import Blueprint
+
+domain_routes = Blueprint("domains", __name__)
