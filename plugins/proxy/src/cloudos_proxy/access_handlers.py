@@ -1,17 +1,71 @@
-"""The handlers that stand before a route which asks for a sign-in."""
+"""The handlers that stand before a route which asks for a sign-in: forward auth in Caddy's words."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from cloudos_proxy.sites import Site
 
+IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
+"""What an app is told of its visitor. A client's own headers of these names never reach it."""
 
-def access_handlers(site: Site, api: str) -> list[dict[str, Any]]:
-    """Return Caddy's handlers that let in who may; `api` is host:port of this node's API."""
-    return [{"handler": "static_response", "status_code": 503}]
+SPENT = "X-Cloudos-Spent"
+"""On a positive answer: the visitor's `Authorization` was one of this node's, which no app is to see."""
+
+COOKIE, SECURE_COOKIE = "cloudos_route", "__Host-cloudos_route"
+STATE_COOKIE, SECURE_STATE_COOKIE = "cloudos_state", "__Host-cloudos_state"
+SESSION_PATH = "/.cloudos/session"
+
+_OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|access|refresh|csrf))=[^;]*"
+
+
+def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
+    """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. No answer lets nobody in."""
+    query = urlencode({"roles": ",".join(site.limits.allowed_roles)}) if site.limits.allowed_roles else ""
+    told = [_passed_on(name) for name in IDENTITY]
+    hidden = {
+        "match": [{"vars": {f"{{http.reverse_proxy.header.{SPENT}}}": ["1"]}}],
+        "handle": [{"handler": "headers", "request": {"delete": ["Authorization"]}}],
+    }
+    ask = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": gate}],
+        "rewrite": {"method": "GET", "uri": f"/api/auth/validate?{query}"},
+        "headers": {
+            "request": {
+                "set": {
+                    "X-Forwarded-Method": ["{http.request.method}"],
+                    "X-Forwarded-Uri": ["{http.request.uri}"],
+                },
+                "delete": ["Accept-Encoding", "User-Agent", "Referer"],
+            }
+        },
+        "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": 64}},
+        "handle_response": [{"match": {"status_code": [2]}, "routes": [*told, hidden]}],
+    }
+    without_ours = {"Cookie": [{"search_regexp": _OURS, "replace": ""}]}
+    return [
+        {"handler": "headers", "request": {"delete": list(IDENTITY)}},
+        ask,
+        {"handler": "headers", "request": {"replace": without_ours}},
+    ]
 
 
 def own_paths(api: str) -> list[dict[str, Any]]:
     """Return Caddy's routes for `/.cloudos/…`, which every name has before its own paths."""
-    return []
+    hand_over = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": api}],
+        "rewrite": {"uri": "/api/proxy/session?{http.request.uri.query}"},
+    }
+    return [{"match": [{"path": [SESSION_PATH]}], "handle": [hand_over], "terminal": True}]
+
+
+def _passed_on(name: str) -> dict[str, Any]:
+    """Return the route that sets a header of the request to what the gate answered, where it answered it."""
+    answered = f"{{http.reverse_proxy.header.{name}}}"
+    return {
+        "match": [{"not": [{"vars": {answered: [""]}}]}],
+        "handle": [{"handler": "headers", "request": {"set": {name: [answered]}}}],
+    }

@@ -28,6 +28,8 @@ class Frame:
     storage: str
     log_file: str
     api: str
+    gate: str
+    """Where Caddy asks whether a visitor may come in."""
     http: tuple[str, ...] = ()
     https: tuple[str, ...] = ()
     http3: tuple[str, ...] = ()
@@ -46,7 +48,7 @@ def admin_part(admin: str) -> dict[str, Any]:
 def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     """Return the document that serves `sites`."""
     ordered = sorted([*sites, *tls.sites], key=_specific_first)
-    made = [_route(site, frame.api, frame.stream_close_seconds) for site in ordered]
+    made = [_route(site, frame.gate, frame.stream_close_seconds) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
     own = own_paths(frame.api)
@@ -69,6 +71,7 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
         "storage": {"module": "file_system", "root": frame.storage},
         "apps": {"http": {"http_port": frame.http_port, "https_port": frame.https_port, "servers": servers}},
     }
+    document["apps"]["pki"] = dict(tls.pki)
     if tls.app:
         document["apps"]["tls"] = dict(tls.app)
     return document
@@ -114,14 +117,14 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
 
 
 @lru_cache(maxsize=8192)
-def _route(site: Site, api: str, stream_close_seconds: int) -> dict[str, Any]:
+def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
     handle: list[dict[str, Any]] = []
     if site.require_auth:
-        handle += access_handlers(site, api)
+        handle += access_handlers(site, gate)
     handle.append(
         {
             "handler": "reverse_proxy",

@@ -49,3 +49,38 @@ class Applied(Base, table=True):
     digest: str
     actor: str
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Domain(Base, table=True):
+    """A hostname with a certificate of its own, and the app that it leads to where no route says otherwise.
+
+    `provider` is `acme`, `internal`, `uploaded` or `none`; `certificate` and `private_key` (encrypted) are uploaded ones;
+    `serial` to `issuer` tell of the certificate in force; `error` is the last failure, `error_at` as Caddy's log dates it.
+    """
+
+    id: str = Field(primary_key=True)
+    hostname: str = Field(unique=True)
+    app_id: str | None = None
+    provider: str
+    challenge: str | None = None
+    certificate: str | None = Field(default=None, sa_column=Column(Text))
+    private_key: str | None = Field(default=None, sa_column=Column(Text))
+    serial: str | None = None
+    issuer: str | None = None
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    not_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error_code: str | None = None
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    error_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Takeover(Base, table=True):
+    """A web server that was stopped for the ports, and how to give them back: `how` is `unit` or `process`."""
+
+    id: str = Field(primary_key=True)
+    how: str
+    name: str
+    restart: str = Field(sa_column=Column(Text, nullable=False))
+    taken_at: datetime = Field(sa_type=UtcDateTime)

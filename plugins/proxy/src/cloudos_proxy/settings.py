@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cloudos_sdk import PluginSettings
-from pydantic import Field
+from pydantic import Field, IPvAnyAddress, PlainSerializer
+
+Address = Annotated[IPvAnyAddress, PlainSerializer(str)]
 
 
 class ProxySettings(PluginSettings):
@@ -46,4 +48,23 @@ class ProxySettings(PluginSettings):
     acme_email: str | None = Field(default=None, description="Address that the ACME server may write to")
     acme_root: Path | None = Field(
         default=None, description="PEM file that the ACME server's own certificate chains to"
+    )
+    acme_dns_provider: dict[str, str] | None = Field(
+        default=None, description="Provider for DNS-01: its `name` and what Caddy's module of that name wants"
+    )
+    route_certificates: Literal["acme", "internal", "none"] = Field(
+        default="acme", description="Where names of routes that are no domain of their own have certificates from"
+    )
+    public_addresses: tuple[Address, ...] = Field(
+        default=(), description="Addresses under which the world reaches this node; those of the machine without it"
+    )
+    dns_resolver: str | None = Field(default=None, description="host:port of a DNS server to ask; the machine's else")
+    dns_seconds: float = Field(default=30.0, gt=0, description="Seconds between looks at DNS for what still waits")
+    expiring_days: int = Field(default=21, ge=1, description="Days before its end that a certificate is expiring soon")
+
+    # single sign-on
+    node_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="Address of this node in a browser, where people sign in; found out without it",
     )

@@ -43,3 +43,33 @@ def upgrade():
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_proxy_applied")),
     )
+    op.create_table(
+        "proxy_domain",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("hostname", sa.String(), nullable=False),
+        sa.Column("app_id", sa.String(), nullable=True),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("challenge", sa.String(), nullable=True),
+        sa.Column("certificate", sa.Text(), nullable=True),
+        sa.Column("private_key", sa.Text(), nullable=True),
+        sa.Column("serial", sa.String(), nullable=True),
+        sa.Column("issuer", sa.String(), nullable=True),
+        sa.Column("not_before", UtcDateTime(), nullable=True),
+        sa.Column("not_after", UtcDateTime(), nullable=True),
+        sa.Column("error_code", sa.String(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error_at", UtcDateTime(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_proxy_domain")),
+        sa.UniqueConstraint("hostname", name=op.f("uq_proxy_domain_hostname")),
+    )
+    op.create_table(
+        "proxy_takeover",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("how", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("restart", sa.Text(), nullable=False),
+        sa.Column("taken_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_proxy_takeover")),
+    )
