@@ -1,4 +1,4 @@
-"""What is served under a name: a route with its upstream resolved. Values; hashable, so that what is equal is made once."""
+"""What is served under a name: a route with its upstream resolved. Hashable, so that what is equal is made once."""
 
 from __future__ import annotations
 
