@@ -21,7 +21,7 @@ _OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|acc
 
 
 def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
-    """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. No answer lets nobody in."""
+    """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
     query = urlencode({"roles": ",".join(site.limits.allowed_roles)}) if site.limits.allowed_roles else ""
     told = [_passed_on(name) for name in IDENTITY]
     hidden = {
@@ -44,7 +44,9 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
         "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": 64}},
         "handle_response": [{"match": {"status_code": [2]}, "routes": [*told, hidden]}],
     }
-    without_ours = {"Cookie": [{"search_regexp": _OURS, "replace": ""}]}
+    without_ours = {
+        "Cookie": [{"search_regexp": _OURS, "replace": ""}, {"search_regexp": r"^;\s*", "replace": ""}],
+    }
     return [
         {"handler": "headers", "request": {"delete": list(IDENTITY)}},
         ask,

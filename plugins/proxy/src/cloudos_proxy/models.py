@@ -41,6 +41,7 @@ class Applied(Base, table=True):
     """A configuration that was applied: the routes as they were and Caddy's document, both packed and encrypted."""
 
     id: str = Field(primary_key=True)
+    number: int = Field(unique=True)
     reason: str
     routes: int
     changed: int
@@ -54,8 +55,8 @@ class Applied(Base, table=True):
 class Domain(Base, table=True):
     """A hostname with a certificate of its own, and the app that it leads to where no route says otherwise.
 
-    `provider` is `acme`, `internal`, `uploaded` or `none`; `certificate` and `private_key` (encrypted) are uploaded ones;
-    `serial` to `issuer` tell of the certificate in force; `error` is the last failure, `error_at` as Caddy's log dates it.
+    `provider` is `acme`, `internal`, `uploaded` or `none`; `certificate` and `private_key` (encrypted) are uploaded
+    ones; `serial` to `not_after` tell of the one in force; `error` is the last failure, `error_at` as Caddy dates it.
     """
 
     id: str = Field(primary_key=True)

@@ -27,7 +27,7 @@ class TlsParts:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A hostname that is to have a certificate from `provider` (`acme` or `internal`), for ACME by one challenge or any."""
+    """A hostname that is to have a certificate from `provider`: `internal`, or `acme` by one challenge or any."""
 
     hostname: str
     provider: str
