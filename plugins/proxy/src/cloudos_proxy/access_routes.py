@@ -7,6 +7,7 @@ from cloudos_sdk.http import Query
 from pydantic import BaseModel, Field
 from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
+from werkzeug.datastructures import Headers
 
 from cloudos_proxy.access import Access
 from cloudos_proxy.hand_over import HandOver
@@ -46,7 +47,7 @@ async def validate() -> Response:
     """
     headers = {name.lower(): value for name, value in request.headers.items()}
     answer = await use(Access).judge(asked(request.query_string.decode("latin-1"), headers, caller().address))
-    return Response(answer.body, answer.status, headers=list(answer.headers))
+    return Response(answer.body, answer.status, headers=Headers(answer.headers))
 
 
 @access_routes.get("/api/proxy/handover")
@@ -60,7 +61,7 @@ async def hand_over(query_args: Journey) -> Response:
         return _problem("Nothing to sign in to", "to", "is not an address of this node that asks for a sign-in")
     who = caller().principal
     if query_args.again or who is None or who.session_id is None:
-        return Response(sign_in_page(target.host), headers=list(PAGE_HEADERS))
+        return Response(sign_in_page(target.host), headers=Headers(PAGE_HEADERS))
     return _sent(use(HandOver).begin(who.session_id, target, query_args.state))
 
 
@@ -101,4 +102,4 @@ def _problem(title: str, field: str, message: str) -> Response:
     if "text/html" not in request.headers.get("Accept", ""):
         raise InvalidRequest.field(field, message)
     page = problem_page(title, f"{message[0].upper()}{message[1:]}.")
-    return Response(page, 400, headers=list(PAGE_HEADERS))
+    return Response(page, 400, headers=Headers(PAGE_HEADERS))
