@@ -125,15 +125,16 @@ class CaddyRunner:
         if self._process is not None:
             await self._process.wait()
 
-    async def stop(self) -> None:
-        """End it, or leave it to serve on; close the ports."""
+    async def stop(self, *, for_good: bool = False) -> None:
+        """End it, or leave it to serve on unless `for_good`; close the ports."""
+        leave = self._outlives_us and not for_good
         await self.caddy.close()
         if self._process is not None and self._process.alive:
-            if self._outlives_us:
+            if leave:
                 self._process.leave()
             else:
                 await self._process.end()
-        if not self._outlives_us:
+        if not leave:
             self._pid_file.forget()
         self._sockets.close()
 

@@ -79,6 +79,8 @@ class Door:
 
     def retry(self) -> None:
         """Try to come up now, not later: what was in the way may be gone."""
+        if self.document is not None:
+            self._keep()
         self._wake.set()
 
     async def look(self) -> str | None:
@@ -93,15 +95,25 @@ class Door:
                 self._runner.close_idle_ports()
         return self.trouble
 
+    async def yield_ports(self) -> None:
+        """Serve no longer, whatever is to be kept, and close the ports: another server is to have them."""
+        await self._end_keeper()
+        if self._runner is not None:
+            async with self._busy:
+                await self._runner.stop(for_good=True)
+
     async def stop(self) -> None:
         """End Caddy, or leave it to serve on where that is wanted."""
+        await self._end_keeper()
+        await self.caddy.close()
+        if self._runner is not None:
+            await self._runner.stop()
+
+    async def _end_keeper(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
             self._keeper = None
-        await self.caddy.close()
-        if self._runner is not None:
-            await self._runner.stop()
 
     async def _ensure(self) -> bool:
         """See that Caddy runs; return whether it came up only now. Raises Unavailable."""
