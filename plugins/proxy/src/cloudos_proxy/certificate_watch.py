@@ -66,13 +66,14 @@ class CertificateWatch:
     async def dns(self, hostname: str) -> DnsReport:
         """Ask DNS where a name is."""
         told = [str(address) for address in self._settings.public_addresses]
-        return await self._in_thread(check, hostname, self._settings.dns_resolver, told)
+        report: DnsReport = await self._in_thread(check, hostname, self._settings.dns_resolver, told)
+        return report
 
     async def look_at_storage(self, row: Domain) -> Certificate | None:
         """Note the certificate that Caddy has for a domain, and return it."""
         if row.provider not in OBTAINED:
             return None
-        found = await self._in_thread(_stored, self._ctx.data_dir / "caddy", row)
+        found: Certificate | None = await self._in_thread(_stored, self._ctx.data_dir / "caddy", row)
         if found is not None and found.serial != row.serial:
             await self._note(row, found)
         return found
