@@ -8,16 +8,18 @@ from functools import lru_cache
 from typing import Any
 
 from cloudos_proxy.access_handlers import access_handlers, own_paths
+from cloudos_proxy.limit_handlers import limit_handlers
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
 
 ALIVE = "/.cloudos/alive"
 SECURITY = {
-    "X-Content-Type-Options": ["nosniff"],
-    "Referrer-Policy": ["strict-origin-when-cross-origin"],
-    "X-Frame-Options": ["SAMEORIGIN"],
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Frame-Options": "SAMEORIGIN",
 }
-HSTS = "max-age=31536000"
+HSTS = ("Strict-Transport-Security", "max-age=31536000")
+NOWHERE = "Nothing is served under this name.\n"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
     if frame.https:
-        servers["https"] = _server(frame.https, [_hsts(), *own, *secure])
+        servers["https"] = _server(frame.https, [{"handle": [_unless_set(*HSTS)]}, *own, *secure])
         servers["https"]["tls_connection_policies"] = [dict(policy) for policy in tls.connection_policies]
         servers["https"]["listen_protocols"] = [["h1", "h2"]] * len(frame.https)
         if frame.http3:
@@ -83,23 +85,19 @@ def _log_writer(path: str) -> dict[str, Any]:
 
 def _server(listen: tuple[str, ...], routes: list[dict[str, Any]]) -> dict[str, Any]:
     alive = {"match": [{"path": [ALIVE]}], "handle": [{"handler": "static_response", "status_code": 204}]}
-    nowhere = {"handle": [{"handler": "static_response", "status_code": 404}]}
+    nowhere = {"handle": [{"handler": "static_response", "status_code": 404, "body": NOWHERE}]}
+    secured = {"handle": [_unless_set(name, value) for name, value in SECURITY.items()]}
     return {
         "listen": list(listen),
         "automatic_https": {"disable": True},
-        "routes": [{**alive, "terminal": True}, _secured(), *routes, nowhere],
+        "routes": [{**alive, "terminal": True}, secured, *routes, nowhere],
     }
 
 
-def _secured() -> dict[str, Any]:
-    """Return the headers of every answer, where the upstream does not set its own."""
-    return {"handle": [{"handler": "headers", "response": {"deferred": True, "set": {}, "require": None}}]} and {
-        "handle": [{"handler": "headers", "response": {"set": SECURITY}}]
-    }
-
-
-def _hsts() -> dict[str, Any]:
-    return {"handle": [{"handler": "headers", "response": {"set": {"Strict-Transport-Security": [HSTS]}}}]}
+def _unless_set(name: str, value: str) -> dict[str, Any]:
+    """Return the handler that sets a header of the answer, where the upstream does not."""
+    response = {"set": {name: [value]}, "require": {"headers": {name: None}}, "deferred": True}
+    return {"handler": "headers", "response": response}
 
 
 def _redirects(frame: Frame, secure: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,9 +120,12 @@ def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
-    handle: list[dict[str, Any]] = []
-    if site.require_auth:
+    handle = limit_handlers(site.limits)
+    if site.require_auth and not site.ui:
         handle += access_handlers(site, gate)
+    if site.limits.request_headers:
+        wanted = {name: [value] for name, value in site.limits.request_headers}
+        handle.append({"handler": "headers", "request": {"set": wanted}})
     handle.append(
         {
             "handler": "reverse_proxy",
@@ -133,4 +134,4 @@ def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
             "stream_close_delay": f"{stream_close_seconds}s",
         }
     )
-    return {"match": [match], "handle": handle, "terminal": True}
+    return {"match": [match], "handle": [{"handler": "subroute", "routes": [{"handle": handle}]}], "terminal": True}

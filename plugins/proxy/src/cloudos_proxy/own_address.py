@@ -22,13 +22,18 @@ class OwnAddress:
         """Tell whether it is known, and not only taken for granted."""
         return (self._given or self._found) is not None
 
+    @property
+    def last(self) -> str:
+        """The address as far as it is known; the default before."""
+        return self._given or self._found or DEFAULT
+
     async def get(self) -> str:
         """Return host:port; the default where the API does not listen yet."""
         if self._given is not None:
             return self._given
         if self._found is None:
             self._found = await asyncio.to_thread(self._look)
-        return self._found or DEFAULT
+        return self.last
 
     def _look(self) -> str | None:
         import psutil

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Apps, Sessions
+from cloudos_sdk.capabilities import Apps, Authenticator, MetricSource, Sessions
 from quart import Blueprint
 
+from cloudos_proxy.access import Access
 from cloudos_proxy.access_routes import access_routes
+from cloudos_proxy.app_routes import AppRoutes
+from cloudos_proxy.applied_store import AppliedStore
+from cloudos_proxy.apply import Applier
+from cloudos_proxy.caddy import Caddy
+from cloudos_proxy.caddy_runner import CaddyRunner
+from cloudos_proxy.certificate_choice import CertificateChoice
+from cloudos_proxy.certificate_watch import CertificateWatch
+from cloudos_proxy.coexisting import Coexisting
+from cloudos_proxy.configuring import Configurator, wanted_sockets
+from cloudos_proxy.domain_events import DOMAIN_EVENTS
+from cloudos_proxy.domain_parts import DomainParts
 from cloudos_proxy.domain_routes import domain_routes
+from cloudos_proxy.domain_store import DomainStore
+from cloudos_proxy.domains import Domains
+from cloudos_proxy.doorkeeping import Doorkeeping
+from cloudos_proxy.events import EVENTS
+from cloudos_proxy.gate_socket import GateSocket
+from cloudos_proxy.hand_over import HandOver
+from cloudos_proxy.history import History
+from cloudos_proxy.hostnames import normalise
+from cloudos_proxy.loading import Loader
 from cloudos_proxy.models import Base
+from cloudos_proxy.own_address import OwnAddress
+from cloudos_proxy.places import Places
+from cloudos_proxy.resolving import Resolver
+from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.routes import routes
+from cloudos_proxy.service import RouteService
 from cloudos_proxy.settings import ProxySettings
+from cloudos_proxy.stopping import Systemd
+from cloudos_proxy.supervisor import Door
+from cloudos_proxy.takeover import Takeovers
 from cloudos_proxy.takeover_routes import takeover_routes
+from cloudos_proxy.wildcards import Wildcards
 
 manifest = Manifest(
     title="The reverse proxy",
@@ -30,8 +61,9 @@ manifest = Manifest(
         Permission("web-ports:read", "See what holds the web ports", Role.ADMIN),
         Permission("web-ports:write", "Take the web ports from another server, and give them back", Role.ADMIN),
     ),
-    uses=(Apps, Sessions),
-    emits=(),
+    uses=(Apps, Authenticator, Sessions),
+    provides=(MetricSource,),
+    emits=(*EVENTS, *DOMAIN_EVENTS),
 )
 
 
@@ -44,11 +76,70 @@ def cloudos_routes() -> Sequence[Blueprint]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Keep Caddy serving what was applied."""
-    yield
+    """Keep Caddy serving what was applied. Neither Caddy nor its ports need be there."""
+    settings: ProxySettings = ctx.settings
+    base_domain = normalise(settings.base_domain) if settings.base_domain else None
+    own = OwnAddress(settings.api_addr)
+    own.not_ours = frozenset(socket.port for socket in wanted_sockets(settings))
+    if settings.admin_address is not None:
+        door = Door(ctx.log, None, Caddy(settings.admin_address))
+    else:
+        sockets = wanted_sockets(settings)
+        keep = settings.keep_running
+        door = Door(ctx.log, CaddyRunner(settings.caddy_program, ctx.data_dir, ctx.log, sockets, outlives_us=keep))
+    store, history, resolver = RouteStore(ctx), History(ctx), Resolver(ctx, own)
+    # D2: make yours here
+    domain_store = DomainStore(ctx)
+    parts = DomainParts(ctx, domain_store)
+    hand_over = HandOver(ctx.secrets, ctx.clock)
+    places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
+    access = Access(ctx, hand_over, places.node_url)
+    gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
+    # D2: end
+    configurator = Configurator(ctx, parts.parts, lambda: gate.dial)
+    applied = AppliedStore(ctx, store, history)
+    applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
+    app_routes = AppRoutes(ctx, base_domain, store, resolver)
+    keeping = Doorkeeping(ctx, door, applier, own, app_routes)
+    wildcards = Wildcards(settings, door, domain_store)
+    ctx.provide(Door, door)
+    ctx.provide(OwnAddress, own)
+    ctx.provide(RouteStore, store)
+    ctx.provide(History, history)
+    ctx.provide(Resolver, resolver)
+    ctx.provide(Applier, applier)
+    ctx.provide(Doorkeeping, keeping)
+    ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
+    # D2: provide yours here
+    watch = CertificateWatch(ctx, domain_store, parts, applier.refresh)
+    domains = Domains(ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules))
+    ctx.provide(HandOver, hand_over)
+    ctx.provide(Places, places)
+    ctx.provide(Access, access)
+    ctx.provide(Domains, domains)
+    ctx.provide(MetricSource, domains)
+    ctx.provide(Takeovers, Takeovers(ctx, door, Systemd()))
+    ctx.provide(Coexisting, Coexisting(ctx))
+    await gate.start()
+    watching = asyncio.create_task(watch.run(), name="proxy:certificates")
+    # D2: end
+    await store.load()
+    await app_routes.keep_apex()
+    await app_routes.follow(applier)
+    keeping.start()
+    try:
+        yield
+    finally:
+        # D2: end yours here
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        watch.close()
+        await gate.stop()
+        # D2: end
+        await keeping.stop()
 
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether what was applied is served."""
-    return Health(True)
+    return await ctx.use(Doorkeeping).health()

@@ -1,4 +1,4 @@
-"""Upstreams that people write down: are they host:port, may Caddy go there, does anything answer?"""
+"""Upstreams that people write down: are they host:port, may Caddy go there, and does anything answer there."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ def upgrade():
     op.create_table(
         "proxy_applied",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("routes", sa.Integer(), nullable=False),
         sa.Column("changed", sa.Integer(), nullable=False),
@@ -42,6 +43,7 @@ def upgrade():
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_proxy_applied")),
+        sa.UniqueConstraint("number", name=op.f("uq_proxy_applied_number")),
     )
     op.create_table(
         "proxy_domain",
