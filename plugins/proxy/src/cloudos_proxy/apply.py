@@ -109,7 +109,8 @@ class Applier:
     ) -> dict[str, Any]:
         made = await self._plan(rows)
         forbidden = await self._resolver.refused([each.row for each in made.changed])
-        errors = {**made.errors, **await self._silent(made.changed), **forbidden}
+        silent = await self._silent([each for each in made.changed if each.row.id not in forbidden])
+        errors = {**made.errors, **silent, **forbidden}
         if (errors and not force) or forbidden:
             return await self._refuse(errors, rows, made, restoring)
         api = await self._resolver.api()

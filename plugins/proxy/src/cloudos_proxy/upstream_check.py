@@ -117,19 +117,32 @@ async def probe(addrs: Iterable[str], seconds: float) -> dict[str, str]:
             host, port = split(addr)
             try:
                 async with asyncio.timeout(seconds):
-                    if not await resolve(host, seconds):
+                    addresses = await resolve(host, seconds)
+                    if not addresses:
                         return f"{host} cannot be looked up"
-                    _, writer = await asyncio.open_connection(host, port)
+                    await _call_any(addresses, port)
             except TimeoutError:
                 return f"{addr} does not answer within {seconds:g} s"
             except OSError as error:
                 return f"{addr} does not answer: {error.strerror or error}"
-            writer.close()
             return None
 
     unique = list(dict.fromkeys(addrs))
     answers = await asyncio.gather(*(call(addr) for addr in unique))
     return {addr: why for addr, why in zip(unique, answers, strict=True) if why is not None}
+
+
+async def _call_any(addresses: list[Address], port: int) -> None:
+    """Call one address after the other until one answers; raise what the last one gave."""
+    for number, address in enumerate(addresses, 1):
+        try:
+            _, writer = await asyncio.open_connection(str(address), port)
+        except OSError:
+            if number == len(addresses):
+                raise
+        else:
+            writer.close()
+            return
 
 
 @lru_cache(maxsize=1)
