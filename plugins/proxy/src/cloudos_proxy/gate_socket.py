@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cloudos_proxy.visitors import Answer, Asked, asked
 
@@ -100,8 +100,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 # of a stream server it is one
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # of a stream, and not always of that class
         self._gate.entered(self)
 
     def data_received(self, data: bytes) -> None:
