@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -85,8 +86,11 @@ class WebServer:
 
     def serving(self, port: int, text: str) -> str:
         """Return a configuration that answers with a text."""
-        (self.folder / "www").mkdir(exist_ok=True)
-        (self.folder / "www" / "index.html").write_text(text)
+        page = self.folder / "www" / "index.html"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(text)
+        page.parent.chmod(0o755)
+        page.chmod(0o644)
         if self.kind == "nginx":
             return f"server {{ listen 127.0.0.1:{port}; root {self.folder}/www; }}"
         directory = f"LoadModule dir_module {_APACHE_MODULES}/mod_dir.so\nDirectoryIndex index.html"
@@ -112,17 +116,15 @@ class WebServer:
 
 
 @pytest.fixture(params=["nginx", "apache"])
-def web_server(request: pytest.FixtureRequest, tmp_path: Path) -> WebServer:
-    """Return nginx, and Apache."""
+def web_server(request: pytest.FixtureRequest) -> Iterator[WebServer]:
+    """Give nginx, and Apache."""
     program, package = {"nginx": ("nginx", "nginx-light"), "apache": ("apache2", "apache2")}[request.param]
     if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
         pytest.skip(f"no {request.param} for the tests: apt-get install -y {package}")
-    folder = tmp_path / request.param
-    folder.mkdir(mode=0o755)
-    for parent in (folder, *folder.parents[:3]):
-        if os.geteuid() == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)  # their workers run as somebody else
-    return WebServer(request.param, folder)
+    folder = Path(tempfile.mkdtemp(prefix="cos-web-", dir="/tmp"))
+    folder.chmod(0o755)  # its workers run as somebody else
+    yield WebServer(request.param, folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def listens(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Collection, Iterable
@@ -79,11 +80,12 @@ def program_of(pid: int) -> Program:
 
     process = psutil.Process(pid)
     argv, exe = process.cmdline(), process.exe()
-    titled = _TITLE.fullmatch(argv[0].strip()) if argv else None
-    if titled is not None:  # it writes a title where its arguments stood
+    titled = _TITLE.fullmatch(" ".join(argv).strip())
+    if titled is not None:  # it writes a title where its arguments and its environment stood
         argv = shlex.split(titled[1])
     argv = [exe or argv[0], *argv[1:]]
-    return Program(tuple(argv), process.cwd(), process.environ(), process.uids().real, process.gids().real)
+    environment = {"PATH": os.environ.get("PATH", os.defpath), **process.environ()}
+    return Program(tuple(argv), process.cwd(), environment, process.uids().real, process.gids().real)
 
 
 def _first(pid: int | None, ours: Collection[int]) -> int | None:

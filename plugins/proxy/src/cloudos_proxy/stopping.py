@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 import psutil
@@ -70,23 +71,26 @@ def stop_process(pid: int) -> None:
 def start_program(program: Program) -> None:
     """Start a program as it was started before, on its own. Raises StopFailed. Blocks for a second."""
     root = os.geteuid() == 0
-    try:
-        started = subprocess.Popen(
-            program.argv,
-            cwd=program.folder,
-            env=program.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            user=program.user if root else None,
-            group=program.group if root else None,
-        )
-    except OSError as error:
-        raise StopFailed(f"{program.argv[0]} does not start: {error}") from None
-    try:
-        code = started.wait(1.0)
-    except subprocess.TimeoutExpired:
-        return
-    if code:
-        raise StopFailed(f"{program.argv[0]} ended at once, with code {code}")
+    with tempfile.TemporaryFile() as said:
+        try:
+            started = subprocess.Popen(
+                program.argv,
+                cwd=program.folder,
+                env=program.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
+                user=program.user if root else None,
+                group=program.group if root else None,
+            )
+        except OSError as error:
+            raise StopFailed(f"{program.argv[0]} does not start: {error}") from None
+        try:
+            code = started.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return
+        if code:
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()[-300:]
+            raise StopFailed(f"{program.argv[0]} ended at once, with code {code}: {words}")
