@@ -112,7 +112,9 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
     # D2: provide yours here
     watch = CertificateWatch(ctx, domain_store, parts, applier.refresh)
-    domains = Domains(ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules))
+    domains = Domains(
+        ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble
+    )
     ctx.provide(HandOver, hand_over)
     ctx.provide(Places, places)
     ctx.provide(Access, access)
