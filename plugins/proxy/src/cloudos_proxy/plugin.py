@@ -96,7 +96,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     access = Access(ctx, hand_over, places.node_url)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
     # D2: end
-    configurator = Configurator(ctx, parts.parts, lambda: gate.dial)
+    configurator = Configurator(ctx, parts.parts, lambda: gate.dial if settings.admin_address is None else None)
     applied = AppliedStore(ctx, store, history)
     applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
     app_routes = AppRoutes(ctx, base_domain, store, resolver)
