@@ -5,71 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from certifying import add, events, make_pair, served, shown, ssl_of, until_status
 from cloudos_sdk.capabilities import AppAddress, Apps, MetricSource
 from cloudos_sdk.testing.contracts import check_metric_source
 from cloudos_sdk.testing.fakes import FakeApps, providing
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-START = datetime(2026, 1, 1, tzinfo=UTC)  # of the held clock
-
-
-def served(node, hostname, trust=None):
-    """Return the certificate that the door shows for a name; verified, where something trusts it."""
-    context = trust or ssl._create_unverified_context()
-    with (
-        socket.create_connection(("127.0.0.1", node.https_port), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname=hostname) as secure,
-    ):
-        return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
-
-
-async def ssl_of(node, domain_id):
-    status, found = await node.call("GET", f"/api/domains/{domain_id}/ssl")
-    assert status == 200, found
-    return found
-
-
-async def until_status(node, domain_id, *statuses, seconds=20):
-    async def there():
-        found = await ssl_of(node, domain_id)
-        return found if found["status"] in statuses else None
-
-    return await node.until(there, seconds)
-
-
-async def add(node, domain, **more):
-    status, found = await node.call("POST", "/api/domains", {"domain": domain, **more})
-    assert status == 201, found
-    return found
-
-
-async def events(node, *types):
-    return [event for event in await node.host.event_log() if event.type in types]
-
-
-def make_pair(*names, now=START, days=90):
-    """Return a self-signed certificate and its key, PEM, for `days` from `now`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(own)
-        .issuer_name(own)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return made.public_bytes(serialization.Encoding.PEM).decode(), key.private_bytes(*form).decode()
+from components.caddy import free_ports
 
 
 async def test_a_domain_is_answered_as_printed_and_ends_in_a_certificate_without_a_further_call(
@@ -158,19 +100,12 @@ async def test_certificates_outlive_a_restart_without_a_new_order(door_node, peb
     first = await until_status(node, made["id"], "valid")
     orders = pebble.orders()
     await node.host.restart()
-    certificate = await node.until(lambda: asyncio.to_thread(_shown, node, "kept.cloud.test", pebble.trust()))
+    certificate = await node.until(lambda: asyncio.to_thread(shown, node, "kept.cloud.test", pebble.trust()))
     assert f"{certificate.serial_number:x}" == first["serial"]
     await asyncio.sleep(1.5)
     assert (await ssl_of(node, made["id"]))["serial"] == first["serial"]
     assert pebble.orders() == orders
     assert len(await events(node, "certificate.issued")) == 1
-
-
-def _shown(node, hostname, trust):
-    try:
-        return served(node, hostname, trust)
-    except OSError:
-        return None
 
 
 async def test_caddys_own_authority_serves_names_that_no_public_one_knows(door_node, backend):
@@ -182,68 +117,7 @@ async def test_caddys_own_authority_serves_names_that_no_public_one_knows(door_n
     assert found["dns"] is None
     root = (node.host.ctx("proxy").data_dir / "caddy" / "pki" / "authorities" / "local" / "root.crt").read_text()
     trust = ssl.create_default_context(cadata=root)
-    await node.until(lambda: asyncio.to_thread(_shown, node, "blog.home.test", trust))
-
-
-async def test_an_uploaded_certificate_is_served_at_once_and_its_key_is_nowhere_to_be_read(door_node):
-    node = await door_node()
-    certificate, key = make_pair("shop.example.test", now=START - timedelta(100), days=110)
-    made = await add(node, "shop.example.test", certificate=certificate, private_key=key)
-    assert made["ssl"] == {"status": "expiring_soon", "provider": "uploaded"}
-    found = await asyncio.to_thread(served, node, "shop.example.test")
-    assert found.public_bytes(serialization.Encoding.PEM).decode() == certificate
-    secret = key.splitlines()[1]
-    for path in ("/api/domains", f"/api/domains/{made['id']}/ssl", "/api/proxy/history", "/api/proxy/diff"):
-        _, body = await node.call("GET", path)
-        assert secret not in str(body) and "PRIVATE" not in str(body), path
-    assert not any(secret in str(event) for event in await node.host.event_log())
-    folder = node.host.ctx("proxy").data_dir.parent
-    await node.host.stop()
-    for path in folder.rglob("*"):
-        if path.is_file():
-            assert secret.encode() not in path.read_bytes(), f"the key lies open in {path}"
-
-
-def upload(names, other_key=False, **more):
-    certificate, key = make_pair(*names, **more)
-    return {"certificate": certificate, "private_key": make_pair(*names)[1] if other_key else key}
-
-
-GOOD = upload(["shop.example.test"])
-
-
-@pytest.mark.parametrize(
-    ("body", "field", "said"),
-    [
-        (upload(["shop.example.test"], other_key=True), "private_key", "does not belong to the certificate"),
-        (upload(["blog.example.test"]), "certificate", "is for blog.example.test, not for shop.example.test"),
-        (upload(["shop.example.test"], now=START - timedelta(20), days=10), "certificate", "expired on 2025-12-22"),
-        (upload(["shop.example.test"], now=START + timedelta(20)), "certificate", "is not valid before 2026-01-20"),
-        (GOOD | {"certificate": "no certificate"}, "certificate", "is not PEM"),
-        (GOOD | {"private_key": "no key"}, "private_key", "is not a private key"),
-        ({"certificate": GOOD["certificate"]}, "private_key", "is missing"),
-        ({"private_key": GOOD["private_key"]}, "certificate", "is missing"),
-        (GOOD | {"certificate": GOOD["certificate"] * 2 + make_pair("x.test")[0]}, "certificate", "out of order"),
-        (GOOD | {"auto_ssl": True}, "auto_ssl", "upload no certificate"),
-    ],
-)
-async def test_an_upload_that_cannot_serve_is_refused_and_named(door_node, body, field, said):
-    node = await door_node()
-    status, problem = await node.call("POST", "/api/domains", {"domain": "shop.example.test", **body})
-    assert (status, problem["error"], problem["fields"][0]["path"]) == (400, "invalid_request", field)
-    assert said in problem["message"]
-    assert (await node.call("GET", "/api/domains"))[1] == []
-
-
-async def test_a_wildcard_certificate_serves_the_names_below_it(door_node, backend):
-    inside = await backend("inside")
-    node = await door_node(route_certificates="acme", acme_directory="https://127.0.0.1:9/dir")
-    certificate, key = make_pair("*.example.test")
-    await add(node, "*.example.test", certificate=certificate, private_key=key)
-    await node.route("git.example.test", inside.addr)
-    await node.apply()
-    found = await asyncio.to_thread(served, node, "git.example.test")
-    assert found.public_bytes(serialization.Encoding.PEM).decode() == certificate
+    await node.until(lambda: asyncio.to_thread(shown, node, "blog.home.test", trust))
 
 
 @pytest.mark.parametrize("name", ["", "no dots", "-x.example.test", "10.0.0.1", "a..b", "x" * 64 + ".test", "a/b.test"])
@@ -305,3 +179,25 @@ async def test_a_staged_route_stays_staged_when_a_domain_is_added(door_node, bac
     await add(node, "shop.example.test", app_id="app_1", auto_ssl=False)
     assert (await node.visit("shop.example.test")).status == 200
     assert (await node.visit("staged.example.test")).status == 404
+
+
+async def test_ports_that_cannot_be_had_are_told_as_the_reason(door_node, pebble):
+    with socket.create_server(("127.0.0.1", pebble.http_port)):
+        node = await door_node(**pebble.settings)
+        made = await add(node, "late.cloud.test")
+        found = await until_status(node, made["id"], "failed")
+        assert found["error_code"] == "not_served" and str(pebble.http_port) in found["error"]
+    assert (await node.call("PUT", f"/api/domains/{made['id']}", {}))[0] == 200
+    await until_status(node, made["id"], "valid")
+
+
+async def test_behind_another_server_certificates_are_that_servers_matter(door_node, backend):
+    (port,) = free_ports(1)
+    inside = await backend("inside")
+    apps = providing(Apps, FakeApps(AppAddress("app_1", "inside", "running", inside.addr)))
+    node = await door_node(apps, mode="coexist", coexist_port=port)
+    made = await add(node, "shop.example.test", app_id="app_1")
+    assert made["ssl"]["status"] == "disabled"
+    assert (await ssl_of(node, made["id"]))["error_code"] == "front_ends_tls"
+    node.http_port = port
+    assert (await node.visit("shop.example.test")).json["name"] == "inside"

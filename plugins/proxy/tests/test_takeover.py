@@ -82,6 +82,19 @@ async def test_what_was_stopped_is_kept_encrypted(door_node, web_server):
         assert (await node.call("POST", "/api/settings/proxy/release"))[0] == 200
 
 
+async def test_a_server_that_is_back_already_is_not_started_twice(door_node, web_server):
+    http, https = free_ports(2)
+    part = web_server.serving(http, "old")
+    with web_server.run(part, http):
+        node = await door_node(http_port=http, https_port=https)
+        assert (await node.call("POST", TAKEOVER, {"confirm": True}))[0] == 200
+        with web_server.run(part, http):
+            running = (web_server.folder / "pid").read_text()
+            assert (await node.call("POST", "/api/settings/proxy/release"))[0] == 200
+            assert (web_server.folder / "pid").read_text() == running
+            assert (await node.call("GET", TAKEOVER))[1]["taken"] == []
+
+
 async def test_nothing_in_the_way_needs_no_word(door_node):
     node = await door_node()
     assert await node.call("POST", TAKEOVER, {}) == (

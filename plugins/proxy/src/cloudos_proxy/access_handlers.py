@@ -10,6 +10,8 @@ from cloudos_proxy.sites import Site
 IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
 """What an app is told of its visitor. A client's own headers of these names never reach it."""
 
+_LIKE_IDENTITY = tuple(name.replace("-", "_") for name in IDENTITY)  # the same to an app of CGI's kind
+
 SPENT = "X-Cloudos-Spent"
 """On a positive answer: the visitor's `Authorization` was one of this node's, which no app is to see."""
 
@@ -48,7 +50,7 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
         "Cookie": [{"search_regexp": _OURS, "replace": ""}, {"search_regexp": r"^;\s*", "replace": ""}],
     }
     return [
-        {"handler": "headers", "request": {"delete": list(IDENTITY)}},
+        {"handler": "headers", "request": {"delete": [*IDENTITY, *_LIKE_IDENTITY]}},
         ask,
         {"handler": "headers", "request": {"replace": without_ours}},
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import InvalidRequest, caller, limited, public, use
+from cloudos_sdk import InvalidRequest, caller, public, use
 from cloudos_sdk.http import Query
 from pydantic import BaseModel, Field
 from quart import Blueprint, Response, request
@@ -52,7 +52,6 @@ async def validate() -> Response:
 
 @access_routes.get("/api/proxy/handover")
 @public
-@limited(120, 60)
 @validate_querystring(Journey)
 async def hand_over(query_args: Journey) -> Response:
     """Send a signed-in browser back to the route it came from, with a code for it; show the others the sign-in page."""
@@ -67,7 +66,6 @@ async def hand_over(query_args: Journey) -> Response:
 
 @access_routes.get("/api/proxy/session")
 @public
-@limited(120, 60)
 @validate_querystring(Arrival)
 async def take_over(query_args: Arrival) -> Response:
     """Take a code for a cookie of the name that it was made for. Caddy serves this as `/.cloudos/session` there."""

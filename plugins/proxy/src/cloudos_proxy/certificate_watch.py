@@ -63,6 +63,11 @@ class CertificateWatch:
         """Look at what waits for a certificate now, not later."""
         self._due.set()
 
+    def try_again(self, hostname: str) -> None:
+        """Have a name without a certificate looked at as if it were new: Caddy's own tries are hours apart at last."""
+        self._parts.cleared.discard(hostname)
+        self._obtained -= {hostname}
+
     async def dns(self, hostname: str) -> DnsReport:
         """Ask DNS where a name is."""
         told = [str(address) for address in self._settings.public_addresses]
@@ -87,7 +92,7 @@ class CertificateWatch:
         if not news:
             return
         for row in await self._store.all():
-            outcome = news.get(row.hostname)
+            outcome = news.pop(row.hostname, None)
             if outcome is None or row.provider not in OBTAINED:
                 continue
             if outcome.error is None:
@@ -96,9 +101,14 @@ class CertificateWatch:
                 report = await self.dns(row.hostname) if row.provider == "acme" else None
                 ports = (self._settings.http_port, self._settings.https_port)
                 await self._fail(row, explain(outcome.error, report, ports), outcome.time)
+        for outcome in news.values():
+            if outcome.error is not None:
+                self._ctx.log.warning("a route's name has no certificate", name=outcome.hostname, reason=outcome.error)
 
     async def _look_at_waiting(self) -> None:
         """Look at domains without a certificate: at storage, then at DNS; have Caddy ask for those that lead here."""
+        if self._settings.mode == "coexist":
+            return
         rows = [row for row in await self._store.all() if row.provider in OBTAINED and row.serial is None]
         await asyncio.gather(*(self._look_at(row) for row in rows))
         gone = self._parts.cleared - {row.hostname for row in rows}
@@ -120,8 +130,7 @@ class CertificateWatch:
 
     async def _apply(self, cleared: frozenset[str]) -> None:
         """Have Caddy obtain what it may, where it does not yet; a reload cuts short what is being obtained."""
-        if cleared == self._obtained or not cleared:
-            self._obtained = cleared
+        if cleared == self._obtained:
             return
         try:
             await self._refresh("certificates")

@@ -8,7 +8,6 @@ from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.domain_store import DomainStore
-from cloudos_proxy.hostnames import covers
 from cloudos_proxy.models import Domain
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.sites import Site
@@ -43,7 +42,7 @@ class DomainParts:
             return TlsParts(plain=self._plain, sites=own)
         wanted, uploaded, plain = [], [], set()
         for name in sorted(names):
-            row = rows.get(name) or _covering(name, rows.values())
+            row = rows.get(name) or rows.get(f"*.{name.partition('.')[2]}")
             if (row is None and self._settings.route_certificates == "none") or (row and row.provider == "none"):
                 plain.add(name)
             elif row is None:
@@ -76,13 +75,9 @@ class DomainParts:
     async def _app_sites(self, rows: Iterable[Domain]) -> tuple[Site, ...]:
         """Return the sites of domains that lead to an app and have no route."""
         apps = self._ctx.find(Apps)
-        found = []
-        for row in rows:
-            app = await apps.find_app(row.app_id) if apps is not None and row.app_id is not None else None
-            if app is not None and app.addr is not None:
-                found.append(Site(row.id, row.hostname, app.addr))
-        return tuple(found)
-
-
-def _covering(name: str, rows: Iterable[Domain]) -> Domain | None:
-    return next((row for row in rows if covers(row.hostname, name)), None)
+        leading = [row for row in rows if row.app_id is not None]
+        if apps is None or not leading:
+            return ()
+        addresses = {app.id: app.addr for app in await apps.list_apps()}
+        found = ((row.id, row.hostname, addresses.get(row.app_id or "")) for row in leading)
+        return tuple(Site(id, name, addr) for id, name, addr in found if addr is not None)

@@ -10,7 +10,7 @@ from cloudos_sdk import CloudOSError, Context, InvalidRequest, Unavailable, new_
 from cloudos_sdk.capabilities import Apps, Metric, Sample
 
 from cloudos_proxy.certificate_choice import CERTIFICATE, CertificateChoice
-from cloudos_proxy.certificate_watch import CertificateWatch
+from cloudos_proxy.certificate_watch import OBTAINED, CertificateWatch
 from cloudos_proxy.certificates import WITHOUT_CERTIFICATE, WITHOUT_ERROR
 from cloudos_proxy.domain_events import DomainAdded, DomainChanged, DomainRemoved
 from cloudos_proxy.domain_schemas import CertificateOut, DnsOut, DomainOut, SslOut
@@ -32,6 +32,7 @@ class Domains:
         watch: CertificateWatch,
         refresh: Callable[[str], Awaitable[object]],
         choice: CertificateChoice,
+        trouble: Callable[[], str | None],
     ) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
@@ -39,6 +40,7 @@ class Domains:
         self._watch = watch
         self._refresh = refresh
         self._choice = choice
+        self._trouble = trouble
 
     async def list_domains(self) -> list[DomainOut]:
         """Return all domains, newest first."""
@@ -60,7 +62,10 @@ class Domains:
         return self.shown(await self._store.get(values["id"]))
 
     async def change(self, domain_id: str, given: dict[str, Any]) -> DomainOut:
-        """Change a domain; what is not given stays. Raises NotFound, InvalidRequest, Conflict."""
+        """Change a domain; what is not given stays. A certificate that failed is tried for anew.
+
+        Raises NotFound, InvalidRequest, Conflict.
+        """
         row = await self._store.get(domain_id)
         values: dict[str, Any] = {}
         hostname = _hostname(given["domain"]) if given.get("domain") is not None else row.hostname
@@ -74,6 +79,7 @@ class Domains:
         details = f"Changed the domain {hostname}"
         event = DomainChanged(resource=row.id, details=details, domain=hostname, app_id=app_id)
         await self._store.change(row.id, values, event)
+        self._watch.try_again(row.hostname)
         await self._take_effect()
         return self.shown(await self._store.get(row.id))
 
@@ -101,12 +107,15 @@ class Domains:
                 detail=report.detail,
             )
         left = row.not_after - self._ctx.clock.now() if row.not_after is not None else None
-        names = ("issuer", "not_before", "not_after", "serial", "error_code", "error", "error_at")
+        code, error = self._error(row)
+        names = ("issuer", "not_before", "not_after", "serial", "error_at")
         return CertificateOut(
             status=self._status(row),
             provider=self._provider(row),
             days_left=left // timedelta(days=1) if left is not None else None,
             dns=dns,
+            error_code=code,
+            error=error,
             **{name: getattr(row, name) for name in names},
         )
 
@@ -129,11 +138,22 @@ class Domains:
         ]
 
     def _status(self, row: Domain) -> Any:
-        if row.provider == "none":
+        if row.provider == "none" or self._settings.mode == "coexist":
             return "disabled"
         if row.not_before is None or row.not_after is None:
-            return "failed" if row.error is not None else "provisioning"
+            return "failed" if self._error(row)[1] is not None else "provisioning"
         return _state(row.not_before, row.not_after, self._ctx.clock.now(), self._settings.expiring_days)
+
+    def _error(self, row: Domain) -> tuple[str | None, str | None]:
+        """Return code and words of what stands in the way; what keeps Caddy from serving at all comes first."""
+        if row.provider == "none":
+            return None, None
+        if self._settings.mode == "coexist":
+            return "front_ends_tls", "The web server in front ends TLS: give the certificate to it (mode is coexist)."
+        trouble = self._trouble()
+        if trouble is not None and (row.provider in OBTAINED and row.serial is None):
+            return "not_served", trouble
+        return row.error_code, row.error
 
     def _provider(self, row: Domain) -> str | None:
         if row.provider == "acme":

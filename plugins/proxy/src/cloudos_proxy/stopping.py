@@ -8,8 +8,6 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-import psutil
-
 from cloudos_proxy.port_occupants import Program
 
 STOP_SECONDS = 15.0
@@ -55,6 +53,8 @@ class Systemd:
 
 def stop_process(pid: int) -> None:
     """Ask a process and those it started to end, and wait until they have. Raises StopFailed. Blocks."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

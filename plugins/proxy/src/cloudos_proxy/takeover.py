@@ -87,9 +87,11 @@ class Takeovers:
             if not rows:
                 raise Conflict("nothing_taken", "No server was stopped for the web ports.")
             await self._ports.yield_ports()
+            back = {each.unit or each.name for each in await self._held()}
             try:
                 for row in rows:
-                    await asyncio.to_thread(self._start, row)
+                    if row.name not in back:  # it may be: the host died before it stopped it, or somebody started it
+                        await asyncio.to_thread(self._start, row)
             except StopFailed as error:
                 self._ports.retry()
                 raise Unavailable(f"It does not come back: {error}.", code="release_failed") from None
