@@ -100,10 +100,10 @@ class History:
         return [unpacked(each) for each in orjson.loads(self._open(snapshot))]
 
     def _seal(self, content: bytes) -> str:
-        return self._ctx.secrets.encrypt(base64.b85encode(zlib.compress(content, 1)).decode())
+        return self._ctx.secrets.encrypt(base64.b64encode(zlib.compress(content, 1)).decode())
 
     def _open(self, cipher: str) -> bytes:
-        return zlib.decompress(base64.b85decode(self._ctx.secrets.decrypt(cipher)))
+        return zlib.decompress(base64.b64decode(self._ctx.secrets.decrypt(cipher)))
 
 
 def _columns(packed: Packed) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from cloudos_sdk import Context, Event, NotFound
@@ -13,7 +12,7 @@ from sqlmodel import Session
 
 from cloudos_proxy.hostnames import covers
 from cloudos_proxy.models import Route
-from cloudos_proxy.route_row import COLUMNS, RouteRow
+from cloudos_proxy.route_row import COLUMNS, RouteRow, values_of
 
 TABLE = Route.__table__
 
@@ -78,8 +77,8 @@ class RouteStore:
     ) -> None:
         """Store rows, new and changed, delete others, emit events and do `also`, all in one transaction."""
         gone, events = list(gone), list(events)
-        made = [asdict(row) for row in rows if row.id not in self._rows]
-        changed = [{**asdict(row), "row_id": row.id} for row in rows if row.id in self._rows]
+        made = [_values(row) for row in rows if row.id not in self._rows]
+        changed = [{**_values(row), "row_id": row.id} for row in rows if row.id in self._rows]
 
         def write(session: Session) -> None:
             connection = session.connection()
@@ -101,6 +100,10 @@ class RouteStore:
             self._rows.update({row.id: row for row in rows})
 
         await self._ctx.db.write(write)
+
+
+def _values(row: RouteRow) -> dict[str, Any]:
+    return dict(zip(COLUMNS, values_of(row), strict=True))
 
 
 _UPDATE: Any = (
