@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
+from browsing import PAGE
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.targets import Target
 from cloudos_sdk.testing.fixtures import FakeClock
+from components.caddy import free_ports
 
 GIT = Target("git.cloud.test", "https://git.cloud.test", "/x")
 ASK = b"GET /api/auth/validate? HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: git.cloud.test\r\n%b\r\n"
@@ -86,3 +90,33 @@ async def test_the_socket_answers_questions_and_hangs_up_on_everything_else(door
     ):
         assert await ask(node, odd) == b"hung up", odd[:40]
     assert (await ask(node, ASK % b"Authorization: Bearer nonsense\r\n")).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_behind_another_server_a_visitor_may_not_say_which_name_was_asked_for(door_node, backend):
+    app = await backend("wiki")
+    (port,) = free_ports(1)
+    node = await door_node(mode="coexist", coexist_port=port)
+    await node.route("wiki.cloud.test", app.addr, require_auth=True)
+    await node.apply()
+    spoofed = {"Host": "wiki.cloud.test", "X-Forwarded-Host": "evil.test", "X-Forwarded-Proto": "https", **PAGE}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/a", headers=spoofed, allow_redirects=False) as answer,
+    ):
+        assert answer.status == 302
+        assert parse_qs(urlsplit(answer.headers["Location"]).query)["to"] == ["https://wiki.cloud.test/a"]
+
+
+async def test_websockets_pass_the_gate_and_only_with_a_sign_in(door_node, backend):
+    app = await backend("chat")
+    node = await door_node()
+    await node.route("chat.cloud.test", app.addr, require_auth=True)
+    await node.apply()
+    url, name = f"http://127.0.0.1:{node.http_port}/ws", {"Host": "chat.cloud.test"}
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(url, headers={**name, "Authorization": "Bearer viewer"}) as channel:
+            await channel.send_str("hello")
+            assert (await channel.receive(5)).data == "chat: hello"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(url, headers=name)
+        assert refused.value.status == 401

@@ -262,23 +262,6 @@ def test_the_node_may_have_an_address_of_its_own(tmp_path, echo_app, caddy_progr
         assert answer.headers["Location"].startswith("https://node.cloud.test:8443/api/proxy/handover?")
 
 
-async def test_websockets_pass_the_gate_and_only_with_a_sign_in(door_node, backend):
-    import aiohttp
-
-    app = await backend("chat")
-    node = await door_node()
-    await node.route("chat.cloud.test", app.addr, require_auth=True)
-    await node.apply()
-    url, name = f"http://127.0.0.1:{node.http_port}/ws", {"Host": "chat.cloud.test"}
-    async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(url, headers={**name, "Authorization": "Bearer viewer"}) as channel:
-            await channel.send_str("hello")
-            assert (await channel.receive(5)).data == "chat: hello"
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(url, headers=name)
-        assert refused.value.status == 401
-
-
 def test_without_the_host_nobody_comes_in(tmp_path, echo_app, caddy_program, visitor):
     with run(tmp_path, echo_app, "http") as node:
         node.enter(visitor)

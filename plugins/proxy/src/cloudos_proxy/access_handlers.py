@@ -19,6 +19,8 @@ COOKIE, SECURE_COOKIE = "cloudos_route", "__Host-cloudos_route"
 STATE_COOKIE, SECURE_STATE_COOKIE = "cloudos_state", "__Host-cloudos_state"
 SESSION_PATH = "/.cloudos/session"
 
+# Behind another web server Caddy would pass on what that server, or its visitor, says of the name.
+_ASKED_HOST = {"X-Forwarded-Host": ["{http.request.hostport}"]}
 _OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|access|refresh|csrf))=[^;]*"
 
 
@@ -37,6 +39,7 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
         "headers": {
             "request": {
                 "set": {
+                    **_ASKED_HOST,
                     "X-Forwarded-Method": ["{http.request.method}"],
                     "X-Forwarded-Uri": ["{http.request.uri}"],
                 },
@@ -62,6 +65,7 @@ def own_paths(api: str) -> list[dict[str, Any]]:
         "handler": "reverse_proxy",
         "upstreams": [{"dial": api}],
         "rewrite": {"uri": "/api/proxy/session?{http.request.uri.query}"},
+        "headers": {"request": {"set": _ASKED_HOST}},
     }
     return [{"match": [{"path": [SESSION_PATH]}], "handle": [hand_over], "terminal": True}]
 
