@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 LOAD_SECONDS = 60.0
+_TRIES = 5
 
 
 class CaddyRefused(Exception):
@@ -71,8 +72,13 @@ class Caddy:
         session = self._session or await self._open()
         base = "http://caddy" if self.address.startswith("unix/") else f"http://{self.address}"
         try:
-            async with session.request(method, base + path, data=data, headers=headers) as answer:
-                return answer.status, await answer.read()
+            for _ in range(_TRIES):
+                try:
+                    async with session.request(method, base + path, data=data, headers=headers) as answer:
+                        return answer.status, await answer.read()
+                except self._aiohttp.ServerDisconnectedError:
+                    await asyncio.sleep(0.02)  # a server that a load has just replaced; all calls may be repeated
+            raise ConnectionError("it hangs up")
         except (self._aiohttp.ClientError, OSError, TimeoutError) as error:
             raise CaddyUnreachable(
                 f"Caddy does not answer at its admin address {self.address}: {error or type(error).__name__}"

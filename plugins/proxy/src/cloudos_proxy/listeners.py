@@ -91,6 +91,8 @@ def _bind(one: Wanted) -> socket.socket:
     try:
         if not one.udp:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # a connection is handed over with its first bytes: a reload cuts those that were taken and said nothing yet
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         made.bind((address, one.port))
         if not one.udp:
             made.listen(BACKLOG)
