@@ -88,14 +88,12 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         keep = settings.keep_running
         door = Door(ctx.log, CaddyRunner(settings.caddy_program, ctx.data_dir, ctx.log, sockets, outlives_us=keep))
     store, history, resolver = RouteStore(ctx), History(ctx), Resolver(ctx, own)
-    # D2: make yours here
     domain_store = DomainStore(ctx)
     parts = DomainParts(ctx, domain_store)
     hand_over = HandOver(ctx.secrets, ctx.clock)
     places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
     access = Access(ctx, hand_over, places.node_url)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
-    # D2: end
     configurator = Configurator(ctx, parts.parts, lambda: gate.dial if settings.admin_address is None else None)
     applied = AppliedStore(ctx, store, history)
     applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
@@ -110,7 +108,6 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Applier, applier)
     ctx.provide(Doorkeeping, keeping)
     ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
-    # D2: provide yours here
     watch = CertificateWatch(ctx, domain_store, parts, applier.refresh)
     domains = Domains(
         ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble
@@ -124,7 +121,6 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Coexisting, Coexisting(ctx))
     await gate.start()
     watching = asyncio.create_task(watch.run(), name="proxy:certificates")
-    # D2: end
     await store.load()
     await app_routes.keep_apex()
     await app_routes.follow(applier)
@@ -132,12 +128,10 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # D2: end yours here
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         watch.close()
         await gate.stop()
-        # D2: end
         await keeping.stop()
 
 
