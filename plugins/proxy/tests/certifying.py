@@ -48,9 +48,9 @@ async def events(node, *types):
     return [event for event in await node.host.event_log() if event.type in types]
 
 
-def make_pair(*names, now=START, days=90):
+def make_pair(*names, now=START, days=90, curve=None):
     """Return a self-signed certificate and its key, PEM, for `days` from `now`."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve or ec.SECP256R1())
     own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     made = (
         x509.CertificateBuilder()

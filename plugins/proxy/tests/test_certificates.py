@@ -6,10 +6,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from certifying import START, add, make_pair, served
+from certifying import START, add, make_pair, served, ssl_of
 from cloudos_proxy.certificate_errors import explain
 from cloudos_proxy.dns_check import DnsReport
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 async def test_an_uploaded_certificate_is_served_at_once_and_its_key_is_nowhere_to_be_read(door_node):
@@ -60,6 +61,21 @@ async def test_an_upload_that_cannot_serve_is_refused_and_named(door_node, body,
     assert (status, problem["error"], problem["fields"][0]["path"]) == (400, "invalid_request", field)
     assert said in problem["message"]
     assert (await node.call("GET", "/api/domains"))[1] == []
+
+
+async def test_what_caddy_itself_refuses_is_undone_and_told(door_node):
+    node = await door_node()
+    good = await add(node, "shop.example.test", **GOOD)
+    odd = upload(["blog.example.test"], curve=ec.SECP256K1())
+    status, problem = await node.call("POST", "/api/domains", {"domain": "blog.example.test", **odd})
+    assert (status, problem["error"]) == (409, "configuration_refused")
+    assert (await node.call("GET", "/api/domains"))[1] == [good]
+    odd = upload(["shop.example.test"], curve=ec.SECP256K1())
+    status, problem = await node.call("PUT", f"/api/domains/{good['id']}", odd)
+    assert (status, problem["error"]) == (409, "configuration_refused")
+    found = await asyncio.to_thread(served, node, "shop.example.test")
+    assert found.public_bytes(serialization.Encoding.PEM).decode() == GOOD["certificate"]
+    assert (await ssl_of(node, good["id"]))["serial"] == f"{found.serial_number:x}"
 
 
 async def test_a_wildcard_certificate_serves_the_names_below_it(door_node, backend):

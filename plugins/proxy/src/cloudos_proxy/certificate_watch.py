@@ -63,6 +63,10 @@ class CertificateWatch:
         """Look at what waits for a certificate now, not later."""
         self._due.set()
 
+    def needs_no_look(self, hostname: str) -> None:
+        """Have a name's certificate obtained whatever DNS says of its address."""
+        self._parts.cleared.add(hostname)
+
     def try_again(self, hostname: str) -> None:
         """Have a name without a certificate looked at as if it were new: Caddy's own tries are hours apart at last."""
         self._parts.cleared.discard(hostname)
@@ -162,7 +166,11 @@ class CertificateWatch:
         event = CertificateFailed(resource=row.id, details=failure.message, domain=row.hostname, reason=failure.code)
         values = {"error_code": failure.code, "error": failure.message, "error_at": time}
         tell = event if row.error_code != failure.code else None
-        await self._store.change(row.id, values, tell, only_if=lambda now: now.hostname == row.hostname)
+
+        def still(now: Domain) -> bool:
+            return now.hostname == row.hostname and now.provider == row.provider
+
+        await self._store.change(row.id, values, tell, only_if=still)
 
     async def _in_thread(self, fn: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Context, InvalidRequest, Unavailable, new_id
-from cloudos_sdk.capabilities import Apps, Metric, Sample
+from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, Unavailable, new_id
+from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.certificate_choice import CERTIFICATE, CertificateChoice
 from cloudos_proxy.certificate_watch import OBTAINED, CertificateWatch
@@ -19,11 +19,11 @@ from cloudos_proxy.hostnames import BadHostname, normalise
 from cloudos_proxy.models import Domain
 from cloudos_proxy.settings import ProxySettings
 
-DAYS_LEFT = Metric("proxy.certificate.days_left", "days", "Days until a domain's certificate ends", ("domain",))
+_CHANGEABLE = ("hostname", "app_id", "provider", "challenge", "certificate", "private_key", *WITHOUT_CERTIFICATE)
 
 
 class Domains:
-    """The domains of this node; also a source of metrics."""
+    """The domains of this node."""
 
     def __init__(
         self,
@@ -58,7 +58,13 @@ class Domains:
             resource=values["id"], details=f"Added the domain {hostname}", domain=hostname, app_id=values["app_id"]
         )
         await self._store.add(values, event)
-        await self._take_effect()
+        if values["challenge"] == "dns-01":
+            self._watch.needs_no_look(hostname)
+
+        async def undo() -> None:
+            await self._store.remove(values["id"], _removed)
+
+        await self._take_effect(undo)
         return self.shown(await self._store.get(values["id"]))
 
     async def change(self, domain_id: str, given: dict[str, Any]) -> DomainOut:
@@ -80,16 +86,21 @@ class Domains:
         event = DomainChanged(resource=row.id, details=details, domain=hostname, app_id=app_id)
         await self._store.change(row.id, values, event)
         self._watch.try_again(row.hostname)
-        await self._take_effect()
+        if values.get("challenge", row.challenge) == "dns-01":
+            self._watch.needs_no_look(hostname)
+
+        async def undo() -> None:
+            back = DomainChanged(
+                resource=row.id, details=f"Undid the change of {hostname}", domain=row.hostname, app_id=row.app_id
+            )
+            await self._store.change(row.id, {name: getattr(row, name) for name in _CHANGEABLE}, back)
+
+        await self._take_effect(undo)
         return self.shown(await self._store.get(row.id))
 
     async def remove(self, domain_id: str) -> None:
         """Remove a domain; its certificate is served no longer. Raises NotFound."""
-
-        def event(row: Domain) -> DomainRemoved:
-            return DomainRemoved(resource=row.id, details=f"Removed the domain {row.hostname}", domain=row.hostname)
-
-        await self._store.remove(domain_id, event)
+        await self._store.remove(domain_id, _removed)
         await self._take_effect()
 
     async def certificate(self, domain_id: str) -> CertificateOut:
@@ -124,19 +135,6 @@ class Domains:
         ssl = SslOut(status=self._status(row), provider=self._provider(row))
         return DomainOut(id=row.id, domain=row.hostname, app_id=row.app_id, ssl=ssl, created_at=row.created_at)
 
-    def metrics(self) -> Sequence[Metric]:
-        """Return what is measured (capability `MetricSource`)."""
-        return [DAYS_LEFT]
-
-    async def sample(self) -> Sequence[Sample]:
-        """Return the days that are left to each certificate (capability `MetricSource`)."""
-        now = self._ctx.clock.now()
-        return [
-            Sample(DAYS_LEFT.name, (row.not_after - now) / timedelta(days=1), (("domain", row.hostname),))
-            for row in await self._store.all()
-            if row.not_after is not None
-        ]
-
     def _status(self, row: Domain) -> Any:
         if row.provider == "none" or self._settings.mode == "coexist":
             return "disabled"
@@ -170,13 +168,20 @@ class Domains:
             raise InvalidRequest.field("app_id", f"there is no app {app_id!r}")
         return app_id
 
-    async def _take_effect(self) -> None:
-        """Serve the domains as they are now; where Caddy cannot, it is tried again."""
+    async def _take_effect(self, undo: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Serve the domains as they are now. What Caddy refuses is undone; where it is down, it is tried again."""
         try:
             await self._refresh("domains")
         except CloudOSError as error:
+            if undo is not None and error.code == "configuration_refused":
+                await undo()
+                raise Conflict(error.code, f"{error.message} Nothing was changed.") from None
             self._ctx.log.warning("the domains are not served yet", reason=error.message)
         self._watch.look_now()
+
+
+def _removed(row: Domain) -> DomainRemoved:
+    return DomainRemoved(resource=row.id, details=f"Removed the domain {row.hostname}", domain=row.hostname)
 
 
 def _state(not_before: datetime, not_after: datetime, now: datetime, days: int) -> str:

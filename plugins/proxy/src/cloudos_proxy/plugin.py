@@ -21,6 +21,7 @@ from cloudos_proxy.certificate_choice import CertificateChoice
 from cloudos_proxy.certificate_watch import CertificateWatch
 from cloudos_proxy.coexisting import Coexisting
 from cloudos_proxy.configuring import Configurator, wanted_sockets
+from cloudos_proxy.days_left import DaysLeft
 from cloudos_proxy.domain_events import DOMAIN_EVENTS
 from cloudos_proxy.domain_parts import DomainParts
 from cloudos_proxy.domain_routes import domain_routes
@@ -116,7 +117,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Places, places)
     ctx.provide(Access, access)
     ctx.provide(Domains, domains)
-    ctx.provide(MetricSource, domains)
+    ctx.provide(MetricSource, DaysLeft(domain_store, ctx.clock))
     ctx.provide(Takeovers, Takeovers(ctx, door, Systemd()))
     ctx.provide(Coexisting, Coexisting(ctx))
     await gate.start()
