@@ -70,11 +70,11 @@ def node(tmp_path, caddy_program):
     return serve
 
 
-def visit(node, hostname):
+def visit(node, hostname, path="/"):
     """Return the status of a name, or None where nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=5)
     try:
-        connection.request("GET", "/", headers={"Host": hostname})
+        connection.request("GET", path, headers={"Host": hostname})
         return connection.getresponse().status
     except OSError:
         return None
@@ -167,3 +167,17 @@ def apply(host):
         return host.request("POST", "/api/proxy/apply")[1]
     except OSError:
         return None
+
+
+def test_the_base_domain_leads_to_the_node_by_whatever_port_it_listens_on(node):
+    settings = {"CLOUDOS_PROXY__BASE_DOMAIN": "home.test"}
+    ports = []
+    for _ in range(2):
+        with node(**settings) as host:
+            if not ports:
+                assert apply(host) == {"applied": 1, "unchanged": 0, "errors": []}
+            until(lambda host=host: visit(host, "home.test", "/api/health") == 200)
+            _, listed = host.request("GET", "/api/proxy/upstreams")
+            ports.append(listed[-1]["addr"])
+            assert listed[-1]["addr"] == host.url.removeprefix("http://")
+    assert ports[0] != ports[1]
