@@ -70,16 +70,20 @@ class Force(Query):
     force: bool = False
 
 
-class AccountOut(BaseModel):
+class Shown(BaseModel):
+    """Base of answers: built when first used, which a start need not wait for."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class AccountOut(Shown):
     """An account of a route, without its password."""
 
     username: str
 
 
-class RouteOut(BaseModel):
+class RouteOut(Shown):
     """A route; options that are not set are left out, values of secret-like headers are not shown."""
-
-    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     id: str
     hostname: str
@@ -100,7 +104,7 @@ class RouteOut(BaseModel):
     rate_limit: Rate | None = None
 
 
-class RouteError(BaseModel):
+class RouteError(Shown):
     """A route that stands in the way, and why; no route where it is none of them."""
 
     route_id: str | None
@@ -108,7 +112,7 @@ class RouteError(BaseModel):
     message: str
 
 
-class Outcome(BaseModel):
+class Outcome(Shown):
     """What an apply did: how many staged changes it put in force, how many routes stay as they were."""
 
     applied: int
@@ -116,7 +120,7 @@ class Outcome(BaseModel):
     errors: list[RouteError]
 
 
-class Upstream(BaseModel):
+class Upstream(Shown):
     """Where a route may lead."""
 
     id: str
@@ -125,7 +129,7 @@ class Upstream(BaseModel):
     addr: str
 
 
-class AppliedOut(BaseModel):
+class AppliedOut(Shown):
     """A configuration that was applied."""
 
     id: str
@@ -137,7 +141,7 @@ class AppliedOut(BaseModel):
     created_at: UtcTime
 
 
-class Difference(BaseModel):
+class Difference(Shown):
     """A staged change: the route as it is to be and as it is served."""
 
     route_id: str
@@ -146,14 +150,14 @@ class Difference(BaseModel):
     fields: list[str]
 
 
-class Diff(BaseModel):
+class Diff(Shown):
     """What an apply would change."""
 
     changes: list[Difference]
     unchanged: int
 
 
-class State(BaseModel):
+class State(Shown):
     """How the door is: the ports that are open, the process that serves, and what is in the way."""
 
     serving: bool
