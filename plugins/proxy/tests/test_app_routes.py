@@ -105,8 +105,12 @@ async def test_an_uninstalled_app_is_served_no_longer_under_any_name(door_node, 
     assert (await node.visit("blog.home.test")).status == 404
     assert (await node.visit("wiki.home.test")).status == 200
     assert await named(node, "blog.home.test") is None
-    news = await named(node, "news.example.com")
-    assert news["status"] == "error" and "app_1" in news["error"]
+
+    async def told():
+        route = await named(node, "news.example.com")
+        return route["status"] == "error" and route["error"]
+
+    assert "app_1" in await node.until(told)
 
 
 async def test_an_app_that_moves_is_followed(door_node, backend, shop):
