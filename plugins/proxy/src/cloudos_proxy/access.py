@@ -93,12 +93,10 @@ def _may(person: Principal, roles: str) -> bool:
 
 def _welcome(person: Principal, *, spent: bool) -> Answer:
     """Say who comes in. A key goes by its id: its name is free text, and could be somebody's user name."""
-    if person.kind == "user":
-        headers = [("Remote-User", person.name), ("Remote-Groups", person.role.value), ("Remote-Name", person.name)]
-        if "@" in person.name:
-            headers.append(("Remote-Email", person.name))
-    else:
-        headers = [("Remote-User", person.id), ("Remote-Groups", person.role.value)]
+    name = person.name if person.kind == "user" else person.id
+    headers = [("Remote-User", name), ("Remote-Groups", person.role.value), ("Remote-Name", name)]
+    if "@" in name:
+        headers.append(("Remote-Email", name))
     if spent:
         headers.append((SPENT, "1"))
     return Answer(200, tuple(headers))

@@ -10,6 +10,7 @@ from cloudos_proxy.sites import Site
 IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
 """What an app is told of its visitor. A client's own headers of these names never reach it."""
 
+_ALWAYS = ("Remote-User", "Remote-Groups", "Remote-Name")
 _LIKE_IDENTITY = tuple(name.replace("-", "_") for name in IDENTITY)  # the same to an app of CGI's kind
 
 SPENT = "X-Cloudos-Spent"
@@ -27,7 +28,7 @@ _OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|acc
 def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
     """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
     query = urlencode({"roles": ",".join(site.limits.allowed_roles)}) if site.limits.allowed_roles else ""
-    told = [_passed_on(name) for name in IDENTITY]
+    told = {name: [f"{{http.reverse_proxy.header.{name}}}"] for name in _ALWAYS}
     hidden = {
         "match": [{"vars": {f"{{http.reverse_proxy.header.{SPENT}}}": ["1"]}}],
         "handle": [{"handler": "headers", "request": {"delete": ["Authorization"]}}],
@@ -47,7 +48,9 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
             }
         },
         "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": 64}},
-        "handle_response": [{"match": {"status_code": [2]}, "routes": [*told, hidden]}],
+        "handle_response": [
+            {"match": {"status_code": [2]}, "routes": [_set(told), _passed_on("Remote-Email"), hidden]}
+        ],
     }
     without_ours = {
         "Cookie": [{"search_regexp": _OURS, "replace": ""}, {"search_regexp": r"^;\s*", "replace": ""}],
@@ -73,7 +76,8 @@ def own_paths(api: str) -> list[dict[str, Any]]:
 def _passed_on(name: str) -> dict[str, Any]:
     """Return the route that sets a header of the request to what the gate answered, where it answered it."""
     answered = f"{{http.reverse_proxy.header.{name}}}"
-    return {
-        "match": [{"not": [{"vars": {answered: [""]}}]}],
-        "handle": [{"handler": "headers", "request": {"set": {name: [answered]}}}],
-    }
+    return {"match": [{"not": [{"vars": {answered: [""]}}]}], **_set({name: [answered]})}
+
+
+def _set(headers: dict[str, list[str]]) -> dict[str, Any]:
+    return {"handle": [{"handler": "headers", "request": {"set": headers}}]}
