@@ -1,15 +1,142 @@
-"""The reverse proxy."""
+"""The reverse proxy: routes, domains, certificates and single sign-on, on Caddy."""
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
+from cloudos_sdk.capabilities import Apps, Authenticator, MetricSource, Sessions
+from quart import Blueprint
+
+from cloudos_proxy.access import Access
+from cloudos_proxy.access_routes import access_routes
+from cloudos_proxy.app_routes import AppRoutes
+from cloudos_proxy.applied_store import AppliedStore
+from cloudos_proxy.apply import Applier
+from cloudos_proxy.caddy import Caddy
+from cloudos_proxy.caddy_runner import CaddyRunner
+from cloudos_proxy.certificate_choice import CertificateChoice
+from cloudos_proxy.certificate_watch import CertificateWatch
+from cloudos_proxy.coexisting import Coexisting
+from cloudos_proxy.configuring import Configurator, wanted_sockets
+from cloudos_proxy.days_left import DaysLeft
+from cloudos_proxy.domain_events import DOMAIN_EVENTS
+from cloudos_proxy.domain_parts import DomainParts
+from cloudos_proxy.domain_routes import domain_routes
+from cloudos_proxy.domain_store import DomainStore
+from cloudos_proxy.domains import Domains
+from cloudos_proxy.doorkeeping import Doorkeeping
+from cloudos_proxy.events import EVENTS
+from cloudos_proxy.gate_socket import GateSocket
+from cloudos_proxy.hand_over import HandOver
+from cloudos_proxy.history import History
+from cloudos_proxy.hostnames import normalise
+from cloudos_proxy.loading import Loader
+from cloudos_proxy.models import Base
+from cloudos_proxy.own_address import OwnAddress
+from cloudos_proxy.places import Places
+from cloudos_proxy.resolving import Resolver
+from cloudos_proxy.route_store import RouteStore
+from cloudos_proxy.routes import routes
+from cloudos_proxy.service import RouteService
+from cloudos_proxy.settings import ProxySettings
+from cloudos_proxy.stopping import Systemd
+from cloudos_proxy.supervisor import Door
+from cloudos_proxy.takeover import Takeovers
+from cloudos_proxy.takeover_routes import takeover_routes
+from cloudos_proxy.wildcards import Wildcards
 
 manifest = Manifest(
     title="The reverse proxy",
-    prefixes=(
-        "/api/proxy",
-        "/api/domains",
-        "/api/settings/proxy",
-        "/api/auth/validate",
+    prefixes=("/api/proxy", "/api/domains", "/api/settings/proxy", "/api/auth/validate"),
+    settings=ProxySettings,
+    tables=Base,
+    migrations="cloudos_proxy.migrations",
+    permissions=(
+        Permission("proxy:read", "See routes and upstreams", Role.VIEWER),
+        Permission("proxy:write", "Change routes and apply them", Role.OPERATOR),
+        Permission("domains:read", "See domains and their certificates", Role.VIEWER),
+        Permission("domains:write", "Add, change and remove domains", Role.OPERATOR),
+        Permission("web-ports:read", "See what holds the web ports", Role.ADMIN),
+        Permission("web-ports:write", "Take the web ports from another server, and give them back", Role.ADMIN),
     ),
+    uses=(Apps, Authenticator, Sessions),
+    provides=(MetricSource,),
+    emits=(*EVENTS, *DOMAIN_EVENTS),
 )
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the endpoints of routes, domains, sign-in and takeover."""
+    return [routes, domain_routes, access_routes, takeover_routes]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Keep Caddy serving what was applied. Neither Caddy nor its ports need be there."""
+    settings: ProxySettings = ctx.settings
+    base_domain = normalise(settings.base_domain) if settings.base_domain else None
+    own = OwnAddress(settings.api_addr)
+    own.not_ours = frozenset(socket.port for socket in wanted_sockets(settings))
+    if settings.admin_address is not None:
+        door = Door(ctx.log, None, Caddy(settings.admin_address))
+    else:
+        sockets = wanted_sockets(settings)
+        keep = settings.keep_running
+        door = Door(ctx.log, CaddyRunner(settings.caddy_program, ctx.data_dir, ctx.log, sockets, outlives_us=keep))
+    store, history, resolver = RouteStore(ctx), History(ctx), Resolver(ctx, own)
+    domain_store = DomainStore(ctx)
+    parts = DomainParts(ctx, domain_store)
+    hand_over = HandOver(ctx.secrets, ctx.clock)
+    places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
+    access = Access(ctx, hand_over, places.node_url)
+    gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
+    configurator = Configurator(ctx, parts.parts, lambda: gate.dial if settings.admin_address is None else None)
+    applied = AppliedStore(ctx, store, history)
+    applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
+    app_routes = AppRoutes(ctx, base_domain, store, resolver)
+    keeping = Doorkeeping(ctx, door, applier, own, app_routes)
+    wildcards = Wildcards(settings, door, domain_store)
+    ctx.provide(Door, door)
+    ctx.provide(OwnAddress, own)
+    ctx.provide(RouteStore, store)
+    ctx.provide(History, history)
+    ctx.provide(Resolver, resolver)
+    ctx.provide(Applier, applier)
+    ctx.provide(Doorkeeping, keeping)
+    ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
+    watch = CertificateWatch(ctx, domain_store, parts, applier.refresh)
+    domains = Domains(
+        ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble
+    )
+    ctx.provide(HandOver, hand_over)
+    ctx.provide(Places, places)
+    ctx.provide(Access, access)
+    ctx.provide(Domains, domains)
+    ctx.provide(MetricSource, DaysLeft(domain_store, ctx.clock))
+    ctx.provide(Takeovers, Takeovers(ctx, door, Systemd()))
+    ctx.provide(Coexisting, Coexisting(ctx))
+    await gate.start()
+    watching = asyncio.create_task(watch.run(), name="proxy:certificates")
+    await store.load()
+    await app_routes.keep_apex()
+    await app_routes.follow(applier)
+    keeping.start()
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        watch.close()
+        await gate.stop()
+        await keeping.stop()
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether what was applied is served."""
+    return await ctx.use(Doorkeeping).health()

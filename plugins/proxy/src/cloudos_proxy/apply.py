@@ -1,0 +1,194 @@
+"""Puts staged routes in force: all of them or none, and never a document that does not serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from cloudos_sdk import Unavailable
+
+from cloudos_proxy.applied_store import AppliedStore
+from cloudos_proxy.configuring import Configurator
+from cloudos_proxy.history import History
+from cloudos_proxy.loading import Loader, NotServed, blamed
+from cloudos_proxy.planning import Plan, differences, plan
+from cloudos_proxy.resolving import Resolver, Unresolved
+from cloudos_proxy.route_row import RouteRow, Served
+from cloudos_proxy.route_store import RouteStore
+from cloudos_proxy.supervisor import Door
+
+T = TypeVar("T")
+
+
+class Applier:
+    """Brings Caddy from what is served to what is wanted. One at a time."""
+
+    def __init__(
+        self,
+        routes: RouteStore,
+        history: History,
+        applied: AppliedStore,
+        resolver: Resolver,
+        configurator: Configurator,
+        door: Door,
+        loader: Loader,
+    ) -> None:
+        self._routes = routes
+        self._history = history
+        self._applied = applied
+        self._resolver = resolver
+        self._configurator = configurator
+        self._door = door
+        self._loader = loader
+        self._one = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.now: dict[str, Served] = {}
+        """The routes that are served, by id."""
+
+    async def start(self) -> bool:
+        """Serve what was applied last, whatever became of an apply that was cut short; return whether there is any."""
+        newest = await self._history.newest()
+        if newest is None:
+            return False
+        served, document = newest
+        self.now = {each.row.id: each for each in served}
+        self._door.restore(document)
+        return True
+
+    async def apply(self, *, force: bool = False) -> dict[str, Any]:
+        """Put the staged routes in force; with `force` also those whose upstream is down."""
+
+        async def work() -> dict[str, Any]:
+            return await self._apply(self._routes.all(), "apply", force=force)
+
+        return await self._to_the_end(work)
+
+    async def rollback(self, applied_id: str, *, force: bool = False) -> dict[str, Any]:
+        """Serve the routes of an earlier configuration again. Raises NotFound."""
+
+        async def work() -> dict[str, Any]:
+            rows = [replace(each.row, status="active", error=None) for each in await self._history.get(applied_id)]
+            return await self._apply(rows, f"rollback to {applied_id}", force=force, restoring=True)
+
+        return await self._to_the_end(work)
+
+    async def diff(self) -> dict[str, Any]:
+        """Return what an apply would change."""
+        made = await self._plan(self._routes.all())
+        unresolved = [row for id in made.errors if (row := self._routes.find(id)) is not None]
+        return {"changes": differences(made, self.now, unresolved), "unchanged": made.unchanged}
+
+    async def refresh(self, reason: str) -> bool:
+        """Serve the applied routes with the domains, certificates and addresses of now; return whether that is new.
+
+        An app that is gone is served no longer. Raises Unavailable where Caddy does not take it; what was served
+        before is served on.
+        """
+        return await self._to_the_end(lambda: self._refresh(reason))
+
+    async def stop(self) -> None:
+        """Wait for the end of what is under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _to_the_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do it alone, and to the end even where the caller goes away."""
+
+        async def alone() -> T:
+            async with self._one:
+                return await work()
+
+        task = asyncio.create_task(alone(), name="proxy:apply")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _apply(
+        self, rows: Sequence[RouteRow], reason: str, *, force: bool, restoring: bool = False
+    ) -> dict[str, Any]:
+        made = await self._plan(rows)
+        forbidden = await self._resolver.refused([each.row for each in made.changed])
+        silent = await self._silent([each for each in made.changed if each.row.id not in forbidden])
+        errors = {**made.errors, **silent, **forbidden}
+        if (errors and not force) or forbidden:
+            return await self._refuse(errors, rows, made, restoring)
+        api = await self._resolver.api()
+        document, anything = await self._configurator.document(made.served, api)
+        served_already = document == self._door.document and self._door.trouble is None
+        if not made.changes and (served_already or (self._door.document is None and not anything)):
+            await self._applied.mark(errors) if not restoring else None
+            return _outcome(0, made.unchanged, errors, rows)
+        before, empty = self._door.document, (await self._configurator.document([], api))[0]
+        packing = asyncio.create_task(asyncio.to_thread(self._history.pack, made.served, document))
+        try:
+            still = [] if force else [each.dial for each in made.changed]
+            await self._loader.load(document, empty=empty, upstreams=still)
+        except NotServed as error:
+            return await self._refuse(_reasons(error, document, made), rows, made, restoring)
+        finally:
+            packed = await packing
+        try:
+            await self._applied.commit(made, packed, reason, errors, restoring=restoring)
+        except BaseException:
+            await self._loader.put_back(before, empty)
+            raise
+        self.now = {each.row.id: each for each in made.served}
+        return _outcome(made.changes, made.unchanged, errors, rows)
+
+    async def _refuse(
+        self, errors: Mapping[str, str], rows: Sequence[RouteRow], made: Plan, restoring: bool
+    ) -> dict[str, Any]:
+        await self._applied.refused(errors, rows, mark=not restoring)
+        return _outcome(0, made.unchanged, errors, rows)
+
+    async def _refresh(self, reason: str) -> bool:
+        apps, api = await self._resolver.apps(), await self._resolver.api()
+
+        def dial(row: RouteRow) -> str:
+            try:
+                return self._resolver.dial(row, apps, api)
+            except Unresolved:
+                if apps is not None and row.upstream_id not in apps:
+                    raise
+                return self.now[row.id].dial  # whoever knows the apps is not up yet
+
+        made = await asyncio.to_thread(plan, [each.row for each in self.now.values()], self.now, dial)
+        document, anything = await self._configurator.document(made.served, api)
+        if document == self._door.document or (self._door.document is None and not anything):
+            return False
+        before, empty = self._door.document, (await self._configurator.document([], api))[0]
+        try:
+            await self._loader.load(document, empty=empty, upstreams=())
+        except NotServed as error:
+            raise Unavailable(f"Caddy does not take it: {error}", code="configuration_refused") from None
+        packed = await asyncio.to_thread(self._history.pack, made.served, document)
+        try:
+            await self._applied.replace(packed, reason, made.errors)
+        except BaseException:
+            await self._loader.put_back(before, empty)
+            raise
+        self.now = {each.row.id: each for each in made.served}
+        return True
+
+    async def _plan(self, rows: Sequence[RouteRow]) -> Plan:
+        apps, api = await self._resolver.apps(), await self._resolver.api()
+        return await asyncio.to_thread(plan, rows, self.now, lambda row: self._resolver.dial(row, apps, api))
+
+    async def _silent(self, changed: Sequence[Served]) -> dict[str, str]:
+        """Return the routes whose upstream does not answer, and why."""
+        dead = await self._resolver.probe(each.dial for each in changed)
+        return {each.row.id: f"{dead[each.dial]}." for each in changed if each.dial in dead}
+
+
+def _reasons(error: NotServed, document: bytes, made: Plan) -> dict[str, str]:
+    if error.upstreams:
+        dead = error.upstreams
+        return {each.row.id: f"{dead[each.dial]}." for each in made.changed if each.dial in dead}
+    return {blamed(str(error), document, made.served) or "": f"Caddy does not take it: {error}"}
+
+
+def _outcome(applied: int, unchanged: int, errors: Mapping[str, str], rows: Sequence[RouteRow]) -> dict[str, Any]:
+    names = {row.id: row.hostname for row in rows}
+    told = [{"route_id": id or None, "hostname": names.get(id), "message": why} for id, why in errors.items()]
+    return {"applied": applied, "unchanged": unchanged, "errors": told}

@@ -1,0 +1,162 @@
+"""Runs one Caddy on sockets that stay ours: started when asked for, found again, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cloudos_proxy.caddy import Caddy
+from cloudos_proxy.caddy_process import (
+    CaddyDied,
+    CaddyMissing,
+    PidFile,
+    Process,
+    Start,
+    find_program,
+    list_modules,
+    spawn,
+)
+from cloudos_proxy.document import admin_part
+from cloudos_proxy.listeners import OpenSockets, Wanted, open_sockets
+
+START_SECONDS = 15.0
+_SOCKET_PATH_LIMIT = 107
+
+
+def variable(name: str) -> str:
+    """Return the variable by which Caddy knows the number of a socket."""
+    return f"CLOUDOS_{name.upper()}_FD"
+
+
+class CaddyRunner:
+    """The process and its sockets."""
+
+    def __init__(
+        self, program: Path | None, folder: Path, log: Any, wanted: Sequence[Wanted], *, outlives_us: bool
+    ) -> None:
+        self._program = program
+        self._folder = folder
+        self._log = log
+        self._wanted = tuple(wanted)
+        self._outlives_us = outlives_us
+        self._sockets = OpenSockets()
+        self._process: Process | None = None
+        self._pid_file = PidFile(folder / "caddy.pid")
+        self._modules: frozenset[str] | None = None
+        self._looked_back = False
+        self.admin_socket = folder / "admin.sock"
+        self.caddy = Caddy(f"unix/{self.admin_socket}")
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._process.pid if self._process is not None and self._process.alive else None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that are open now, by the name of their socket."""
+        is_open = bool(self._sockets.sockets) or self.pid is not None
+        return {one.name: one.port for one in self._wanted} if is_open else {}
+
+    async def modules(self) -> frozenset[str]:
+        """Return what Caddy is built with. Raises CaddyMissing."""
+        if self._modules is None:
+            program = await asyncio.to_thread(find_program, self._program)
+            self._modules = await asyncio.to_thread(list_modules, program)
+        return self._modules
+
+    async def ensure(self) -> bool:
+        """See that it runs; return whether it was started only now.
+
+        Raises CaddyMissing, CaddyDied, and PortUnavailable.
+        """
+        if not self._looked_back:
+            await self.take_over(keep=True)
+        if self.pid is not None:
+            return False
+        program = await asyncio.to_thread(find_program, self._program)
+        await self.open_ports()
+        await asyncio.to_thread(importlib.import_module, "psutil")
+        if len(str(self.admin_socket)) > _SOCKET_PATH_LIMIT:
+            raise CaddyMissing(
+                f"{self.admin_socket} is too long for the name of a socket: choose a shorter data folder."
+            )
+        await asyncio.to_thread(self._clean)
+        boot = {"admin": admin_part(f"unix/{self.admin_socket}|0600")}
+        fds = {variable(name): number for name, number in self._sockets.filenos().items()}
+        start = Start(program, self._folder, orjson.dumps(boot), fds, self._outlives_us)
+        self._process = spawn(start)
+        self._pid_file.write(self._process.pid, self._given)
+        await self._await_answer(self._process, start)
+        self._log.info("Caddy runs", pid=self._process.pid)
+        return True
+
+    async def open_ports(self) -> None:
+        """Open the ports, where they are not. Raises PortUnavailable."""
+        if not self._sockets.sockets:
+            self._sockets = await asyncio.to_thread(open_sockets, self._wanted)
+
+    async def take_over(self, *, keep: bool) -> None:
+        """Find the Caddy of a host that was here before: go on with it, or end it."""
+        self._looked_back = True
+        found = await asyncio.to_thread(self._pid_file.find)
+        if found is None:
+            return
+        pid, given = found
+        try:
+            process = Process(pid)
+        except ProcessLookupError:
+            return
+        if keep and self._outlives_us and given == self._given and await self.caddy.answers():
+            self._process = process
+            self._log.info("Caddy is taken up again", pid=pid)
+            return
+        await process.end()
+        self._log.info("a Caddy that was left over was ended", pid=pid)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        if self._process is not None:
+            await self._process.wait()
+
+    async def stop(self, *, for_good: bool = False) -> None:
+        """End it, or leave it to serve on unless `for_good`; close the ports."""
+        leave = self._outlives_us and not for_good
+        await self.caddy.close()
+        if self._process is not None and self._process.alive:
+            if leave:
+                self._process.leave()
+            else:
+                await self._process.end()
+        if not leave:
+            self._pid_file.forget()
+        self._sockets.close()
+
+    def close_idle_ports(self) -> None:
+        """Give the ports back where nothing serves on them."""
+        if self.pid is None:
+            self._sockets.close()
+
+    @property
+    def _given(self) -> str:
+        return orjson.dumps([self._wanted]).decode()
+
+    def _clean(self) -> None:
+        self.admin_socket.unlink(missing_ok=True)
+        (self._folder / "caddy").mkdir(mode=0o700, exist_ok=True)
+
+    async def _await_answer(self, process: Process, start: Start) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and process.alive:
+            if self.admin_socket.exists() and await self.caddy.answers():
+                return
+            await asyncio.sleep(0.02)
+        await process.end(0.5)
+        said = (await asyncio.to_thread(start.last_words.read_text, errors="replace")).strip().splitlines()
+        raise CaddyDied(f"Caddy does not come up: {said[-1][:300] if said else 'it said nothing'}")

@@ -1,0 +1,84 @@
+"""From routes that are to be served to Caddy's document."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import orjson
+from cloudos_sdk import Context
+
+from cloudos_proxy.caddy_runner import variable
+from cloudos_proxy.document import Frame, build
+from cloudos_proxy.listeners import Wanted
+from cloudos_proxy.planning import sites
+from cloudos_proxy.route_row import Served
+from cloudos_proxy.settings import ProxySettings
+from cloudos_proxy.sites import Site
+from cloudos_proxy.tls_parts import TlsParts
+
+Parts = Callable[[Sequence[Site]], Awaitable[TlsParts]]
+
+
+def wanted_sockets(settings: ProxySettings) -> list[Wanted]:
+    """Return the sockets that Caddy is to be given; none for one that is run by others."""
+    if settings.admin_address is not None:
+        return []
+    if settings.mode == "coexist":
+        return [Wanted("front", "127.0.0.1", settings.coexist_port)]
+    address = settings.bind_address
+    found = [Wanted("http", address, settings.http_port), Wanted("https", address, settings.https_port)]
+    return [*found, Wanted("http3", address, settings.https_port, udp=True)] if settings.http3 else found
+
+
+class Configurator:
+    """Makes the document."""
+
+    def __init__(self, ctx: Context, parts: Parts, gate: Callable[[], str | None]) -> None:
+        self._ctx = ctx
+        self._settings: ProxySettings = ctx.settings
+        self._parts = parts
+        self._gate = gate
+
+    async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
+        """Return the document for these routes with the domains of now, and whether there is anything in it."""
+        found = await asyncio.to_thread(sites, served, self._ctx.secrets)
+        tls = await self._parts(found)
+        document = await asyncio.to_thread(self._dump, found, tls, self._frame(api))
+        return document, bool(found or tls.sites or tls.app)
+
+    @staticmethod
+    def _dump(found: Sequence[Site], tls: TlsParts, frame: Frame) -> bytes:
+        return orjson.dumps(build(frame, found, tls), option=orjson.OPT_SORT_KEYS)
+
+    def _frame(self, api: str) -> Frame:
+        settings, folder = self._settings, self._ctx.data_dir
+        admin = settings.admin_address or f"unix/{folder / 'admin.sock'}|0600"
+        listeners: dict[str, tuple[str, ...]]
+        if settings.admin_address is not None:
+            listeners = self._addresses()
+        else:
+            names = {"http3": "fdgram"}
+            listeners = {
+                one.name: (f"{names.get(one.name, 'fd')}/{{env.{variable(one.name)}}}",)
+                for one in wanted_sockets(settings)
+            }
+        return Frame(
+            admin=admin,
+            storage=str(folder / "caddy"),
+            log_file=str(folder / "caddy.log"),
+            api=api,
+            gate=self._gate() or api,
+            http_port=settings.http_port,
+            https_port=settings.https_port,
+            stream_close_seconds=settings.stream_close_seconds,
+            **listeners,
+        )
+
+    def _addresses(self) -> dict[str, tuple[str, ...]]:
+        """Return the listeners of a Caddy that opens its ports itself."""
+        settings = self._settings
+        if settings.mode == "coexist":
+            return {"front": (f"127.0.0.1:{settings.coexist_port}",)}
+        address = f"[{settings.bind_address}]" if ":" in settings.bind_address else settings.bind_address
+        return {"http": (f"{address}:{settings.http_port}",), "https": (f"{address}:{settings.https_port}",)}

@@ -1,0 +1,137 @@
+"""Caddy's whole document, made from values. Pure: the same values give the same document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cloudos_proxy.access_handlers import access_handlers, own_paths
+from cloudos_proxy.limit_handlers import limit_handlers
+from cloudos_proxy.sites import Site
+from cloudos_proxy.tls_parts import TlsParts
+
+ALIVE = "/.cloudos/alive"
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+HSTS = ("Strict-Transport-Security", "max-age=31536000")
+NOWHERE = "Nothing is served under this name.\n"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands around the sites: addresses in Caddy's words, files, ports as visitors know them."""
+
+    admin: str
+    storage: str
+    log_file: str
+    api: str
+    gate: str
+    """Where Caddy asks whether a visitor may come in."""
+    http: tuple[str, ...] = ()
+    https: tuple[str, ...] = ()
+    http3: tuple[str, ...] = ()
+    front: tuple[str, ...] = ()
+    """Listeners behind another web server, which ends TLS itself."""
+    http_port: int = 80
+    https_port: int = 443
+    stream_close_seconds: int = 3600
+
+
+def admin_part(admin: str) -> dict[str, Any]:
+    """Return the document's `admin`: where Caddy is told what to do, and that it keeps no copy of its own."""
+    return {"listen": admin, "config": {"persist": False}}
+
+
+def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
+    """Return the document that serves `sites`."""
+    ordered = sorted([*sites, *tls.sites], key=_specific_first)
+    made = [_route(site, frame.gate, frame.stream_close_seconds) for site in ordered]
+    secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
+    plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
+    own = own_paths(frame.api)
+    servers: dict[str, Any] = {}
+    if frame.http:
+        servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
+    if frame.https:
+        servers["https"] = _server(frame.https, [{"handle": [_unless_set(*HSTS)]}, *own, *secure])
+        servers["https"]["tls_connection_policies"] = [dict(policy) for policy in tls.connection_policies]
+        servers["https"]["listen_protocols"] = [["h1", "h2"]] * len(frame.https)
+        if frame.http3:
+            servers["https"]["listen"] += frame.http3
+            servers["https"]["listen_protocols"] += [["h3"]] * len(frame.http3)
+    if frame.front:
+        servers["front"] = _server(frame.front, [*own, *made])
+        servers["front"]["trusted_proxies"] = {"source": "static", "ranges": ["127.0.0.0/8", "::1/128"]}
+    document: dict[str, Any] = {
+        "admin": admin_part(frame.admin),
+        "logging": {"logs": {"default": {"level": "INFO", "writer": _log_writer(frame.log_file)}}},
+        "storage": {"module": "file_system", "root": frame.storage},
+        "apps": {"http": {"http_port": frame.http_port, "https_port": frame.https_port, "servers": servers}},
+    }
+    document["apps"]["pki"] = dict(tls.pki)
+    if tls.app:
+        document["apps"]["tls"] = dict(tls.app)
+    return document
+
+
+def _log_writer(path: str) -> dict[str, Any]:
+    return {"output": "file", "filename": path, "mode": "0600", "roll_size_mb": 10, "roll_keep": 2}
+
+
+def _server(listen: tuple[str, ...], routes: list[dict[str, Any]]) -> dict[str, Any]:
+    alive = {"match": [{"path": [ALIVE]}], "handle": [{"handler": "static_response", "status_code": 204}]}
+    nowhere = {"handle": [{"handler": "static_response", "status_code": 404, "body": NOWHERE}]}
+    secured = {"handle": [_unless_set(name, value) for name, value in SECURITY.items()]}
+    return {
+        "listen": list(listen),
+        "automatic_https": {"disable": True},
+        "routes": [{**alive, "terminal": True}, secured, *routes, nowhere],
+    }
+
+
+def _unless_set(name: str, value: str) -> dict[str, Any]:
+    """Return the handler that sets a header of the answer, where the upstream does not."""
+    response = {"set": {name: [value]}, "require": {"headers": {name: None}}, "deferred": True}
+    return {"handler": "headers", "response": response}
+
+
+def _redirects(frame: Frame, secure: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not secure or not frame.https:
+        return []
+    port = "" if frame.https_port == 443 else f":{frame.https_port}"
+    to = f"https://{{http.request.host}}{port}{{http.request.uri}}"
+    hosts = sorted({host for route in secure for host in route["match"][0]["host"]})
+    answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [to]}}
+    return [{"match": [{"host": hosts}], "handle": [answer], "terminal": True}]
+
+
+def _specific_first(site: Site) -> tuple[bool, str, int, str]:
+    return site.hostname.startswith("*."), site.hostname, -len(site.path_prefix), site.path_prefix
+
+
+@lru_cache(maxsize=8192)
+def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
+    """Return one route. Shared between documents: never change what it returns."""
+    match: dict[str, Any] = {"host": [site.hostname]}
+    if site.path_prefix:
+        match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
+    handle = limit_handlers(site.limits)
+    if site.require_auth and not site.ui:
+        handle += access_handlers(site, gate)
+    if site.limits.request_headers:
+        wanted = {name: [value] for name, value in site.limits.request_headers}
+        handle.append({"handler": "headers", "request": {"set": wanted}})
+    handle.append(
+        {
+            "handler": "reverse_proxy",
+            "upstreams": [{"dial": site.dial}],
+            "flush_interval": -1,
+            "stream_close_delay": f"{stream_close_seconds}s",
+        }
+    )
+    return {"match": [match], "handle": [{"handler": "subroute", "routes": [{"handle": handle}]}], "terminal": True}

@@ -1,0 +1,99 @@
+"""Loads a document and sees that it serves; puts the one before back where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+import orjson
+
+from cloudos_proxy.caddy import CaddyRefused, CaddyUnreachable
+from cloudos_proxy.document import ALIVE
+from cloudos_proxy.route_row import Served
+from cloudos_proxy.settings import ProxySettings
+from cloudos_proxy.supervisor import Door
+from cloudos_proxy.upstream_check import probe
+
+_SECONDS = 5.0
+_PLACE = re.compile(r"server (\w+): .*?route (\d+):")
+
+
+class NotServed(Exception):
+    """A document is not in force, and what was before is; `upstreams` are those that do not answer, and why."""
+
+    def __init__(self, message: str, upstreams: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.upstreams = dict(upstreams or {})
+
+
+class Loader:
+    """The way of a document into Caddy."""
+
+    def __init__(self, settings: ProxySettings, door: Door) -> None:
+        self._settings = settings
+        self._door = door
+
+    async def load(self, document: bytes, *, empty: bytes, upstreams: Collection[str]) -> None:
+        """Serve `document`, whose `upstreams` must answer still. Raises NotServed, and Unavailable.
+
+        `empty` takes its place where it does not serve and there is none before it.
+        """
+        before = self._door.document
+        try:
+            await self._door.load(document)
+        except CaddyRefused as error:
+            raise NotServed(str(error)) from None
+        try:
+            trouble, dead = await self._trouble(document, upstreams)
+        except BaseException:
+            await self.put_back(before, empty)
+            raise
+        if trouble or dead:
+            await self.put_back(before, empty)
+            raise NotServed(trouble or "an upstream stopped answering", dead)
+
+    async def put_back(self, before: bytes | None, empty: bytes) -> None:
+        """Serve what was served before."""
+        await self._door.load(before if before is not None else empty)
+
+    async def _trouble(self, document: bytes, upstreams: Collection[str]) -> tuple[str | None, dict[str, str]]:
+        dead = await probe(upstreams, self._settings.probe_seconds)
+        if dead:
+            return None, dead
+        try:
+            if not await self._door.caddy.runs(document):
+                return "Caddy runs another document than it was given", {}
+        except CaddyUnreachable as error:
+            return str(error), {}
+        return await self._silence(), {}
+
+    async def _silence(self) -> str | None:
+        """Return why Caddy does not answer on its port, or None."""
+        coexist = self._settings.mode == "coexist"
+        port = self._settings.coexist_port if coexist else self._settings.http_port
+        address = "127.0.0.1" if coexist else self._settings.bind_address or "127.0.0.1"
+        try:
+            async with asyncio.timeout(_SECONDS):
+                reader, writer = await asyncio.open_connection(address, port)
+                try:
+                    writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())
+                    line = await reader.readline()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            return f"nothing answers on port {port}: {error or 'no answer in time'}"
+        return None if line.split()[1:2] == [b"204"] else f"something else answers on port {port}"
+
+
+def blamed(message: str, document: bytes, served: Sequence[Served]) -> str | None:
+    """Return the id of the route that Caddy's refusal speaks of, or None."""
+    found = _PLACE.search(message)
+    if found is None:
+        return None
+    try:
+        match = orjson.loads(document)["apps"]["http"]["servers"][found[1]]["routes"][int(found[2])]["match"][0]
+    except (KeyError, IndexError):
+        return None
+    name, prefix = match.get("host", [""])[0], match.get("path", [""])[0]
+    return next((each.row.id for each in served if (each.row.hostname, each.row.path_prefix) == (name, prefix)), None)

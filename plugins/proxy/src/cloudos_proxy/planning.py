@@ -1,0 +1,90 @@
+"""What an apply is to do: which routes it puts in force, which stay, which stand in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudos_sdk.context import Secrets
+
+from cloudos_proxy.resolving import Unresolved
+from cloudos_proxy.route_options import limits
+from cloudos_proxy.route_row import FACE, RouteRow, Served
+from cloudos_proxy.sites import Site
+
+
+@dataclass
+class Plan:
+    """The routes to be served, and how they differ from those that are."""
+
+    served: list[Served] = field(default_factory=list)
+    changed: list[Served] = field(default_factory=list)
+    """Those of `served` that are new or otherwise than they are served now."""
+    removed: list[Served] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why, by the id of the route."""
+    unchanged: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many staged changes there are."""
+        return len(self.changed) + len(self.removed)
+
+
+def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[RouteRow], str]) -> Plan:
+    """Return the plan that brings what is served `now` to `rows`. `dial` raises Unresolved."""
+    found = Plan()
+    rows = list(rows)
+    for row in rows:
+        before = now.get(row.id)
+        try:
+            served = Served(row, dial(row))
+        except Unresolved as error:
+            found.errors[row.id] = str(error)
+            continue
+        found.served.append(served)
+        if before is None or before.dial != served.dial or before.row.face != row.face or row.status != "active":
+            found.changed.append(served)
+        else:
+            found.unchanged += 1
+    ids = {row.id for row in rows}
+    found.removed = [served for id, served in now.items() if id not in ids]
+    return found
+
+
+def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
+    """Return the routes as Caddy is to serve them."""
+    return [
+        Site(
+            id=each.row.id,
+            hostname=each.row.hostname,
+            dial=each.dial,
+            path_prefix=each.row.path_prefix,
+            require_auth=each.row.require_auth,
+            ui=each.row.upstream_type == "ui",
+            limits=limits(each.row, secrets),
+        )
+        for each in served
+    ]
+
+
+def fields_changed(before: RouteRow, after: RouteRow) -> list[str]:
+    """Return the names of what differs, as the API names it."""
+    names = {"options": "options", "secret_options": "options"}
+    return list(dict.fromkeys(names.get(name, name) for name in FACE if getattr(before, name) != getattr(after, name)))
+
+
+def differences(made: Plan, now: Mapping[str, Served], unresolved: Sequence[RouteRow]) -> list[dict[str, object]]:
+    """Return what an apply would change, as the API shows it."""
+    found: list[dict[str, object]] = []
+    for served in [*made.changed, *(Served(row, "") for row in unresolved)]:
+        row, before = served.row, now.get(served.row.id)
+        fields = fields_changed(before.row, row) if before is not None else []
+        if before is not None and served.dial != before.dial and not {"upstream_id", "upstream_addr"} & set(fields):
+            fields.append("addr")
+        change = "added" if before is None else "changed"
+        found.append({"route_id": row.id, "hostname": row.hostname, "change": change, "fields": fields})
+    for served in made.removed:
+        row = served.row
+        found.append({"route_id": row.id, "hostname": row.hostname, "change": "removed", "fields": []})
+    return found

@@ -1,0 +1,97 @@
+"""Where routes lead: apps, the OS UI, and what people wrote down, as host:port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cloudos_sdk import Context
+from cloudos_sdk.capabilities import AppAddress, Apps
+
+from cloudos_proxy.own_address import OwnAddress
+from cloudos_proxy.route_row import UI_ID, RouteRow
+from cloudos_proxy.settings import ProxySettings
+from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, probe, split
+
+
+class Unresolved(Exception):
+    """A route leads nowhere now; the message says why."""
+
+
+class Resolver:
+    """Finds the address of a route's upstream."""
+
+    def __init__(self, ctx: Context, own: OwnAddress) -> None:
+        self._ctx = ctx
+        self._settings: ProxySettings = ctx.settings
+        self._own = own
+        self._rules = UpstreamRules(self._settings.allow_upstreams)
+
+    async def api(self) -> str:
+        """Return host:port of this node's API."""
+        return await self._own.get()
+
+    async def check_manual(self, addr: str) -> None:
+        """Raise BadUpstream where nobody may route to `addr`."""
+        await self._rules.check(addr, await self._own_ports(), seconds=self._settings.probe_seconds)
+
+    async def apps(self) -> Mapping[str, AppAddress] | None:
+        """Return the installed apps by id; None where no plugin has any."""
+        apps = self._ctx.find(Apps)
+        return {app.id: app for app in await apps.list_apps()} if apps is not None else None
+
+    async def probe(self, addrs: Iterable[str]) -> dict[str, str]:
+        """Return why, for those of the addresses where nothing answers."""
+        return await probe(addrs, self._settings.probe_seconds)
+
+    def dial(self, row: RouteRow, apps: Mapping[str, AppAddress] | None, api: str) -> str:
+        """Return where a route leads. Raises Unresolved."""
+        if row.upstream_type == "ui":
+            return self._settings.ui_addr or api
+        if row.upstream_type == "manual":
+            return row.upstream_addr or ""
+        if apps is None:
+            raise Unresolved("Nothing here knows apps now; `cloudos plugins` shows why.")
+        app = apps.get(row.upstream_id or "")
+        if app is None:
+            raise Unresolved(f"There is no app {row.upstream_id!r}.")
+        if app.addr is None:
+            raise Unresolved(f"The app {app.name} does not serve HTTP.")
+        return app.addr
+
+    async def upstreams(self, rows: Iterable[RouteRow]) -> list[dict[str, str]]:
+        """Return all that a route may lead to: apps that serve HTTP, the OS UI, and addresses in use by routes."""
+        known = [
+            {"id": app.id, "type": "app", "name": app.name, "addr": app.addr}
+            for app in (await self.apps() or {}).values()
+            if app.addr is not None
+        ]
+        known.append({"id": UI_ID, "type": "ui", "name": "OS UI", "addr": self._settings.ui_addr or await self.api()})
+        manual = sorted({row.upstream_addr for row in rows if row.upstream_type == "manual" and row.upstream_addr})
+        return [*known, *({"id": addr, "type": "manual", "name": addr, "addr": addr} for addr in manual)]
+
+    async def refused(self, rows: Sequence[RouteRow]) -> dict[str, str]:
+        """Return why, for those of these manual routes that may not be: a name may lead elsewhere than it did."""
+        own = await self._own_ports()
+        manual = [row for row in rows if row.upstream_type == "manual" and row.upstream_addr]
+
+        async def check(row: RouteRow) -> str | None:
+            try:
+                await self._rules.check(row.upstream_addr or "", own, seconds=self._settings.probe_seconds)
+            except BadUpstream as error:
+                return f"{error}."
+            return None
+
+        reasons = await asyncio.gather(*(check(row) for row in manual))
+        return {row.id: why for row, why in zip(manual, reasons, strict=True) if why is not None}
+
+    async def _own_ports(self) -> dict[int, str]:
+        caddy = "a port of the proxy itself"
+        ports: dict[int, Any] = dict.fromkeys((self._settings.http_port, self._settings.https_port), caddy)
+        if self._settings.mode == "coexist":
+            ports = {self._settings.coexist_port: caddy}
+        if self._settings.admin_address and not self._settings.admin_address.startswith("unix/"):
+            ports[split(self._settings.admin_address)[1]] = "the admin address of Caddy"
+        api = split(await self.api())[1]
+        return {**ports, api: 'this node\'s own API, which is the upstream_type "ui"'}

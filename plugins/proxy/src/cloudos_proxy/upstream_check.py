@@ -1,0 +1,158 @@
+"""Upstreams that people write down: are they host:port, may Caddy go there, and does anything answer there."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HOST = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
+_METADATA = tuple(ipaddress.ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200"))
+_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata", "instance-data"})
+_RESOLVERS = ThreadPoolExecutor(4, thread_name_prefix="proxy-resolve")
+_AT_ONCE = 64
+
+
+class BadUpstream(ValueError):
+    """It cannot be an upstream; the message says why."""
+
+
+def split(addr: str) -> tuple[str, int]:
+    """Return host and port of `host:port`, `1.2.3.4:80` or `[::1]:80`. Raises BadUpstream."""
+    host, colon, port = addr.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        raise BadUpstream(f"{addr!r} is not host:port, such as localhost:9090")
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        except ValueError:
+            raise BadUpstream(f"{addr!r} is not host:port: there is no address {host}") from None
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        raise BadUpstream(f"{addr!r} is not host:port: {host!r} is neither a name nor an address")
+    if host.rpartition(".")[2].isdigit() or host.lower().startswith("0x"):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            raise BadUpstream(f"{addr!r} is not host:port: there is no address {host}") from None
+    return host, int(port)
+
+
+def join(host: str, port: int) -> str:
+    """Return host:port."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class UpstreamRules:
+    """Where Caddy may not go: into this node's own API and ports, and to link-local and metadata addresses."""
+
+    def __init__(self, allow: Iterable[str]) -> None:
+        self._networks = []
+        self._addresses = set()
+        for text in allow:
+            try:
+                self._networks.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                self._addresses.add(join(*split(text)).lower())
+
+    async def check(self, addr: str, own: Mapping[int, str], *, seconds: float = 2.0) -> None:
+        """Raise BadUpstream where `addr` may not be an upstream. `own` says what this node has on which port.
+
+        A name that cannot be looked up is let through: nothing can answer there.
+        """
+        host, port = split(addr)
+        if join(host, port).lower() in self._addresses:
+            return
+        if host.lower().rstrip(".") in _METADATA_NAMES:
+            raise BadUpstream(f"{addr} is the metadata service of a cloud, which no visitor may reach")
+        for address in await resolve(host, seconds):
+            self._check(addr, address, port, own)
+
+    def _check(self, addr: str, address: Address, port: int, own: Mapping[int, str]) -> None:
+        address = getattr(address, "ipv4_mapped", None) or address
+        if any(address in network for network in self._networks):
+            return
+        reason = None
+        if address in _METADATA:
+            reason = "is the metadata service of a cloud, which no visitor may reach"
+        elif address.is_link_local:
+            reason = "is a link-local address"
+        elif address.is_multicast or str(address) == "255.255.255.255":
+            reason = "is not the address of one machine"
+        elif port in own and (address.is_loopback or address.is_unspecified or address in own_addresses()):
+            reason = f"is {own[port]}"
+        if reason is not None:
+            by = "" if str(address) == split(addr)[0] else f" ({address})"
+            raise BadUpstream(f"{addr}{by} {reason}; an admin can allow it by CLOUDOS_PROXY__ALLOW_UPSTREAMS")
+
+
+async def resolve(host: str, seconds: float) -> list[Address]:
+    """Return the addresses of a host; none where it cannot be looked up in time."""
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            found = await loop.run_in_executor(_RESOLVERS, socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+    except (OSError, UnicodeError, RuntimeError):  # RuntimeError: looking up is forbidden here
+        return []
+    return list({ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
+
+
+async def probe(addrs: Iterable[str], seconds: float) -> dict[str, str]:
+    """Call each address and hang up; return why, for those that do not answer."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def call(addr: str) -> str | None:
+        async with gate:
+            host, port = split(addr)
+            try:
+                async with asyncio.timeout(seconds):
+                    addresses = await resolve(host, seconds)
+                    if not addresses:
+                        return f"{host} cannot be looked up"
+                    await _call_any(addresses, port)
+            except TimeoutError:
+                return f"{addr} does not answer within {seconds:g} s"
+            except OSError as error:
+                return f"{addr} does not answer: {error.strerror or error}"
+            return None
+
+    unique = list(dict.fromkeys(addrs))
+    answers = await asyncio.gather(*(call(addr) for addr in unique))
+    return {addr: why for addr, why in zip(unique, answers, strict=True) if why is not None}
+
+
+async def _call_any(addresses: list[Address], port: int) -> None:
+    """Call one address after the other until one answers; raise what the last one gave."""
+    for number, address in enumerate(addresses, 1):
+        try:
+            _, writer = await asyncio.open_connection(str(address), port)
+        except OSError:
+            if number == len(addresses):
+                raise
+        else:
+            writer.close()
+            return
+
+
+@lru_cache(maxsize=1)
+def own_addresses() -> frozenset[Address]:
+    """Return the addresses of this machine's interfaces, as they were when first asked for."""
+    import psutil
+
+    found = set()
+    for entries in psutil.net_if_addrs().values():
+        for entry in entries:
+            if entry.family in (socket.AF_INET, socket.AF_INET6):
+                found.add(ipaddress.ip_address(entry.address.partition("%")[0]))
+    return frozenset(found)

@@ -1,0 +1,74 @@
+"""What Caddy asks of the gate, and what the gate answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from cloudos_proxy.targets import host_of
+
+_PAGE = "text/html"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that somebody sent to a route behind the gate, as Caddy tells it. `netloc` is its `Host` header."""
+
+    netloc: str
+    secure: bool
+    method: str
+    uri: str
+    roles: str
+    """The roles that may come in, with commas between them; empty is all."""
+    authorization: str | None
+    cookies: str
+    wants_page: bool
+    address: str | None
+    forwarded: bool
+    """It came by a proxy, so there is a place to come back to."""
+
+    @property
+    def host(self) -> str:
+        """The hostname that was asked for."""
+        return host_of(self.netloc)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status with headers and a body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+def asked(query: str, headers: Mapping[str, str], address: str | None = None) -> Asked:
+    """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
+    forwarded_host = headers.get("x-forwarded-host")
+    accept = headers.get("accept", "")
+    return Asked(
+        netloc=forwarded_host or headers.get("host", ""),
+        secure=headers.get("x-forwarded-proto") == "https",
+        method=headers.get("x-forwarded-method", "GET"),
+        uri=headers.get("x-forwarded-uri", "/"),
+        roles=_roles(query) if query else "",
+        authorization=headers.get("authorization"),
+        cookies=headers.get("cookie", ""),
+        wants_page=_PAGE in accept,
+        address=address or headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or None,
+        forwarded=forwarded_host is not None,
+    )
+
+
+def cookie_of(header: str, name: str) -> str | None:
+    """Return one cookie of a `Cookie` header."""
+    for pair in header.split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value
+    return None
+
+
+def _roles(query: str) -> str:
+    return ",".join(parse_qs(query).get("roles", []))
