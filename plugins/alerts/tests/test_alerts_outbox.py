@@ -62,6 +62,22 @@ async def test_a_dead_channel_is_marked_told_and_recovers_with_the_next_success(
     assert (await node.events()).count("alert.channel_recovered") == 1
 
 
+async def test_a_service_that_asks_for_patience_gets_it_and_is_not_called_dead(alerts, slack):
+    node = await alerts(patience_seconds=3600)
+    slack.refuse(429, b"rate_limited")
+    channel, _ = await firing(node)
+    for tries in (1, 2, 3, 4):
+        await node.until(lambda tries=tries: len(slack.received) == tries)
+        await node.until(lambda: _waits(node, channel, "rate_limited"))
+        await node.clock.advance(20)
+        assert len(slack.received) == tries
+        await node.clock.advance(11)
+    assert (await shown(node, channel))["status"] == "ok"
+    slack.accept()
+    await node.clock.advance(31)
+    await node.until(lambda: _sent(node, channel))
+
+
 async def test_fired_comes_before_resolved_however_often_it_was_tried(alerts, slack):
     node = await alerts()
     slack.refuse(500)
