@@ -55,6 +55,7 @@ BAD = [
     ("webhook", {"url": "http://[::1"}, "config.url"),
     ("apprise", {"url": "nothing://here"}, "config.url"),
     ("apprise", {"url": "words"}, "config.url"),
+    ("apprise", {"url": "slack://T00/B00/xxxx/?Template=/etc/passwd"}, "config.url"),
 ]
 
 

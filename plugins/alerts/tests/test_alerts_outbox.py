@@ -62,6 +62,22 @@ async def test_a_dead_channel_is_marked_told_and_recovers_with_the_next_success(
     assert (await node.events()).count("alert.channel_recovered") == 1
 
 
+async def test_a_service_that_asks_for_patience_gets_it_and_is_not_called_dead(alerts, slack):
+    node = await alerts(patience_seconds=3600)
+    slack.refuse(429, b"rate_limited")
+    channel, _ = await firing(node)
+    for tries in (1, 2, 3, 4):
+        await node.until(lambda tries=tries: len(slack.received) == tries)
+        await node.until(lambda: _waits(node, channel, "rate_limited"))
+        await node.clock.advance(20)
+        assert len(slack.received) == tries
+        await node.clock.advance(11)
+    assert (await shown(node, channel))["status"] == "ok"
+    slack.accept()
+    await node.clock.advance(31)
+    await node.until(lambda: _sent(node, channel))
+
+
 async def test_fired_comes_before_resolved_however_often_it_was_tried(alerts, slack):
     node = await alerts()
     slack.refuse(500)
@@ -108,7 +124,7 @@ async def test_what_is_too_old_is_given_up_and_the_history_says_so(alerts, slack
     await node.until(lambda: _failed(node, channel, 1))
     (alert,) = await node.ask("GET", "")
     await node.until(lambda: _given_up(node, alert))
-    (told,) = (await node.ask("GET", f"/{alert['id']}"))["notifications"]
+    told = (await node.ask("GET", f"/{alert['id']}"))["notifications"][0]
     assert told["kind"] == "fired" and told["attempts"] >= 1 and "500" in told["error"]
 
 
@@ -160,4 +176,4 @@ async def _failed(node, channel, times):
 async def _given_up(node, alert):
     await node.clock.advance(600)
     told = (await node.ask("GET", f"/{alert['id']}"))["notifications"]
-    return [n["state"] for n in told] == ["given_up"]
+    return told[0]["state"] == "given_up"

@@ -207,7 +207,7 @@ async def test_a_silence_has_one_end_that_lies_ahead(alerts):
 
 
 async def test_an_alert_is_repeated_until_somebody_takes_notice(alerts, slack):
-    node = await alerts()
+    node = await alerts(patience_seconds=3600)
     channel = await node.channel()
     rule = await node.rule(channel_id=channel["id"], repeat_interval="1h", severity="critical")
     await node.measure(95)
@@ -221,8 +221,8 @@ async def test_an_alert_is_repeated_until_somebody_takes_notice(alerts, slack):
     assert (seen["acknowledged_by"], seen["note"]) == ("operator", "looking")
     assert [n["kind"] for n in seen["notifications"]] == ["fired", "repeated"]
     await node.restart()
-    for _ in range(3):
-        await node.measure(97, after=3600)
+    for _ in range(4):
+        await node.measure(97, after=1800)
     assert len(slack.received) == 2
     await node.measure(1)
     await node.until(lambda: len(slack.received) == 3)
@@ -253,7 +253,8 @@ async def test_old_history_goes_and_what_fires_stays(alerts):
     await node.rule()
     await node.measure(95)
     await node.measure(1)
-    await node.measure(95, after=31 * 86400)
+    await node.restart(down=31 * 86400)
+    await node.measure(95)
     await node.running.run_job("alerts", "prune-history")
     assert [a["state"] for a in await node.ask("GET", "/history")] == ["firing"]
 

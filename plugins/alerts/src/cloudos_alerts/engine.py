@@ -1,6 +1,6 @@
 """The evaluation: what is measured against the rules in memory, and what that changes stored before it counts.
 
-A look at 500 rules takes milliseconds; it lets others have the loop every four of them.
+A look at 500 rules takes milliseconds; it lets others have the loop every two of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from cloudos_alerts.ledger import Ledger
 from cloudos_alerts.live_rules import Change, Kind, LiveRule
 from cloudos_alerts.occurrences import Occurrences
 
-_SLICE = 0.004
+_SLICE = 0.002
+_AT_ONCE = 100
 _NOTED_EVERY = timedelta(minutes=1)
 _FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -48,6 +49,7 @@ class Engine:
         self._tolerance = timedelta(seconds=ctx.settings.outage_seconds)
         self.looked_at: datetime | None = None
         self._noted_at: datetime | None = None
+        self._units: dict[str, str] = {}
         self.lock = asyncio.Lock()
         self.rules: dict[str, LiveRule] = {}
 
@@ -105,6 +107,7 @@ class Engine:
     ) -> None:
         for sample in self._occurrences.samples(now):
             by_metric[sample.name].append(sample)
+        self._units.clear()
         begun = time.perf_counter()
         for rule in rules:
             if rule.enabled:
@@ -120,13 +123,19 @@ class Engine:
         if not changes and not noting:
             return
 
+        for start in range(0, max(1, len(changes)), _AT_ONCE):
+            await self._store_some(now, changes[start : start + _AT_ONCE])
+        self._noted_at = now
+
+    async def _store_some(self, now: datetime, changes: Sequence[Change]) -> None:
+        """Store changes in a transaction that lets others write soon; each stands for itself."""
+
         def write(session: Session) -> None:
             self._ledger.store(session, now, changes)
             if self.looked_at is not None:
                 self._ledger.looked(session, self.looked_at)
 
         await self._ctx.db.write(write)
-        self._noted_at = now
         for change in changes:
             change.apply(now)
         if any(change.notify for change in changes):
@@ -196,8 +205,7 @@ class Engine:
         change.turn, change.alert_id = "fired", new_id("alert")
         name = messages.series_name(rule.metric, dict(series.labels))
         told = self._occurrences.details(rule.metric, series.labels)
-        unit = self._catalogue.unit(rule.metric)
-        change.summary = told or messages.summary(name, rule.condition, series.value, unit)
+        change.summary = told or messages.summary(name, rule.condition, series.value, self._unit(rule.metric))
         if rule.channel_ids and not rule.silenced(now):
             change.notify = "fired"
 
@@ -206,6 +214,12 @@ class Engine:
         change.turn = "resolved"
         change.resolution = "no_data" if change.state == "no_data" else "recovered"
         name = messages.series_name(rule.metric, dict(series.labels))
-        change.ending = messages.ending(change.resolution, name, series.value, self._catalogue.unit(rule.metric))
+        change.ending = messages.ending(change.resolution, name, series.value, self._unit(rule.metric))
         if series.notified_at is not None and rule.channel_ids and not rule.silenced(now):
             change.notify = "resolved"
+
+    def _unit(self, metric: str) -> str:
+        """Return the unit of a metric, looked up once a look."""
+        if metric not in self._units:
+            self._units[metric] = self._catalogue.unit(metric)
+        return self._units[metric]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import Context
 from cloudos_sdk.events import AlertFired, AlertResolved
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import Session
 
 from cloudos_alerts import messages
@@ -22,6 +22,7 @@ NOTIFICATION = Notification.__table__
 PROGRESS = Progress.__table__
 SERIES = SeriesRow.__table__
 PROGRESS_ID = 1
+_DROP = delete(SERIES).where(SERIES.c.rule_id == bindparam("rule"), SERIES.c.labels == bindparam("of"))
 
 
 class Ledger:
@@ -31,12 +32,16 @@ class Ledger:
         self._ctx = ctx
         self._node = ctx.settings.node_name or socket.gethostname()
 
-    def store(self, session: Session, now: datetime, changes: Iterable[Change]) -> None:
-        """Store some changes."""
+    def store(self, session: Session, now: datetime, changes: Sequence[Change]) -> None:
+        """Store some changes; rows of one kind together, since many series may change at once."""
+        self._keep_series(session, changes)
+        begun = [_alert(change, now) for change in changes if change.turn == "fired"]
+        if begun:
+            session.connection().execute(insert(ALERT), begun)
         for change in changes:
-            self._keep_series(session, change)
             if change.turn == "fired":
-                self._begin(session, now, change)
+                event = AlertFired(details=f"{change.rule.name}: {change.summary}", **_shared(change))
+                self._ctx.events.emit(session, event)
             elif change.turn == "resolved":
                 self._end(session, now, change)
             if change.notify is not None:
@@ -50,12 +55,15 @@ class Ledger:
         """Delete what is known of a rule's series."""
         session.execute(delete(SERIES).where(SERIES.c.rule_id == rule.id))
 
-    def _keep_series(self, session: Session, change: Change) -> None:
-        """Store the state, where it is not ok."""
-        rule_id, labels = change.rule.id, text(change.series.labels)
-        session.execute(delete(SERIES).where(SERIES.c.rule_id == rule_id, SERIES.c.labels == labels))
-        if change.state != "ok":
-            values = {
+    def _keep_series(self, session: Session, changes: Iterable[Change]) -> None:
+        """Store the states, where they are not ok; of several changes of one series the last."""
+        last = {(change.rule.id, text(change.series.labels)): change for change in changes}
+        if not last:
+            return
+        connection = session.connection()
+        connection.execute(_DROP, [{"rule": rule_id, "of": labels} for rule_id, labels in last])
+        kept = [
+            {
                 "rule_id": rule_id,
                 "labels": labels,
                 "state": change.state,
@@ -63,26 +71,11 @@ class Ledger:
                 "value": change.series.value,
                 "alert_id": change.alert_id if change.state == "firing" else None,
             }
-            session.execute(insert(SERIES).values(**values))
-
-    def _begin(self, session: Session, now: datetime, change: Change) -> None:
-        rule, series = change.rule, change.series
-        values = {
-            "id": change.alert_id,
-            "rule_id": rule.id,
-            "rule": rule.name,
-            "metric": rule.metric,
-            "condition": rule.condition.kind,
-            "severity": rule.severity,
-            "labels": dict(series.labels),
-            "value": series.value,
-            "threshold": rule.condition.threshold,
-            "summary": change.summary,
-            "state": "firing",
-            "fired_at": now,
-        }
-        session.execute(insert(ALERT).values(**values))
-        self._ctx.events.emit(session, AlertFired(details=f"{rule.name}: {change.summary}", **_shared(change)))
+            for (rule_id, labels), change in last.items()
+            if change.state != "ok"
+        ]
+        if kept:
+            connection.execute(insert(SERIES), kept)
 
     def _end(self, session: Session, now: datetime, change: Change) -> None:
         values = {"state": "resolved", "resolved_at": now, "resolution": change.resolution}
@@ -113,6 +106,24 @@ class Ledger:
             }
             session.execute(insert(NOTIFICATION).values(**values))
         session.execute(update(ALERT).where(ALERT.c.id == alert.id).values(notified_at=now))
+
+
+def _alert(change: Change, now: datetime) -> dict[str, Any]:
+    rule, series = change.rule, change.series
+    return {
+        "id": change.alert_id,
+        "rule_id": rule.id,
+        "rule": rule.name,
+        "metric": rule.metric,
+        "condition": rule.condition.kind,
+        "severity": rule.severity,
+        "labels": dict(series.labels),
+        "value": series.value,
+        "threshold": rule.condition.threshold,
+        "summary": change.summary,
+        "state": "firing",
+        "fired_at": now,
+    }
 
 
 def _shared(change: Change) -> dict[str, Any]:

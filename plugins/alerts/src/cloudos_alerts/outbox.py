@@ -29,6 +29,7 @@ NOTIFICATION = Notification.__table__
 _AT_ONCE = 8
 _FAILING_AFTER = 3
 _FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 10.0, 3.0, 3600.0
+_SLOWER, _SLOWER_WAIT = 429, 30.0
 _STOP_WAIT = 5.0
 _PAUSE = 5.0
 
@@ -95,15 +96,15 @@ class Outbox:
 
     async def _dispatch(self) -> float | None:
         """Start what is due; return the seconds until more is, None where nothing waits for a time."""
-        now = self._ctx.clock.now()
         waiting = select(NOTIFICATION.c.channel_id).where(NOTIFICATION.c.state == "waiting").distinct()
         statement = select(CHANNEL.c.id, CHANNEL.c.retry_at).where(CHANNEL.c.id.in_(waiting))
-        wait: float | None = None
-        for row in await self._ctx.db.read(lambda s: s.execute(statement).all()):
-            left = (row.retry_at - now).total_seconds() if row.retry_at is not None else 0.0
+        rows = await self._ctx.db.read(lambda s: s.execute(statement).all())
+        wait, now = None, self._ctx.clock.now()
+        for row in rows:
+            left = _left(row.retry_at, now)
             if row.id in self._busy:
                 continue
-            if 0 < left <= 2 * _LONGEST_WAIT:  # more than that is a clock that was set back
+            if left:
                 wait = left if wait is None else min(wait, left)
             elif not self._closing:
                 self._busy[row.id] = asyncio.create_task(self._drain(row.id), name="alerts:send")
@@ -148,7 +149,7 @@ class Outbox:
             first: dict[str, Any] = {}
             for row in session.execute(select(NOTIFICATION).where(*mine).order_by(NOTIFICATION.c.seq).limit(500)):
                 first.setdefault(row.alert_id, row)
-            if channel is None or not first:
+            if channel is None or not first or _left(channel.retry_at, now):  # it failed since it was found to be due
                 return None
             return channel, min(first.values(), key=lambda row: (row.attempts, row.seq))
 
@@ -176,7 +177,7 @@ class Outbox:
             if delivery.delivered:
                 self.succeeded(session, channel_id)
             else:
-                self._failed(session, channel_id, told(delivery))
+                self._failed(session, channel_id, delivery)
 
         await self._ctx.db.write(store)
 
@@ -194,16 +195,17 @@ class Outbox:
             self._ctx.events.emit(session, event)
         self._ctx.db.after_commit(session, lambda: self._well(channel_id))
 
-    def _failed(self, session: Session, channel_id: str, error: str) -> None:
+    def _failed(self, session: Session, channel_id: str, delivery: Delivery) -> None:
         channel = session.execute(select(CHANNEL).where(CHANNEL.c.id == channel_id)).first()
         if channel is None:
             return
-        now, failures = self._ctx.clock.now(), channel.failures + 1
+        now, error, slower = self._ctx.clock.now(), told(delivery), delivery.status == _SLOWER
+        failures = channel.failures if slower else channel.failures + 1  # who asks for patience is not dead
         failing = channel.failing or failures >= _FAILING_AFTER
         values = {
             "failures": failures,
             "failing": failing,
-            "retry_at": now + timedelta(seconds=wait_after(failures)),
+            "retry_at": now + timedelta(seconds=_SLOWER_WAIT if slower else wait_after(failures)),
             "last_error": error,
             "last_error_at": now,
         }
@@ -219,6 +221,12 @@ class Outbox:
     def _well(self, channel_id: str) -> None:
         self.failing.pop(channel_id, None)
         self._wake.set()
+
+
+def _left(retry_at: datetime | None, now: datetime) -> float:
+    """Return the seconds until a channel is tried again; 0 where it is due, or the clock was set back since."""
+    left = (retry_at - now).total_seconds() if retry_at is not None else 0.0
+    return left if 0 < left <= 2 * _LONGEST_WAIT else 0.0
 
 
 def wait_after(failures: int) -> float:
