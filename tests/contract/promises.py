@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
+import socket
 from pathlib import Path
 
 from cloudos_host.discovery import discover
 
 WHO = {"username": "root", "password": "correct horse battery"}
-SETTINGS = {"auth": {"bcrypt_cost": 4}}
+
+
+def free_ports(count):
+    """Return ports of loopback that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+_PORTS = free_ports(2)
+SETTINGS = {
+    "auth": {"bcrypt_cost": 4},
+    "proxy": {
+        "bind_address": "127.0.0.1",
+        "http_port": _PORTS[0],
+        "https_port": _PORTS[1],
+        "route_certificates": "none",
+    },
+}
 OPEN_ENDED = {("get", "/api/events"), ("get", "/api/system/metrics/stream")}
 CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
