@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ _TRIES = 8
 _POLL = 2.0
 _ORDER = 0x636C6F75646F73  # names our lock among those of the server
 
-Handler = Callable[[Envelope], Awaitable[None]]
+Handler = Callable[[Sequence[Envelope]], Awaitable[None]]
 
 
 class EventLog:
@@ -134,8 +134,10 @@ class EventLog:
         statement = select(func.count()).select_from(table).where(table.c.reader.startswith(f"{plugin_id}:"))
         return int(await self.db.read(lambda s: s.execute(statement).scalar()) or 0)
 
-    async def follow(self, reader: str, types: frozenset[str], handler: Handler, *, from_start: bool) -> None:
-        """Hand each event of `types` to `handler`, in order, until cancelled."""
+    async def follow(
+        self, reader: str, types: frozenset[str], handler: Handler, *, from_start: bool, together: bool = False
+    ) -> None:
+        """Hand each event of `types` to `handler`, or all that wait `together`, in order, until cancelled."""
         wake = asyncio.Event()
         self._wakes.add(wake)
         act_as(Caller(None))
@@ -149,8 +151,9 @@ class EventLog:
                         await wake.wait()
                         wake.clear()
                         continue
-                    for envelope in batch:
-                        if "*" in types or envelope.type in types:
+                    wanted = [envelope for envelope in batch if "*" in types or envelope.type in types]
+                    if not (together and len(wanted) > 1 and await self._deliver_all(reader, wanted, handler)):
+                        for envelope in wanted:
                             await self._deliver(reader, envelope, handler)
                     await self._move(reader, batch[-1].seq)
                     cursor = batch[-1].seq
@@ -161,10 +164,19 @@ class EventLog:
             self._wakes.discard(wake)
             self.reached.pop(reader, None)
 
+    async def _deliver_all(self, reader: str, batch: Sequence[Envelope], handler: Handler) -> bool:
+        """Hand over a batch; False where that fails and who of them it was must be seen one by one."""
+        try:
+            await handler(batch)
+        except Exception as error:  # noqa: BLE001 - plugin code; tried again for each event
+            self._log.info("events are handed over one by one", reader=reader, error=str(error))
+            return False
+        return True
+
     async def _deliver(self, reader: str, envelope: Envelope, handler: Handler) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
-                await handler(envelope)
+                await handler([envelope])
             except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
                 self._log.warning(
                     "event handler failed", reader=reader, event_id=envelope.id, attempt=attempt, error=str(error)
@@ -216,14 +228,31 @@ class PluginEvents:
             raise TypeError(f"{type(event).__name__} is not in the manifest's `emits` of {self._id!r}")
         return self._events.emit(session, event)
 
-    def subscribe(self, handler: Handler, *types: type[Event] | str, name: str, from_start: bool = False) -> None:
+    def subscribe(
+        self,
+        handler: Callable[[Envelope], Awaitable[None]],
+        *types: type[Event] | str,
+        name: str,
+        from_start: bool = False,
+    ) -> None:
         """Have `handler` called for each event of `types`."""
+
+        async def one(events: Sequence[Envelope]) -> None:
+            await handler(events[0])
+
+        self._follow(one, types, name, from_start=from_start)
+
+    def subscribe_batches(
+        self, handler: Handler, *types: type[Event] | str, name: str, from_start: bool = False
+    ) -> None:
+        """Have `handler` called with all events of `types` that wait."""
+        self._follow(handler, types, name, from_start=from_start, together=True)
+
+    def _follow(self, handler: Handler, types: Sequence[type[Event] | str], name: str, **how: bool) -> None:
         wanted = frozenset(t if isinstance(t, str) else t.type for t in types)
         reader = f"{self._id}:{name}"
-        task = asyncio.create_task(
-            self._events.follow(reader, wanted, handler, from_start=from_start), name=f"events:{reader}"
-        )
-        self.readers.append(task)
+        follow = self._events.follow(reader, wanted, handler, **how)
+        self.readers.append(asyncio.create_task(follow, name=f"events:{reader}"))
 
     def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:
         """Show something to those who listen now."""

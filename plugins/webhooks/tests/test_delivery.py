@@ -302,5 +302,5 @@ async def test_an_event_that_comes_twice_is_one_delivery(webhooks, webhook_sink)
     [id] = await node.emit("one")
     await node.state(hook, "delivered")
     [event] = [event for event in await node.running.event_log() if event.id == id]
-    await node.running.ctx("webhooks").use(Intake).handle(event)
+    await node.running.ctx("webhooks").use(Intake).handle([event])
     assert len(await node.deliveries(hook)) == 1 and webhook_sink.taken("/hook") == [id]

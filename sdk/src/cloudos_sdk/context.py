@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,19 @@ class Events(Protocol):
         The place reached is kept under `name` over restarts; a new name begins at the end of the log, or with
         `from_start` at its oldest event. A handler that raises is called again with back-off; after eight tries
         the event is set aside and the next one follows.
+        """
+        ...
+
+    def subscribe_batches(
+        self,
+        handler: Callable[[Sequence[Envelope]], Awaitable[None]],
+        *types: type[Event] | str,
+        name: str,
+        from_start: bool = False,
+    ) -> None:
+        """Have `handler` called with as many events as wait, up to 200, in order: for who writes once for them all.
+
+        As `subscribe` otherwise. Where it raises it is called again with one event at a time.
         """
         ...
 

@@ -82,16 +82,16 @@ class Deliveries:
         """Find the last number given."""
         self._last = int(await self._db.read(lambda s: s.execute(select(func.max(TABLE.c.seq))).scalar()) or 0)
 
-    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, Due]:
+    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> list[Due | None]:
         """Add deliveries, each once however often it comes.
 
-        Return by webhook what can be sent from memory; nothing where some were there before.
+        Return for each what can be sent from memory; None for all where some were there before.
         """
         numbered = [{**row, "seq": seq} for seq, row in enumerate(rows, self._last + 1)]
         self._last += len(numbered)
         if session.connection().execute(self._insert, numbered).rowcount != len(numbered):
-            return {}
-        return {row["webhook_id"]: Due(row["seq"], row["event_id"], row["body"]) for row in numbered}
+            return [None] * len(numbered)
+        return [Due(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
     async def refused(self, webhook_id: str, before: datetime | None, most: int) -> Queue:
         """Return what was refused and is due at `before`, or all of it, and when the next is due."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -30,25 +31,28 @@ class Intake:
         self._dispatcher = dispatcher
         self.trouble: str | None = None
 
-    async def handle(self, event: Envelope) -> None:
-        """Write one delivery for each webhook that wants the event, once however often it comes."""
-        hooks = self._directory.wanting(event.type)
-        if not hooks:
+    async def handle(self, events: Sequence[Envelope]) -> None:
+        """Write one delivery for each webhook that wants one of the events, once however often they come."""
+        rows = []
+        for event in events:
+            hooks = self._directory.wanting(event.type)
+            if hooks:
+                body = message(event.id, event.type, iso(event.time), dict(event.data))
+                now = self._ctx.clock.now()
+                rows += [new_row(hook.id, event.id, event.type, body, now) for hook in hooks]
+        if not rows:
             return
-        body = message(event.id, event.type, iso(event.time), dict(event.data))
-        now = self._ctx.clock.now()
-        rows = [new_row(hook.id, event.id, event.type, body, now) for hook in hooks]
         wait = 0.2
         while True:
             try:
                 added = await self._ctx.db.write(lambda session: self._deliveries.add(session, rows))
             except SQLAlchemyError as error:
-                self.trouble = f"event {event.id} cannot be written down: {type(error).__name__}"
-                self._ctx.log.warning("deliveries cannot be written", event_id=event.id, error=str(error))
+                self.trouble = f"event {rows[0]['event_id']} cannot be written down: {type(error).__name__}"
+                self._ctx.log.warning("deliveries cannot be written", event_id=rows[0]["event_id"], error=str(error))
                 await self._ctx.clock.sleep(wait)
                 wait = min(_LONGEST_WAIT, wait * 2)
             else:
                 break
         self.trouble = None
-        for hook in hooks:
-            self._dispatcher.offer(hook.id, added.get(hook.id))
+        for row, due in zip(rows, added, strict=True):
+            self._dispatcher.offer(row["webhook_id"], due)

@@ -66,7 +66,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Webhooks, webhooks)
     ctx.provide(ByHand, ByHand(ctx, directory, deliveries, sender, bookkeeper))
     dispatcher.start()
-    ctx.events.subscribe(intake.handle, "*", name="deliveries")
+    ctx.events.subscribe_batches(intake.handle, "*", name="deliveries")
     try:
         yield
     finally:
