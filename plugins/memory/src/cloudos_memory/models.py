@@ -1,4 +1,4 @@
-"""Tables: the keys of MCP clients, and what cross-node sync keeps until there is a Control Panel to speak to."""
+"""Tables: the keys of MCP clients, what sync keeps until there is a Control Panel, vectors and their queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import UtcDateTime, model_base
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field
 
 Base: Any = model_base("memory")
@@ -77,3 +77,69 @@ class SyncOutbox(Base, table=True):
     change: str
     seq: int = Field(sa_column=Column(SEQ, nullable=False))
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Done(Base, table=True):
+    """A write that an MCP client named by an idempotency key: asked for again, it is answered from here.
+
+    `id` is a hash of whose it is and of the key, `fingerprint` one of the tool and its arguments.
+    """
+
+    __tablename__ = "memory_done"
+    __table_args__ = (Index("ix_memory_done_created_at", "created_at"),)
+
+    id: str = Field(primary_key=True)
+    fingerprint: str
+    result: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Embedding(Base, table=True):
+    """The vectors of a note and what it is filtered by. The truth of which the index in memory is a copy.
+
+    `vectors` are `pieces` rows as `vectors.pack` makes them, of `dimension`; `text_hash` is of the text that they
+    are of; `tags` is a JSON list.
+    """
+
+    __table_args__ = (Index("ix_memory_embedding_owner_model", "owner", "model"),)
+
+    note_id: str = Field(primary_key=True)
+    owner: str
+    namespace: str
+    source: str
+    client: str | None = None
+    tags: str = Field(sa_column=Column(Text, nullable=False))
+    importance: float
+    archived: bool
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    model: str
+    dimension: int
+    text_hash: str
+    pieces: int
+    vectors: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class EmbeddingQueue(Base, table=True):
+    """A note that waits to be embedded, once. `round` grows when it is put in again while it is being worked on."""
+
+    __table_args__ = (
+        UniqueConstraint("note_id"),
+        Index("ix_memory_embedding_queue_owner", "owner"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(SEQ, primary_key=True, autoincrement=True))
+    note_id: str
+    owner: str
+    forced: bool
+    round: int
+    attempts: int
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Coverage(Base, table=True):
+    """How many notes an owner had on a day (UTC), and how many of them had vectors."""
+
+    owner: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)
+    total: int
+    embedded: int

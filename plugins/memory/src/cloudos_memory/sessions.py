@@ -32,7 +32,7 @@ class McpSession:
     ip: str | None
     connected_at: datetime
     last_active_at: datetime
-    client_name: str
+    client_name: str = ""
     client_version: str = ""
     id: str = field(default_factory=lambda: new_id("sess"))
     wire_id: str | None = None
@@ -42,6 +42,7 @@ class McpSession:
     peer: Any = None
     log: Any = None
     close: Callable[[], Any] | None = None
+    transport_app: Any = None
     open: set[Any] = field(default_factory=set)
     subscriptions: set[str] = field(default_factory=set)
     untold: set[str] = field(default_factory=set)
@@ -77,16 +78,15 @@ class McpSessions:
     def begin(self, key: HeldKey, transport: str, ip: str | None, client: dict[str, Any]) -> McpSession:
         """Return a session that is not known yet; `client` is what the client says of itself."""
         now = self._ctx.clock.now()
+        session = McpSession(key=key, transport=transport, ip=ip, connected_at=now, last_active_at=now)
+        self.introduce(session, client)
+        return session
+
+    def introduce(self, session: McpSession, client: dict[str, Any]) -> None:
+        """Note what a client says of itself."""
         name, version = client.get("name"), client.get("version")
-        return McpSession(
-            key=key,
-            transport=transport,
-            ip=ip,
-            connected_at=now,
-            last_active_at=now,
-            client_name=name[:100] if isinstance(name, str) and name else key.client,
-            client_version=version[:50] if isinstance(version, str) else "",
-        )
+        session.client_name = name[:100] if isinstance(name, str) and name else session.key.client
+        session.client_version = version[:50] if isinstance(version, str) else ""
 
     def add(self, session: McpSession) -> None:
         """Know a session from now on."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cloudos_sdk import PluginSettings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class _Section(BaseModel):
@@ -34,8 +36,33 @@ class ServerSettings(_Section):
     bytes_kept: int = Field(default=1024 * 1024, ge=1024, description="Bytes kept for each session that resumes")
 
 
+class EmbeddingSettings(_Section):
+    """The section `[plugins.memory.embedding]`."""
+
+    backend: Literal["onnx", "ollama", "openai", "off"] = Field(
+        default="onnx",
+        description="What embeds: the model in this process, a server of Ollama's or OpenAI's API, nothing",
+    )
+    url: str = Field(
+        default="", description="Address of the server, e.g. http://127.0.0.1:11434", pattern=r"^(https?://[^\s]+)?$"
+    )
+    model: str = Field(default="", max_length=200, description="Model of the server, e.g. nomic-embed-text")
+    api_key: SecretStr | None = Field(default=None, description="Bearer that the server wants, if it wants one")
+    timeout_seconds: float = Field(default=60, gt=0, description="Seconds that the server has for one batch")
+    query_milliseconds: float = Field(
+        default=150, gt=0, description="Time that a search gives the embedding of its query before it goes on without"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> EmbeddingSettings:
+        if self.backend in ("ollama", "openai") and not (self.url and self.model):
+            raise ValueError(f"embedding by {self.backend} needs `url` and `model`")
+        return self
+
+
 class MemorySettings(PluginSettings):
     """The section `[plugins.memory]`."""
 
     keys: KeySettings = KeySettings()
     server: ServerSettings = ServerSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()

@@ -1,4 +1,4 @@
-"""Make the tables of keys and of cross-node sync."""
+"""Make the tables of keys, of cross-node sync and of named writes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,3 +64,12 @@ def upgrade():
     op.create_index(
         "ix_memory_sync_outbox_user_id_namespace_seq", "memory_sync_outbox", ["user_id", "namespace", "seq"]
     )
+    op.create_table(
+        "memory_done",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_memory_done"),
+    )
+    op.create_index("ix_memory_done_created_at", "memory_done", ["created_at"])
