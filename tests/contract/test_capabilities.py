@@ -10,6 +10,7 @@ from cloudos_sdk.capabilities import (
     ControlPanelLink,
     Metrics,
     MetricSource,
+    NoteStore,
     PermissionCatalogue,
     PlanSource,
     Sessions,
@@ -20,6 +21,7 @@ from cloudos_sdk.testing.contracts import (
     check_control_panel_link,
     check_metric_source,
     check_metrics,
+    check_note_store,
     check_permission_catalogue,
     check_plan_source,
     check_sessions,
@@ -33,6 +35,7 @@ CHECKS = {
     ControlPanelLink: check_control_panel_link,
     Metrics: check_metrics,
     MetricSource: check_metric_source,
+    NoteStore: check_note_store,
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
 }

@@ -27,6 +27,7 @@ from cloudos_sdk.capabilities import (
     Sessions,
 )
 from cloudos_sdk.plans import PLANS
+from cloudos_sdk.testing.note_contract import check_note_store as check_note_store
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _METRIC = re.compile(r"[a-z][a-z0-9]*([._][a-z0-9]+)+")

@@ -1,0 +1,297 @@
+"""The transactions that write notes: each with its tags, links, index and event."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import orjson
+from cloudos_sdk import Conflict, Context, NotFound, new_id
+from cloudos_sdk.capabilities import Note, NoteDraft
+from sqlalchemy import delete, insert, select, update
+from sqlmodel import Session
+
+from cloudos_notes import linking, markup, texts
+from cloudos_notes.events import MemoryCreated, NoteCreated, NoteEvent, NoteUpdated
+from cloudos_notes.naming import first_line, folded, kebab, linkable, sorted_tags
+from cloudos_notes.rows import COLUMNS, NOTE, ONCE, PRESENT, TAG, VERSION, note_of, tags_json
+
+GIVEN, INLINE, SYSTEM = "given", "inline", "system"
+ARCHIVED = "archived"
+
+
+class TextIndex(Protocol):
+    """What the full-text search of a database wants stored beside a note."""
+
+    def stored(self, title: str, content: str, words: str) -> Any:
+        """Return the value of the column `search`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNote:
+    """A note that was checked and read and is ready to be stored."""
+
+    draft: NoteDraft
+    title: str
+    content: texts.Content
+    given: list[str]
+    system: list[str]
+    folder: str = ""
+    front_matter: str | None = None
+    archived: bool = False
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What to change of a note, checked and read; None stays."""
+
+    title: str | None = None
+    content: texts.Content | None = None
+    given: list[str] | None = None
+    importance: float | None = None
+    archived: bool | None = None
+    folder: str | None = None
+
+
+async def ready(draft: NoteDraft, most: int, **beside: Any) -> NewNote:
+    """Check and read a draft. Raises InvalidRequest."""
+    content = await texts.read(draft.content, most)
+    title = texts.title(draft.title) if draft.title is not None else first_line(draft.content)
+    texts.importance(draft.importance)
+    texts.name(draft.namespace, "namespace")
+    if draft.client is not None:
+        texts.name(draft.client, "client")
+    given = texts.tags(draft.tags)
+    system = [tag for tag in given if folded(tag) in _system_tags(draft)]
+    if draft.source == "molly":
+        system += ["molly", "memory", f"ns/{draft.namespace}"]
+    return NewNote(draft=draft, title=title, content=content, given=given, system=sorted_tags(system), **beside)
+
+
+def _system_tags(draft: NoteDraft) -> Collection[str]:
+    """Return the tags that say where a note is from, so that they stay when its given tags are replaced."""
+    if draft.source == "user":
+        return ()
+    client = [kebab(draft.client)] if draft.client else []
+    return {folded(tag) for tag in ("mcp", "molly", "memory", f"ns/{draft.namespace}", *client)}
+
+
+class Writing:
+    """Stores notes in the transaction in hand."""
+
+    def __init__(self, ctx: Context, index: TextIndex) -> None:
+        self._ctx = ctx
+        self._index = index
+
+    def made_before(self, session: Session, owner: str, client: str | None, key: str) -> Note | None:
+        """Return the note that an idempotency key made."""
+        statement = (
+            select(*COLUMNS)
+            .join(ONCE, ONCE.c.note == NOTE.c.seq)
+            .where(ONCE.c.owner == owner, ONCE.c.client == (client or ""), ONCE.c.key == key)
+        )
+        row = session.execute(statement).first()
+        return note_of(row) if row is not None else None
+
+    def insert(self, session: Session, owner: str, new: NewNote, idempotency_key: str | None = None) -> Note:
+        """Store a new note."""
+        draft, content, now = new.draft, new.content, self._ctx.clock.now()
+        kinds = _by_kind(new.given, content.tags, [*new.system, *([ARCHIVED] if new.archived else [])])
+        tags = sorted_tags(tag for _, _, tag in kinds)
+        note = Note(
+            id=new_id("note"),
+            owner=owner,
+            title=new.title,
+            content=content.text,
+            tags=tuple(tags),
+            importance=draft.importance,
+            archived=new.archived,
+            source=draft.source,
+            namespace=draft.namespace,
+            client=draft.client,
+            version=1,
+            created_at=new.created_at or now,
+            updated_at=new.updated_at or now,
+            last_referenced_at=None,
+        )
+        key, connection = folded(new.title), session.connection()
+        values = {name: getattr(note, name) for name in _PLAIN}
+        values |= {
+            "title_key": key,
+            "search": self._index.stored(note.title, note.content, content.words),
+            "tags": tags_json(tags),
+            "folder": new.folder,
+            "front_matter": new.front_matter,
+            "active_at": note.updated_at,
+        }
+        made: Any = connection.execute(insert(NOTE).values(**values)).inserted_primary_key
+        seq: int = made[0]
+        _insert_tags(session, seq, owner, kinds)
+        linking.write_links(session, seq, owner, note.namespace, content.links)
+        linking.resolve(session, owner, [key])
+        if idempotency_key is not None:
+            once = {"owner": owner, "client": draft.client or "", "key": idempotency_key}
+            connection.execute(insert(ONCE).values(**once, note=seq, made_at=now))
+        self._tell(session, NoteCreated, note, f"Wrote a note in {note.namespace}")
+        if note.source != "user":
+            self._tell(session, MemoryCreated, note, f"Remembered something in {note.namespace}", client=note.client)
+        return note
+
+    def change(self, session: Session, owner: str, note_id: str, edit: Edit, version: int | None = None) -> Note:
+        """Change a note; nothing happens where it is so already. Raises NotFound, Conflict."""
+        row = load(session, owner, note_id)
+        if version is not None and version != row.version:
+            raise Conflict(
+                "stale_version",
+                f"The note was changed in the meantime: it is at version {row.version}, not {version}.",
+                current_version=row.version,
+            )
+        title = row.title if edit.title is None else edit.title
+        key = folded(title)
+        content = edit.content
+        renamed_from = row.title_key if key != row.title_key else None
+        naming = linking.naming(session, row.seq, renamed_from) if renamed_from is not None else set()
+        if renamed_from is not None and row.seq in naming and linkable(title):
+            text = content.text if content is not None else row.content
+            content = texts.read_now(markup.renamed(text, renamed_from, title))
+        values = self._values(session, row, edit, title, content)
+        if not values:
+            return note_of(row)
+        self._store(session, row, values, content)
+        if renamed_from is not None:
+            self._follow_rename(session, row, renamed_from, title, naming - {row.seq})
+            linking.resolve(session, owner, [renamed_from, key])
+        return note_of(load(session, owner, note_id))
+
+    def _values(
+        self, session: Session, row: Any, edit: Edit, title: str, content: texts.Content | None
+    ) -> dict[str, Any]:
+        """Return the columns that change."""
+        wanted: dict[str, Any] = {"title": title, "title_key": folded(title)}
+        if content is not None:
+            wanted["content"] = content.text
+        if edit.importance is not None:
+            wanted["importance"] = edit.importance
+        elif edit.archived:
+            wanted["importance"] = 0.0
+        if edit.archived is not None:
+            wanted["archived"] = edit.archived
+        if edit.folder is not None:
+            wanted["folder"] = edit.folder
+        if edit.given is not None or content is not None or edit.archived is not None:
+            wanted["tags"] = tags_json(self._retag(session, row, edit, content))
+        values = {name: value for name, value in wanted.items() if value != row._mapping[name]}
+        if "title" in values or "content" in values:
+            text = content.text if content is not None else row.content
+            words = (content or texts.read_now(text)).words
+            values["search"] = self._index.stored(title, text, words)
+        return values
+
+    def _retag(self, session: Session, row: Any, edit: Edit, content: texts.Content | None) -> list[str]:
+        """Bring the tags of a note to what was given and what its text says; return them all."""
+        statement = select(TAG.c.kind, TAG.c.key, TAG.c.tag).where(TAG.c.note == row.seq)
+        had = {tuple(tag) for tag in session.execute(statement)}
+        given = [tag for kind, _, tag in had if kind == GIVEN] if edit.given is None else edit.given
+        inline = [tag for kind, _, tag in had if kind == INLINE] if content is None else content.tags
+        system = [tag for kind, _, tag in had if kind == SYSTEM]
+        if edit.archived is not None:
+            given = [tag for tag in given if folded(tag) != ARCHIVED]
+            system = [tag for tag in system if tag != ARCHIVED] + ([ARCHIVED] if edit.archived else [])
+        now = _by_kind(given, inline, system)
+        if set(now) != had:
+            session.execute(delete(TAG).where(TAG.c.note == row.seq))
+            _insert_tags(session, row.seq, row.owner, now)
+        return sorted_tags(tag for _, _, tag in now)
+
+    def _store(self, session: Session, row: Any, values: dict[str, Any], content: texts.Content | None) -> None:
+        """Write a change with its version, links and event."""
+        now = self._ctx.clock.now()
+        if values.keys() & {"title", "content", "tags", "folder"}:
+            before = {name: row._mapping[name] for name in ("title", "content", "tags", "folder", "version")}
+            session.execute(insert(VERSION).values(note=row.seq, written_at=row.updated_at, replaced_at=now, **before))
+        values |= {"version": row.version + 1, "updated_at": now, "active_at": now}
+        session.execute(update(NOTE).where(NOTE.c.seq == row.seq).values(**values))
+        if content is not None:
+            linking.replace_links(session, row.seq, row.owner, row.namespace, content.links)
+        self._tell(session, NoteUpdated, row, f"Changed a note in {row.namespace}")
+
+    def _follow_rename(self, session: Session, row: Any, key: str, title: str, sources: Iterable[int]) -> None:
+        """Have the texts that name a note name it by its new title; a title that no text can name is linked by hand."""
+        for seq in sorted(sources):
+            source = session.execute(_WHOLE.where(NOTE.c.seq == seq)).one()
+            if linkable(title):
+                content = texts.read_now(markup.renamed(source.content, key, title))
+                values = self._values(session, source, Edit(), source.title, content)
+                if values:
+                    self._store(session, source, values, content)
+            else:
+                linking.ensure_manual(session, source, row.seq, row.id, title)
+
+    def link(self, session: Session, owner: str, source_id: str, target_id: str) -> bool:
+        """Link two notes by hand; False where they were. Raises NotFound."""
+        done = linking.link(session, owner, source_id, target_id)
+        if done:
+            self._tell(session, NoteUpdated, load(session, owner, source_id), f"Linked a note to {target_id}")
+        return done
+
+    def unlink(self, session: Session, owner: str, source_id: str, target_id: str) -> bool:
+        """Remove a link that was made by hand; False where there was none."""
+        done = linking.unlink(session, owner, source_id, target_id)
+        if done:
+            self._tell(session, NoteUpdated, load(session, owner, source_id), f"Took a link to {target_id} from a note")
+        return done
+
+    def _tell(self, session: Session, event: type[NoteEvent], note: Any, details: str, **more: Any) -> None:
+        about = {"owner": note.owner, "namespace": note.namespace, "source": note.source}
+        self._ctx.events.emit(session, event(resource=note.id, details=details, **about, **more))
+
+
+_PLAIN = (
+    "id",
+    "owner",
+    "title",
+    "content",
+    "importance",
+    "archived",
+    "source",
+    "namespace",
+    "client",
+    "version",
+    "created_at",
+    "updated_at",
+)
+_WHOLE = select(*COLUMNS, NOTE.c.seq, NOTE.c.title_key, NOTE.c.folder, NOTE.c.front_matter, NOTE.c.deleted_at)
+
+
+def load(session: Session, owner: str, note_id: str, *, trashed: bool = False) -> Any:
+    """Return the row of a note, or with `trashed` of one that may be in the trash. Raises NotFound."""
+    statement = _WHOLE.where(NOTE.c.id == note_id, NOTE.c.owner == owner)
+    row = session.execute(statement if trashed else statement.where(PRESENT)).first()
+    if row is None:
+        raise NotFound("note", note_id)
+    return row
+
+
+def given_tags(tags: str) -> list[str]:
+    """Return the tags of a JSON list."""
+    found: list[str] = orjson.loads(tags)
+    return found
+
+
+def _by_kind(given: Iterable[str], inline: Iterable[str], system: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return kind, key and tag of all; what is a system tag is no given one."""
+    keys = {folded(tag): tag for tag in system}
+    found = [(SYSTEM, key, tag) for key, tag in keys.items()]
+    found += [(GIVEN, folded(tag), tag) for tag in given if folded(tag) not in keys]
+    return found + [(INLINE, folded(tag), tag) for tag in inline]
+
+
+def _insert_tags(session: Session, seq: int, owner: str, kinds: Iterable[tuple[str, str, str]]) -> None:
+    rows = [{"note": seq, "kind": kind, "key": key, "owner": owner, "tag": tag} for kind, key, tag in kinds]
+    if rows:
+        session.connection().execute(insert(TAG), rows)
