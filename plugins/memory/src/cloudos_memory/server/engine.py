@@ -20,12 +20,13 @@ from mcp.shared.subscriptions import (
     ToolsListChanged,
     event_to_notification,
 )
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from cloudos_memory.server.event_log import EventLog
 from cloudos_memory.server.protocol import Protocol
 from cloudos_memory.sessions import McpSession, McpSessions, take_in_hand
 from cloudos_memory.settings import ServerSettings
-from cloudos_memory.wire import SESSION_HEADER, Answer, header
+from cloudos_memory.wire import SESSION_HEADER, VERSION_HEADER, Answer, header
 
 _RETRY_MS = 1000
 _LIST_EVENTS: dict[str, type[ToolsListChanged] | type[ResourcesListChanged] | type[PromptsListChanged]] = {
@@ -93,7 +94,7 @@ class Engine:
             if status == 404 or (scope["method"] == "DELETE" and status < 300):
                 self._sessions.drop(session)
 
-        await self._serve(session, session.transport_app, scope, receive, Answer(send, gone))
+        await self._serve(session, session.transport_app, _as_negotiated(session, scope), receive, Answer(send, gone))
 
     async def alone(self, session: McpSession, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request without a session: of a revision that has none, or one that the SDK refuses."""
@@ -178,6 +179,18 @@ def _user(session: McpSession) -> AuthenticatedUser:
     """Return the key as the SDK wants it: a session is served to the key that opened it and to no other."""
     key = session.key
     return AuthenticatedUser(AccessToken(token="", client_id=key.id, scopes=list(key.scopes), subject=key.user_id))
+
+
+def _as_negotiated(session: McpSession, scope: Any) -> Any:
+    """Return the request with the revision that its session speaks, where its header names another of the same era."""
+    claimed = header(scope, VERSION_HEADER).decode("latin1")
+    if session.peer is None or claimed not in HANDSHAKE_PROTOCOL_VERSIONS:
+        return scope
+    spoken: str = session.peer.protocol_version
+    if spoken == claimed:
+        return scope
+    headers = [(name, spoken.encode() if name == VERSION_HEADER else value) for name, value in scope["headers"]]
+    return {**scope, "headers": headers}
 
 
 def _wants_json_only(scope: Any) -> bool:
