@@ -198,7 +198,9 @@ async def complete_id(call, typed):
 
 def resource(uri, read, mime_type="text/plain", **more):
     name = "r" + "".join(c if c.isalnum() else "_" for c in uri.partition("://")[2].lower())
-    return McpResource(uri=uri, name=name, title=name, description=f"Tests {uri}", read=read, mime_type=mime_type, **more)
+    return McpResource(
+        uri=uri, name=name, title=name, description=f"Tests {uri}", read=read, mime_type=mime_type, **more
+    )
 
 
 RESOURCES = (

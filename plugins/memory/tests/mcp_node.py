@@ -46,7 +46,9 @@ class McpNode:
         return list(await answer.get_json())
 
     @asynccontextmanager
-    async def client(self, bearer: str, *, mode: str = "legacy", sse: bool = False, **options: Any) -> AsyncIterator[Client]:
+    async def client(
+        self, bearer: str, *, mode: str = "legacy", sse: bool = False, **options: Any
+    ) -> AsyncIterator[Client]:
         """Connect the official client: `mode` is legacy (handshake) or auto (without a session where it can)."""
         if sse:
             transport = sse_client(f"{self.url}/mcp/sse", headers={"Authorization": f"Bearer {bearer}"})
@@ -64,7 +66,15 @@ class McpNode:
             headers["Authorization"] = f"Bearer {bearer}"
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=20)
 
-    async def post(self, bearer: str | None, message: Any = None, *, path: str = "/mcp", content: bytes | None = None, **headers: str) -> httpx2.Response:
+    async def post(
+        self,
+        bearer: str | None,
+        message: Any = None,
+        *,
+        path: str = "/mcp",
+        content: bytes | None = None,
+        **headers: str,
+    ) -> httpx2.Response:
         """Send one message, as a client would that does not know how."""
         given = {
             "Content-Type": "application/json",

@@ -7,9 +7,7 @@ import json
 from conformance_parts import schema_plugin, test_plugin
 
 
-async def test_every_server_scenario_of_the_conformance_suite_passes(
-    mcp_node, mcp_clients, adding_bearer, tmp_path
-):
+async def test_every_server_scenario_of_the_conformance_suite_passes(mcp_node, mcp_clients, adding_bearer, tmp_path):
     node = await mcp_node(test_plugin(), schema_plugin())
     url = adding_bearer(node.url, await node.bearer())
     suite = mcp_clients.path("conformance") / "dist" / "index.js"

@@ -8,7 +8,9 @@ from mcp_node import ALL, data, failure
 async def test_a_client_remembers_and_finds_it_again(mcp_node):
     node = await mcp_node()
     async with node.client(await node.bearer()) as client:
-        made = data(await client.call_tool("memory_create", {"content": "Incident\n\nThe disk of node-01 was full. #urgent"}))
+        made = data(
+            await client.call_tool("memory_create", {"content": "Incident\n\nThe disk of node-01 was full. #urgent"})
+        )
         found = data(await client.call_tool("memory_search", {"query": "disk full"}))
     assert made["memory"]["title"] == "Incident"
     assert set(made["memory"]["tags"]) == {"mcp", "memory", "claude-desktop", "ns/work", "urgent"}

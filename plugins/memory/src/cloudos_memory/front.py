@@ -236,8 +236,8 @@ def _id(message: Mapping[str, Any] | None) -> Any:
 @asynccontextmanager
 async def serving_mcp(ctx: Context) -> AsyncIterator[None]:
     """Serve MCP."""
-    catalogue = Catalogue(ctx)
-    front = Front(ctx, ctx.use(KeyRing), ctx.use(McpSessions), catalogue)
+    catalogue, sessions = Catalogue(ctx), ctx.use(McpSessions)
+    front = Front(ctx, ctx.use(KeyRing), sessions, catalogue)
     ctx.provide(Catalogue, catalogue)
     ctx.provide(Front, front)
     preloading = asyncio.create_task(front.preload(), name="memory:preload-mcp")
@@ -246,5 +246,5 @@ async def serving_mcp(ctx: Context) -> AsyncIterator[None]:
     finally:
         preloading.cancel()
         await asyncio.gather(preloading, return_exceptions=True)
-        await ctx.use(McpSessions).end_all()
+        await sessions.end_all()
         await front.close()
