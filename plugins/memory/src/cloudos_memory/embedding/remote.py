@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cloudos_memory.embedding.backend import BackendDown, Matrix, TextRefused
+from cloudos_memory.embedding.backend import BackendDown, Matrix, TextRefused, sound
 from cloudos_memory.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class _Server:
         """Return a row for each text, by one request."""
         if not texts:
             return _rows([], 0)
-        answer = await self._post({"model": self.model, "input": list(texts)})
+        answer = await self._post({"model": self.model, "input": [sound(text) for text in texts]})
         try:
             return await asyncio.to_thread(_rows, self._vectors(answer), len(texts))
         except (KeyError, TypeError, ValueError) as error:
