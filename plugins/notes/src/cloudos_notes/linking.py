@@ -22,6 +22,7 @@ _BEST = (  # by minimum, since SQLite does not know the outer row where a subque
     .correlate(LINK)
     .scalar_subquery()
 )
+_INSERT = insert(LINK)
 _LEAD = update(LINK).where(LINK.c.kind == TEXT).values(target=_BEST)
 _LEAD_TO = _LEAD.where(LINK.c.owner == bindparam("o"), LINK.c.key == bindparam("k"))
 _LEAD_FROM = _LEAD.where(LINK.c.source == bindparam("s"))
@@ -49,7 +50,7 @@ def write_links(session: Session, source: int, owner: str, namespace: str, links
             }
             for key, title in links.items()
         ]
-        session.connection().execute(insert(LINK), rows)
+        session.connection().execute(_INSERT, rows)
         session.connection().execute(_LEAD_FROM, {"s": source})
 
 

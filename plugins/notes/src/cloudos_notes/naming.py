@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 LONGEST_TITLE = 300
 LONGEST_TAG = 100
+LONGEST_FOLDER = 500
 
 _HEADING = re.compile(r"#{1,6}\s+")
 _BETWEEN_WORDS = re.compile(r"[\s,]+")
@@ -50,3 +51,13 @@ def sorted_tags(tags: Iterable[str]) -> list[str]:
     for tag in tags:
         found.setdefault(folded(tag), tag)
     return sorted(found.values())
+
+
+def folder_of(given: str) -> str | None:
+    """Return a folder as it is kept, without slashes at its ends; None where it leads out of the folders."""
+    parts = [part.strip() for part in given.replace("\\", "/").split("/")]
+    parts = [part for part in parts if part]
+    path = "/".join(parts)
+    if any(part in (".", "..") for part in parts) or len(path) > LONGEST_FOLDER or any(ord(c) < 32 for c in path):
+        return None
+    return path

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from cloudos_sdk.capabilities import Note, NoteFilter
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from cloudos_notes.models import Link, Once, Tag, Version
@@ -39,6 +40,16 @@ COLUMNS = tuple(
         "last_referenced_at",
     )
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted(NoteFilter):
+    """A filter that also knows folders, each with those below it, and the trash, which it shows instead."""
+
+    folder: str | None = None
+    trash: bool = False
+
+
 PRESENT: ColumnElement[bool] = NOTE.c.deleted_at.is_(None)
 
 
@@ -63,8 +74,13 @@ def note_of(row: Any) -> Note:
 
 
 def conditions(wanted: NoteFilter, columns: Any = NOTE.c) -> list[ColumnElement[bool]]:
-    """Return what must hold of a row; those in the trash are none."""
-    found: list[ColumnElement[bool]] = [columns.owner == wanted.owner, columns.deleted_at.is_(None)]
+    """Return what must hold of a row; those in the trash are none, unless they are wanted."""
+    trash, folder = (wanted.trash, wanted.folder) if isinstance(wanted, Wanted) else (False, None)
+    deleted = columns.deleted_at.is_not(None) if trash else columns.deleted_at.is_(None)
+    found: list[ColumnElement[bool]] = [columns.owner == wanted.owner, deleted]
+    if folder is not None:
+        below = f"{folder}/"
+        found.append(or_(columns.folder == folder, func.substr(columns.folder, 1, len(below)) == below))
     for column, names in (
         (columns.namespace, wanted.namespaces),
         (columns.source, wanted.sources),

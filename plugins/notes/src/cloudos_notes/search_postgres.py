@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloudos_sdk.capabilities import NoteFilter, TextHit
-from sqlalchemy import Text, cast, func, literal, literal_column, select
+from sqlalchemy import Text, Update, bindparam, cast, func, insert, literal, literal_column, select
 from sqlmodel import Session
 
 from cloudos_notes.rows import NOTE, conditions
@@ -23,24 +23,39 @@ def _config(name: str) -> Any:
     return literal_column(f"'{name}'::regconfig")
 
 
+def _vector() -> Any:
+    """Return the expression of the column `search`, of the parameters `above`, `body` and `hidden`."""
+    joined: Any = func.to_tsvector(_config("simple"), bindparam("hidden", type_=Text))
+    for name, weight in (("above", "A"), ("body", "C")):
+        for config in ("english", "simple"):
+            vector = func.to_tsvector(_config(config), bindparam(name, type_=Text))
+            joined = joined.op("||")(func.setweight(vector, literal_column(f"'{weight}'::\"char\"")))
+    return joined
+
+
+_VECTOR = _vector()
+
+
 class PostgresText:
     """Finds notes by their words in the column `search`."""
 
+    insertion = insert(NOTE).values(search=_VECTOR).returning(NOTE.c.seq)
+
     @staticmethod
-    def stored(title: str, content: str, words: str) -> Any:
-        """Return the expression of what is stored in the column `search`."""
-        body = _SIGNS.sub(" ", content[:_MOST_INDEXED])
-        above = _SIGNS.sub(" ", title)
-        hidden = f"{hidden_words(title)} {words}"[:_MOST_INDEXED]
-        vectors = [
-            func.setweight(func.to_tsvector(_config(config), text), literal_column(f"'{weight}'::\"char\""))
-            for text, weight in ((above, "A"), (body, "C"))
-            for config in ("english", "simple")
-        ]
-        joined: Any = func.to_tsvector(_config("simple"), hidden)
-        for vector in vectors:
-            joined = joined.op("||")(vector)
-        return joined
+    def stored(title: str, content: str, words: str) -> dict[str, Any]:
+        """Return the texts that the column `search` is made of, without signs, which its parser has ideas about."""
+        return {
+            "above": _SIGNS.sub(" ", title),
+            "body": _SIGNS.sub(" ", content[:_MOST_INDEXED]),
+            "hidden": f"{hidden_words(title)} {words}"[:_MOST_INDEXED],
+        }
+
+    @staticmethod
+    def changing(statement: Update, values: dict[str, Any]) -> Update:
+        """Return an update with these values."""
+        texts = {name: values[name] for name in ("above", "body", "hidden") if name in values}
+        plain = {name: value for name, value in values.items() if name not in texts}
+        return statement.values(**plain, **({"search": _VECTOR.params(**texts)} if texts else {}))
 
     def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches."""

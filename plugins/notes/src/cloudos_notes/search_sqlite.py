@@ -11,7 +11,7 @@ from typing import Any
 
 from cloudos_sdk import Clock
 from cloudos_sdk.capabilities import NoteFilter, TextHit
-from sqlalchemy import literal_column, select, text
+from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
 from cloudos_notes.rows import NOTE, conditions
@@ -48,10 +48,17 @@ class SqliteText:
         self._counts: dict[str, int] = {}
         self._since = clock.monotonic()
 
+    insertion = insert(NOTE).returning(NOTE.c.seq)
+
     @staticmethod
-    def stored(title: str, content: str, words: str) -> str:
-        """Return what is stored in the column `search`."""
-        return f"{hidden_words(title)} {words}".strip()
+    def stored(title: str, content: str, words: str) -> dict[str, Any]:
+        """Return what is stored in the column `search`: the words that the tokenizer does not see."""
+        return {"search": f"{hidden_words(title)} {words}".strip()}
+
+    @staticmethod
+    def changing(statement: Update, values: dict[str, Any]) -> Update:
+        """Return an update with these values."""
+        return statement.values(**values)
 
     def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches."""

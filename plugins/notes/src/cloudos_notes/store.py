@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 from cloudos_sdk import Context, InvalidRequest
 from cloudos_sdk.capabilities import Neighbour, Note, NoteChange, NoteDraft, NoteFilter, TextHit
+from sqlalchemy import delete
 from sqlmodel import Session
 
 from cloudos_notes import texts, walking
 from cloudos_notes.reading import Reading
+from cloudos_notes.rows import ONCE
 from cloudos_notes.search_postgres import PostgresText
 from cloudos_notes.search_sqlite import SqliteText
 from cloudos_notes.touching import Touches
@@ -71,10 +74,10 @@ class Store(Reading):
         )
         return await self._ctx.db.write(lambda s: self.writing.change(s, owner, note_id, edit, version))
 
-    async def delete(self, owner: str, note_id: str, *, for_good: bool = False) -> None:
-        """Put a note into the trash, or remove it for good. Raises NotFound."""
+    async def delete(self, owner: str, note_id: str, *, for_good: bool = False, namespace: str | None = None) -> None:
+        """Put a note, of this namespace if one is named, into the trash, or remove it for good. Raises NotFound."""
         act = self.trash.remove if for_good else self.trash.put
-        await self._ctx.db.write(lambda s: act(s, owner, note_id))
+        await self._ctx.db.write(lambda s: act(s, owner, note_id, namespace))
 
     async def restore(self, owner: str, note_id: str) -> Note:
         """Take a note out of the trash. Raises NotFound."""
@@ -100,6 +103,11 @@ class Store(Reading):
     async def touch(self, note_ids: Collection[str]) -> None:
         """Note that these were referenced now; written within a second."""
         self._touches.add(note_ids)
+
+    async def forget_keys(self) -> None:
+        """Forget the idempotency keys that are over their time."""
+        before = self._ctx.clock.now() - timedelta(days=self._ctx.settings.idempotency_days)
+        await self._ctx.db.write(lambda s: s.execute(delete(ONCE).where(ONCE.c.made_at < before)))
 
     async def close(self) -> None:
         """Write what is in memory only."""

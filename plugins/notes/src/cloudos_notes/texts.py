@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cloudos_sdk import InvalidRequest
 
 from cloudos_notes import markup
-from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, folded, sorted_tags, tag_of
+from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, folded, folder_of, sorted_tags, tag_of
 from cloudos_notes.words import hidden_words
 
 _AT_ONCE = 4_000
@@ -63,6 +63,15 @@ def tags(given: tuple[str, ...] | list[str]) -> list[str]:
     if len(found) > _MOST_TAGS:
         raise InvalidRequest.field("tags", f"a note has at most {_MOST_TAGS} tags")
     return sorted_tags(found)
+
+
+def folder(given: str) -> str:
+    """Return a folder as it is stored. Raises InvalidRequest."""
+    check(given, "folder")
+    path = folder_of(given)
+    if path is None:
+        raise InvalidRequest.field("folder", "names between slashes, none of them `.` or `..`")
+    return path
 
 
 def importance(given: float) -> float:

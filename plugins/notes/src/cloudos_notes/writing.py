@@ -25,8 +25,15 @@ ARCHIVED = "archived"
 class TextIndex(Protocol):
     """What the full-text search of a database wants stored beside a note."""
 
-    def stored(self, title: str, content: str, words: str) -> Any:
-        """Return the value of the column `search`."""
+    insertion: Any
+    """The statement that inserts a note and returns its `seq`."""
+
+    def stored(self, title: str, content: str, words: str) -> dict[str, Any]:
+        """Return the parameters that the column `search` is made of."""
+        ...
+
+    def changing(self, statement: Any, values: dict[str, Any]) -> Any:
+        """Return an update with these values, in which those of `stored` may be."""
         ...
 
 
@@ -123,20 +130,19 @@ class Writing:
         values = {name: getattr(note, name) for name in _PLAIN}
         values |= {
             "title_key": key,
-            "search": self._index.stored(note.title, note.content, content.words),
+            **self._index.stored(note.title, note.content, content.words),
             "tags": tags_json(tags),
             "folder": new.folder,
             "front_matter": new.front_matter,
             "active_at": note.updated_at,
         }
-        made: Any = connection.execute(insert(NOTE).values(**values)).inserted_primary_key
-        seq: int = made[0]
+        seq: int = connection.execute(self._index.insertion, values).scalar_one()
         _insert_tags(session, seq, owner, kinds)
         linking.write_links(session, seq, owner, note.namespace, content.links)
         linking.resolve(session, owner, [key])
         if idempotency_key is not None:
             once = {"owner": owner, "client": draft.client or "", "key": idempotency_key}
-            connection.execute(insert(ONCE).values(**once, note=seq, made_at=now))
+            connection.execute(_INSERT_ONCE, {**once, "note": seq, "made_at": now})
         self._tell(session, NoteCreated, note, f"Wrote a note in {note.namespace}")
         if note.source != "user":
             self._tell(session, MemoryCreated, note, f"Remembered something in {note.namespace}", client=note.client)
@@ -189,7 +195,7 @@ class Writing:
         if "title" in values or "content" in values:
             text = content.text if content is not None else row.content
             words = (content or texts.read_now(text)).words
-            values["search"] = self._index.stored(title, text, words)
+            values |= self._index.stored(title, text, words)
         return values
 
     def _retag(self, session: Session, row: Any, edit: Edit, content: texts.Content | None) -> list[str]:
@@ -215,7 +221,7 @@ class Writing:
             before = {name: row._mapping[name] for name in ("title", "content", "tags", "folder", "version")}
             session.execute(insert(VERSION).values(note=row.seq, written_at=row.updated_at, replaced_at=now, **before))
         values |= {"version": row.version + 1, "updated_at": now, "active_at": now}
-        session.execute(update(NOTE).where(NOTE.c.seq == row.seq).values(**values))
+        session.execute(self._index.changing(update(NOTE).where(NOTE.c.seq == row.seq), values))
         if content is not None:
             linking.replace_links(session, row.seq, row.owner, row.namespace, content.links)
         self._tell(session, NoteUpdated, row, f"Changed a note in {row.namespace}")
@@ -265,6 +271,7 @@ _PLAIN = (
     "created_at",
     "updated_at",
 )
+_INSERT_TAG, _INSERT_ONCE = insert(TAG), insert(ONCE)  # kept: to build a statement costs more than to run it
 _WHOLE = select(*COLUMNS, NOTE.c.seq, NOTE.c.title_key, NOTE.c.folder, NOTE.c.front_matter, NOTE.c.deleted_at)
 
 
@@ -294,4 +301,4 @@ def _by_kind(given: Iterable[str], inline: Iterable[str], system: Iterable[str])
 def _insert_tags(session: Session, seq: int, owner: str, kinds: Iterable[tuple[str, str, str]]) -> None:
     rows = [{"note": seq, "kind": kind, "key": key, "owner": owner, "tag": tag} for kind, key, tag in kinds]
     if rows:
-        session.connection().execute(insert(TAG), rows)
+        session.connection().execute(_INSERT_TAG, rows)
