@@ -19,7 +19,7 @@ from cloudos_memory.models import Embedding, EmbeddingQueue
 EMBEDDING = Embedding.__table__
 QUEUE = EmbeddingQueue.__table__
 
-_MOST_TRIES = 5
+_MOST_TRIES = 3
 _IN_ONE = 500
 
 
@@ -128,7 +128,7 @@ class Embeddings:
         if tries >= _MOST_TRIES:
             await self.finish([waiting], [])
             return False
-        due = self._clock.now() + timedelta(minutes=2**tries)
+        due = self._clock.now() + timedelta(seconds=15 * 2**tries)
         statement = update(QUEUE).where(QUEUE.c.note_id == waiting.note_id).values(attempts=tries, not_before=due)
         await self._db.write(lambda session: session.execute(statement))
         return True
