@@ -85,7 +85,7 @@ class Front:
             await self._post(engine, key, path, scope, receive, send)
         elif path == "/mcp/sse":
             if await self._room(key, send):
-                session = self._sessions.begin(key, "sse", caller().address, {})
+                session = self._sessions.begin(key, "sse", _address(scope), {})
                 await engine.sse(session, scope, receive, send)
         else:
             await self._streamable(engine, key, None, scope, receive, send)
@@ -143,7 +143,7 @@ class Front:
             await refuse(send, 404, INVALID_REQUEST, "Session not found", _id(message))
             return
         client = _client(message)
-        fresh = self._sessions.begin(key, "streamable-http", caller().address, client)
+        fresh = self._sessions.begin(key, "streamable-http", _address(scope), client)
         if message is not None and message.get("method") == "initialize":
             if await self._room(key, send, _id(message)):
                 await engine.open(fresh, scope, receive, send)
@@ -155,7 +155,7 @@ class Front:
     async def _counted(self, key: HeldKey, message: Mapping[str, Any], send: Any) -> bool:
         """Count a request against the plan's rate; notifications, answers and the handshake are free."""
         method = message.get("method")
-        if "id" not in message or method is None or method in _UNCOUNTED:
+        if "id" not in message or not isinstance(method, str) or method in _UNCOUNTED:
             return True
         limit = self._ctx.licence.limit("mcp_rate_per_minute")
         wait = self._rates.wait(key.id, limit, self._ctx.clock.monotonic())
@@ -225,6 +225,12 @@ def _client(message: Mapping[str, Any] | None) -> dict[str, Any]:
     meta = params.get("_meta")
     info = params.get("clientInfo") or (meta.get(_ENVELOPE) if isinstance(meta, dict) else None)
     return info if isinstance(info, dict) else {}
+
+
+def _address(scope: Any) -> str | None:
+    """Return from where a request comes: as the gate says, else as the connection does."""
+    client = scope.get("client")
+    return caller().address or (client[0] if client else None)
 
 
 def _id(message: Mapping[str, Any] | None) -> Any:

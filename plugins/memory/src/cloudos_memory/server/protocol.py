@@ -7,11 +7,13 @@ from typing import Any
 
 import mcp_types as types
 from cloudos_sdk import CloudOSError, InvalidRequest, NotFound
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from cloudos_memory.calls import Calls
 from cloudos_memory.catalogue import Catalogue
@@ -28,6 +30,14 @@ Durable memory of the person you work for, shared with the notes they write them
 Search before you answer from memory and before you create; update a memory rather than write it twice.
 Write Markdown; [[Title]] links to another memory and #tag tags it. Each key writes to one namespace.
 """
+_LISTS: tuple[CacheableMethod, ...] = (
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+)
+_CACHE = dict.fromkeys(_LISTS, CacheHint(ttl_ms=0, scope="private"))  # each key sees its own, and is told of changes
 _MOST_SUBSCRIPTIONS = 500
 RESOURCE_NOT_FOUND = -32002
 _PAGE = 200
@@ -72,7 +82,13 @@ class Protocol:
         self._add("subscriptions/listen", types.SubscriptionsListenRequestParams, ListenHandler(self.bus))
 
     def _add(self, method: str, params: type[Any], handler: Callable[[Request, Any], Answer]) -> None:
-        self.server.add_request_handler(method, params, handler)
+        async def handle(ctx: Request, given: Any) -> HandlerResult:
+            result = await handler(ctx, given)
+            if isinstance(result, dict) and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                return {"resultType": "complete", **result}
+            return result
+
+        self.server.add_request_handler(method, params, handle)
 
     async def _meet(self, ctx: Request, call_next: Callable[[Request], Answer]) -> HandlerResult:
         """Keep how to reach the client of its own accord; tell our errors in the protocol's codes."""
