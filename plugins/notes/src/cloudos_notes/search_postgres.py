@@ -11,7 +11,7 @@ from sqlalchemy import Text, Update, bindparam, cast, func, insert, literal, lit
 from sqlmodel import Session
 
 from cloudos_notes.rows import NOTE, conditions
-from cloudos_notes.words import hidden_words, query_terms
+from cloudos_notes.words import hidden_words, may_begin, query_terms
 
 _MOST_INDEXED = 200_000
 """A tsvector holds at most 1 MB."""
@@ -65,7 +65,7 @@ class PostgresText:
         exact = [" <-> ".join(term) for term in terms]
         hits = self._find(session, " | ".join(exact), wanted, limit)
         if len(hits) < limit:
-            beginnings = " | ".join(f"{term[0]}:*" for term in terms if len(term) == 1 and len(term[0]) >= 3)
+            beginnings = " | ".join(f"{term[0]}:*" for term in terms if len(term) == 1 and may_begin(term[0]))
             if beginnings:
                 floor = min((hit.score for hit in hits), default=1.0)
                 known = {hit.id for hit in hits}

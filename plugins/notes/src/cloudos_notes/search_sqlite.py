@@ -15,12 +15,11 @@ from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
 from cloudos_notes.rows import NOTE, conditions
-from cloudos_notes.words import hidden_words, query_terms
+from cloudos_notes.words import hidden_words, may_begin, query_terms
 
 _MOST_SCORED = 4_000
 _REMEMBERED = 20_000
 _MINUTES = 10
-_SHORTEST_PREFIX = 3
 
 _COUNT = text(f"SELECT count(*) FROM (SELECT 1 FROM notes_text WHERE notes_text MATCH :q LIMIT {_MOST_SCORED + 1})")  # noqa: S608 - a number
 # the index is walked first, in the order of its rank, and notes are looked up only until there are enough
@@ -62,7 +61,8 @@ class SqliteText:
 
     def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches."""
-        terms = [_quoted(term) for term in query_terms(query)]
+        asked = query_terms(query)
+        terms = [_quoted(term) for term in asked]
         rarest = sorted((self._count(session, term), at, term) for at, term in enumerate(terms))
         hits: dict[str, TextHit] = {}
         scored, total = [], 0
@@ -78,7 +78,7 @@ class SqliteText:
             for match in (f"title : ({' AND '.join(words)})", " AND ".join(words), " OR ".join(words)):
                 self._find(session, match, "t.rowid DESC", wanted, limit, hits)
         if len(hits) < limit:
-            beginnings = [f"{t}*" for t in terms if " " not in t and len(t) >= _SHORTEST_PREFIX + 2][:8]
+            beginnings = [f"{_quoted(term)}*" for term in asked if len(term) == 1 and may_begin(term[0])][:8]
             if beginnings:
                 self._find(session, " OR ".join(beginnings), "t.rowid DESC", wanted, limit, hits)
         return list(hits.values())

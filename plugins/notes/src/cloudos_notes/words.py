@@ -47,6 +47,11 @@ def query_terms(query: str) -> list[list[str]]:
     return [list(term) for term in list(found)[:_MOST_TERMS]]
 
 
+def may_begin(word: str) -> bool:
+    """Tell whether a word is long enough to look for those that begin with it."""
+    return len(word) >= 3 or not word.isascii()
+
+
 def _split(token: str) -> list[str]:
     if not token.isascii():
         return []
