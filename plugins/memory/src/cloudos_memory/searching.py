@@ -36,8 +36,9 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
         ctx.provide(Embedder, NodeEmbedder(backend))
     ctx.events.subscribe(following.handle, *EVENTS, name="vectors")
     tasks: list[asyncio.Task[None]] = []
-    if indexer is not None:
+    if indexer is not None and queries is not None:
         ctx.provide(Indexer, indexer)
+        ctx.provide(Queries, queries)
         tasks = [asyncio.create_task(work, name="memory:indexer") for work in (indexer.run(), following.catch_up())]
     try:
         yield
