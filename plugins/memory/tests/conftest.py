@@ -23,7 +23,7 @@ def mcp_node(cloudos: Callable[..., Any], served: Callable[[Any], Awaitable[str]
         }
         source = FakePlanSource(plan)
         host = await cloudos("notes", "memory", providing(PlanSource, source), *more, settings=settings)
-        node = McpNode(host, await served(host))
+        node = McpNode(host, await served(host), served)
         node.plan = source
         return node
 

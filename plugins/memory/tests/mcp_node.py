@@ -23,10 +23,16 @@ INITIALIZE = {
 class McpNode:
     """A running host and its address."""
 
-    def __init__(self, host: Any, url: str) -> None:
+    def __init__(self, host: Any, url: str, serve: Any = None) -> None:
         self.host = host
         self.url = url
+        self._serve = serve
         self.plan: Any = None
+
+    async def restarted(self) -> McpNode:
+        """Stop the host, start it on the same data, and serve it at another port."""
+        await self.host.restart()
+        return McpNode(self.host, await self._serve(self.host), self._serve)
 
     async def make_key(self, *, who: Any = None, **wanted: Any) -> dict[str, Any]:
         """Make a key by the API."""

@@ -65,7 +65,7 @@ class Protocol:
         self._calls = calls
         self.bus = SessionBus()
         self.server = MemoryServer(
-            "cloudos-memory", version=version, title="Cloud OS Memory", instructions=INSTRUCTIONS
+            "cloudos-memory", version=version, title=TITLE, instructions=INSTRUCTIONS, cache_hints=_CACHE
         )
         self.server.middleware = [self._meet]
         self._add("tools/list", types.PaginatedRequestParams, self._list_tools)
