@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudos_sdk.capabilities import NoteFilter, TextHit
@@ -16,6 +17,7 @@ from cloudos_notes.words import hidden_words, may_begin, query_terms
 _MOST_INDEXED = 200_000
 """A tsvector holds at most 1 MB."""
 _SIGNS = re.compile(r"[\W_]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _HEADLINE = "StartSel=**, StopSel=**, MaxWords=30, MinWords=12"
 
 
@@ -23,43 +25,49 @@ def _config(name: str) -> Any:
     return literal_column(f"'{name}'::regconfig")
 
 
-def _vector() -> Any:
-    """Return the expression of the column `search`, of the parameters `above`, `body` and `hidden`."""
-    joined: Any = func.to_tsvector(_config("simple"), bindparam("hidden", type_=Text))
+def _plain(text: str) -> str:
+    """Return a text without accents, which nobody types in a search, and signs."""
+    return _SIGNS.sub(" ", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
+
+
+def _vector(texts: Mapping[str, str] | None = None) -> Any:
+    """Return the expression of the column `search`, of texts or of parameters: `above`, `body` and `hidden`."""
+
+    def of(name: str) -> Any:
+        return bindparam(name, type_=Text) if texts is None else literal(texts[name], Text)
+
+    joined: Any = func.to_tsvector(_config("simple"), of("hidden"))
     for name, weight in (("above", "A"), ("body", "C")):
         for config in ("english", "simple"):
-            vector = func.to_tsvector(_config(config), bindparam(name, type_=Text))
+            vector = func.to_tsvector(_config(config), of(name))
             joined = joined.op("||")(func.setweight(vector, literal_column(f"'{weight}'::\"char\"")))
     return joined
-
-
-_VECTOR = _vector()
 
 
 class PostgresText:
     """Finds notes by their words in the column `search`."""
 
-    insertion = insert(NOTE).values(search=_VECTOR).returning(NOTE.c.seq)
+    insertion = insert(NOTE).values(search=_vector()).returning(NOTE.c.seq)
 
     @staticmethod
     def stored(title: str, content: str, words: str) -> dict[str, Any]:
         """Return the texts that the column `search` is made of, without signs, which its parser has ideas about."""
         return {
-            "above": _SIGNS.sub(" ", title),
-            "body": _SIGNS.sub(" ", content[:_MOST_INDEXED]),
+            "above": _plain(title),
+            "body": _plain(content[:_MOST_INDEXED]),
             "hidden": f"{hidden_words(title)} {words}"[:_MOST_INDEXED],
         }
 
     @staticmethod
     def changing(statement: Update, values: dict[str, Any]) -> Update:
         """Return an update with these values."""
-        texts = {name: values[name] for name in ("above", "body", "hidden") if name in values}
+        texts: dict[str, str] = {name: values[name] for name in ("above", "body", "hidden") if name in values}
         plain = {name: value for name, value in values.items() if name not in texts}
-        return statement.values(**plain, **({"search": _VECTOR.params(**texts)} if texts else {}))
+        return statement.values(**plain, **({"search": _vector(texts)} if texts else {}))
 
     def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches."""
-        terms = query_terms(query)
+        terms = query_terms(_ACCENTS.sub("", unicodedata.normalize("NFD", query)))
         if not terms:
             return []
         exact = [" <-> ".join(term) for term in terms]
