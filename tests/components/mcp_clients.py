@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -50,12 +51,13 @@ class McpClients:
             env=environ,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             async with asyncio.timeout(seconds):
                 out, err = await process.communicate()
-        except TimeoutError:
-            process.kill()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
             await process.wait()
             raise
         return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
