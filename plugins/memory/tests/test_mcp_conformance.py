@@ -84,10 +84,10 @@ async def test_the_inspectors_command_line_lists_and_calls(mcp_node, mcp_clients
     bearer = await node.bearer()
 
     async def inspect(*arguments):
-        cli = mcp_clients.path("inspector") / "cli" / "build" / "cli.js"
+        cli = mcp_clients.path("inspector") / "cli" / "build" / "index.js"
         header = ("--header", f"Authorization: Bearer {bearer}")
         way = ("--transport", "http", *header)
-        status, said, errors = await mcp_clients.run(cli, "--cli", f"{node.url}/mcp", *way, *arguments, seconds=60)
+        status, said, errors = await mcp_clients.run(cli, f"{node.url}/mcp", *way, *arguments, seconds=60)
         assert status == 0, errors + said
         return json.loads(said)
 
