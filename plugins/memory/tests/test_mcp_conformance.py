@@ -79,15 +79,13 @@ async def test_the_official_typescript_client_works_over_both_transports(mcp_nod
     }
 
 
-async def test_the_inspectors_command_line_lists_and_calls(mcp_node, mcp_clients):
+async def test_the_inspectors_command_line_lists_and_calls(mcp_node, mcp_clients, adding_bearer):
     node = await mcp_node()
-    bearer = await node.bearer()
+    url = adding_bearer(node.url, await node.bearer())
 
     async def inspect(*arguments):
         cli = mcp_clients.path("inspector") / "cli" / "build" / "index.js"
-        header = ("--header", f"Authorization: Bearer {bearer}")
-        way = ("--transport", "http", *header)
-        status, said, errors = await mcp_clients.run(cli, f"{node.url}/mcp", *way, *arguments, seconds=60)
+        status, said, errors = await mcp_clients.run(cli, f"{url}/mcp", *arguments, seconds=60)
         assert status == 0, errors + said
         return json.loads(said)
 
