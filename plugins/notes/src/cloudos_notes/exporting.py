@@ -16,8 +16,8 @@ from cloudos_notes import front_matter
 from cloudos_notes.front_matter import Known
 from cloudos_notes.naming import sorted_tags
 from cloudos_notes.rows import NOTE, TAG, Wanted, conditions
+from cloudos_notes.tagging import ARCHIVED, GIVEN, SYSTEM
 from cloudos_notes.vault import VaultWriter
-from cloudos_notes.writing import ARCHIVED, GIVEN, SYSTEM
 
 _WINDOW = 200
 _COLUMNS = (

@@ -18,12 +18,12 @@ from sqlalchemy import select, update
 from sqlmodel import Session
 
 from cloudos_notes import front_matter, texts
+from cloudos_notes.drafts import Edit, NewNote, ready
 from cloudos_notes.naming import LONGEST_TITLE, first_line, folded
 from cloudos_notes.rows import NOTE, PRESENT
 from cloudos_notes.schemas import ImportQuery
 from cloudos_notes.store import Store
 from cloudos_notes.vault import Limits, Vault, VaultFile, batches
-from cloudos_notes.writing import Edit, NewNote, ready
 
 _BATCH = 50
 _TOLD = 50

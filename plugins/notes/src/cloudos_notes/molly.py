@@ -9,8 +9,8 @@ from cloudos_sdk import Context, Unavailable
 from cloudos_sdk.capabilities import Note, NoteDraft, NoteFilter, Recall
 
 from cloudos_notes.listing import shown
+from cloudos_notes.molly_schemas import Memory
 from cloudos_notes.rows import Wanted
-from cloudos_notes.schemas import Memory
 from cloudos_notes.store import Store
 
 NAMESPACE = "molly"

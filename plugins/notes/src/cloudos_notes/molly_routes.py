@@ -14,15 +14,15 @@ from quart_schema import document_response, validate_querystring, validate_reque
 
 from cloudos_notes.listing import shown
 from cloudos_notes.molly import MollyMemory
-from cloudos_notes.schemas import (
+from cloudos_notes.molly_schemas import (
     Cleared,
     Forgetting,
     Memory,
-    MemoryOut,
     Question,
     RecalledOut,
     RecentQuery,
 )
+from cloudos_notes.schemas import MemoryOut
 
 molly_routes = Blueprint("molly", __name__)
 

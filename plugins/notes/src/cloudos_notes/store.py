@@ -12,13 +12,14 @@ from sqlalchemy import delete
 from sqlmodel import Session
 
 from cloudos_notes import texts, walking
+from cloudos_notes.drafts import Edit, ready
 from cloudos_notes.reading import Reading
 from cloudos_notes.rows import ONCE
 from cloudos_notes.search_postgres import PostgresText
 from cloudos_notes.search_sqlite import SqliteText
 from cloudos_notes.touching import Touches
 from cloudos_notes.trash import Trash
-from cloudos_notes.writing import Edit, Writing, ready
+from cloudos_notes.writing import Writing
 
 _LONGEST_KEY = 200
 

@@ -16,7 +16,7 @@ from cloudos_notes import texts
 from cloudos_notes.naming import folded
 from cloudos_notes.rows import NOTE, PRESENT, VERSION
 from cloudos_notes.store import Store
-from cloudos_notes.writing import ARCHIVED
+from cloudos_notes.tagging import ARCHIVED
 
 _STEP = 2_000
 _MOST = 1_000

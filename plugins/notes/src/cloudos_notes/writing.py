@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-import orjson
 from cloudos_sdk import Conflict, Context, NotFound, new_id
-from cloudos_sdk.capabilities import Note, NoteDraft
-from sqlalchemy import delete, insert, select, update
+from cloudos_sdk.capabilities import Note
+from sqlalchemy import insert, select, update
 from sqlmodel import Session
 
 from cloudos_notes import linking, markup, texts
+from cloudos_notes.drafts import Edit, NewNote
 from cloudos_notes.events import MemoryCreated, NoteCreated, NoteEvent, NoteUpdated
-from cloudos_notes.naming import first_line, folded, kebab, linkable, sorted_tags
-from cloudos_notes.rows import COLUMNS, NOTE, ONCE, PRESENT, TAG, VERSION, note_of, tags_json
-
-GIVEN, INLINE, SYSTEM = "given", "inline", "system"
-ARCHIVED = "archived"
+from cloudos_notes.naming import folded, linkable, sorted_tags
+from cloudos_notes.rows import COLUMNS, NOTE, ONCE, PRESENT, VERSION, note_of, tags_json
+from cloudos_notes.tagging import ARCHIVED, by_kind, insert_tags, retag
 
 
 class TextIndex(Protocol):
@@ -35,57 +31,6 @@ class TextIndex(Protocol):
     def changing(self, statement: Any, values: dict[str, Any]) -> Any:
         """Return an update with these values, in which those of `stored` may be."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewNote:
-    """A note that was checked and read and is ready to be stored."""
-
-    draft: NoteDraft
-    title: str
-    content: texts.Content
-    given: list[str]
-    system: list[str]
-    folder: str = ""
-    front_matter: str | None = None
-    archived: bool = False
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """What to change of a note, checked and read; None stays."""
-
-    title: str | None = None
-    content: texts.Content | None = None
-    given: list[str] | None = None
-    importance: float | None = None
-    archived: bool | None = None
-    folder: str | None = None
-
-
-async def ready(draft: NoteDraft, most: int, **beside: Any) -> NewNote:
-    """Check and read a draft. Raises InvalidRequest."""
-    content = await texts.read(draft.content, most)
-    title = texts.title(draft.title) if draft.title is not None else first_line(draft.content)
-    texts.importance(draft.importance)
-    texts.name(draft.namespace, "namespace")
-    if draft.client is not None:
-        texts.name(draft.client, "client")
-    given = texts.tags(draft.tags)
-    system = [tag for tag in given if folded(tag) in _system_tags(draft)]
-    if draft.source == "molly":
-        system += ["molly", "memory", f"ns/{draft.namespace}"]
-    return NewNote(draft=draft, title=title, content=content, given=given, system=sorted_tags(system), **beside)
-
-
-def _system_tags(draft: NoteDraft) -> Collection[str]:
-    """Return the tags that say where a note is from, so that they stay when its given tags are replaced."""
-    if draft.source == "user":
-        return ()
-    client = [kebab(draft.client)] if draft.client else []
-    return {folded(tag) for tag in ("mcp", "molly", "memory", f"ns/{draft.namespace}", *client)}
 
 
 class Writing:
@@ -108,7 +53,7 @@ class Writing:
     def insert(self, session: Session, owner: str, new: NewNote, idempotency_key: str | None = None) -> Note:
         """Store a new note."""
         draft, content, now = new.draft, new.content, self._ctx.clock.now()
-        kinds = _by_kind(new.given, content.tags, [*new.system, *([ARCHIVED] if new.archived else [])])
+        kinds = by_kind(new.given, content.tags, [*new.system, *([ARCHIVED] if new.archived else [])])
         tags = sorted_tags(tag for _, _, tag in kinds)
         note = Note(
             id=new_id("note"),
@@ -137,7 +82,7 @@ class Writing:
             "active_at": note.updated_at,
         }
         seq: int = connection.execute(self._index.insertion, values).scalar_one()
-        _insert_tags(session, seq, owner, kinds)
+        insert_tags(session, seq, owner, kinds)
         linking.write_links(session, seq, owner, note.namespace, content.links)
         linking.resolve(session, owner, [key])
         if idempotency_key is not None:
@@ -190,29 +135,13 @@ class Writing:
         if edit.folder is not None:
             wanted["folder"] = edit.folder
         if edit.given is not None or content is not None or edit.archived is not None:
-            wanted["tags"] = tags_json(self._retag(session, row, edit, content))
+            wanted["tags"] = tags_json(retag(session, row, edit, content))
         values = {name: value for name, value in wanted.items() if value != row._mapping[name]}
         if "title" in values or "content" in values:
             text = content.text if content is not None else row.content
             words = (content or texts.read_now(text)).words
             values |= self._index.stored(title, text, words)
         return values
-
-    def _retag(self, session: Session, row: Any, edit: Edit, content: texts.Content | None) -> list[str]:
-        """Bring the tags of a note to what was given and what its text says; return them all."""
-        statement = select(TAG.c.kind, TAG.c.key, TAG.c.tag).where(TAG.c.note == row.seq)
-        had = {tuple(tag) for tag in session.execute(statement)}
-        given = [tag for kind, _, tag in had if kind == GIVEN] if edit.given is None else edit.given
-        inline = [tag for kind, _, tag in had if kind == INLINE] if content is None else content.tags
-        system = [tag for kind, _, tag in had if kind == SYSTEM]
-        if edit.archived is not None:
-            given = [tag for tag in given if folded(tag) != ARCHIVED]
-            system = [tag for tag in system if tag != ARCHIVED] + ([ARCHIVED] if edit.archived else [])
-        now = _by_kind(given, inline, system)
-        if set(now) != had:
-            session.execute(delete(TAG).where(TAG.c.note == row.seq))
-            _insert_tags(session, row.seq, row.owner, now)
-        return sorted_tags(tag for _, _, tag in now)
 
     def _store(self, session: Session, row: Any, values: dict[str, Any], content: texts.Content | None) -> None:
         """Write a change with its version, links and event."""
@@ -271,7 +200,7 @@ _PLAIN = (
     "created_at",
     "updated_at",
 )
-_INSERT_TAG, _INSERT_ONCE = insert(TAG), insert(ONCE)  # kept: to build a statement costs more than to run it
+_INSERT_ONCE = insert(ONCE)  # kept: to build a statement costs more than to run it
 _WHOLE = select(*COLUMNS, NOTE.c.seq, NOTE.c.title_key, NOTE.c.folder, NOTE.c.front_matter, NOTE.c.deleted_at)
 
 
@@ -282,23 +211,3 @@ def load(session: Session, owner: str, note_id: str, *, trashed: bool = False) -
     if row is None:
         raise NotFound("note", note_id)
     return row
-
-
-def given_tags(tags: str) -> list[str]:
-    """Return the tags of a JSON list."""
-    found: list[str] = orjson.loads(tags)
-    return found
-
-
-def _by_kind(given: Iterable[str], inline: Iterable[str], system: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return kind, key and tag of all; what is a system tag is no given one."""
-    keys = {folded(tag): tag for tag in system}
-    found = [(SYSTEM, key, tag) for key, tag in keys.items()]
-    found += [(GIVEN, folded(tag), tag) for tag in given if folded(tag) not in keys]
-    return found + [(INLINE, folded(tag), tag) for tag in inline]
-
-
-def _insert_tags(session: Session, seq: int, owner: str, kinds: Iterable[tuple[str, str, str]]) -> None:
-    rows = [{"note": seq, "kind": kind, "key": key, "owner": owner, "tag": tag} for kind, key, tag in kinds]
-    if rows:
-        session.connection().execute(_INSERT_TAG, rows)
