@@ -13,6 +13,7 @@ import pytest
 from cloudos_memory.embeddings import Embeddings
 from cloudos_memory.following import Following
 from cloudos_memory.indexer import Indexer
+from cloudos_memory.plugin import cloudos_health
 from cloudos_sdk.capabilities import NoteChange
 from components.environments import serving
 from search_node import OWNER
@@ -68,6 +69,8 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
         return node.host.ctx("memory").use(Indexer).trouble
 
     await node.until(paused)
+    health = await cloudos_health(node.host.ctx("memory"))
+    assert health.ok and "503" in health.detail
     asked = len(embedding.requests)
     await node.host.clock.advance(0.5)
     assert len(embedding.requests) == asked, "it backs off"

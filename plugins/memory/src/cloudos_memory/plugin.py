@@ -23,6 +23,7 @@ from cloudos_memory.events import (
     SyncReset,
 )
 from cloudos_memory.front import mcp_app, serving_mcp
+from cloudos_memory.indexer import Indexer
 from cloudos_memory.jobs import PRUNE
 from cloudos_memory.keys import keeping_keys
 from cloudos_memory.memory_parts import offering_memory
@@ -104,7 +105,10 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether there are notes to serve."""
+    """Tell whether there are notes to serve, and what holds up their embedding; search goes on by words."""
     if ctx.find(NoteStore) is None:
         return Health(False, "No plugin provides the notes that memories are kept in; install and enable notes.")
+    indexer = ctx.find(Indexer)
+    if indexer is not None and indexer.trouble:
+        return Health(True, f"Embedding pauses, search goes on by words: {indexer.trouble}")
     return Health(True)
