@@ -17,7 +17,7 @@ from sqlmodel import Session
 from cloudos_notes.rows import NOTE, conditions
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
-_MOST_SCORED = 4_000
+_MOST_SCORED = 3_000
 _REMEMBERED = 20_000
 _MINUTES = 10
 
@@ -61,7 +61,8 @@ class SqliteText:
 
     def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches."""
-        asked = query_terms(query)
+        # what is not ASCII also as it stands: FTS5's idea of a letter is not Python's in every script
+        asked = query_terms(query) + [[chunk] for chunk in query.split()[:16] if not chunk.isascii()]
         terms = [_quoted(term) for term in asked]
         rarest = sorted((self._count(session, term), at, term) for at, term in enumerate(terms))
         hits: dict[str, TextHit] = {}
@@ -113,9 +114,10 @@ class SqliteText:
         if now - self._since > _MINUTES * 60 or len(self._counts) > _REMEMBERED:
             self._counts, self._since = {}, now
         known = self._counts.get(term)
-        if known is None or known < _MOST_SCORED // 4:  # cheap to count, and a new note should be found at once
+        if known is None:
             known = int(session.connection().execute(_COUNT, {"q": term}).scalar() or 0)
-            self._counts[term] = known
+            if known:  # a word that nobody has yet is found as soon as somebody has it
+                self._counts[term] = known
         return known
 
 

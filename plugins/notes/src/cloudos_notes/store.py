@@ -86,7 +86,8 @@ class Store(Reading):
 
     async def search_text(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         """Return the best matches of words, best first. Any text is a query."""
-        found: Sequence[TextHit] = await self._ctx.db.read(lambda s: self._text.search(s, query, wanted, limit))
+        text = query.replace("\0", " ").encode(errors="replace").decode()
+        found: Sequence[TextHit] = await self._ctx.db.read(lambda s: self._text.search(s, text, wanted, limit))
         return found
 
     async def link(self, owner: str, source_id: str, target_id: str) -> bool:
