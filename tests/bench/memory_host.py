@@ -40,7 +40,7 @@ async def write_all(store, drafts, at_once=32):
 
 async def fill(ctx, prose, count):
     """Write many notes, five hundred to a transaction."""
-    from cloudos_notes.writing import ready
+    from cloudos_notes.drafts import ready
 
     store = ctx.use(NoteStore)
     for first in range(0, count, 500):

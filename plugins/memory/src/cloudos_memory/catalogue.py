@@ -13,6 +13,8 @@ from cloudos_sdk.capabilities.mcp import McpPrompt, McpResource, McpSource, McpT
 from pydantic import BaseModel, ValidationError
 
 P = TypeVar("P", McpTool, McpResource, McpPrompt)
+_MOST_VALIDATORS = 1000
+_VALIDATORS: dict[int, Any] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 
 
@@ -111,13 +113,24 @@ def parse(entry: Entry[McpTool], given: Mapping[str, Any]) -> Any:
         except ValidationError as error:
             told = [f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors()[:5]]
             raise InvalidRequest("; ".join(told)) from None
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no stubs among our tools
-    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # no stubs among our tools
 
-    wrong = best_match(Draft202012Validator(shape).iter_errors(dict(given)))
+    wrong = best_match(_validator(shape).iter_errors(dict(given)))
     if wrong is not None:
         raise InvalidRequest(f"{'.'.join(map(str, wrong.absolute_path)) or 'arguments'}: {wrong.message[:300]}")
     return given
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """Return the validator of a schema, made once; it keeps the schema, so that no other takes its place."""
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+    found = _VALIDATORS.get(id(schema))
+    if found is None:
+        if len(_VALIDATORS) >= _MOST_VALIDATORS:
+            _VALIDATORS.clear()
+        found = _VALIDATORS[id(schema)] = Draft202012Validator(schema)
+    return found
 
 
 def expand(template: str, values: Mapping[str, str]) -> str:

@@ -24,7 +24,8 @@ _SWEEP = 30.0
 class McpSession:
     """One connection. `wire_id` is its name in the protocol; `peer` is by what it is told things of its own accord.
 
-    `open` are the ways to end each of its requests that is being served; `log` is what a resumed stream is fed from.
+    `open` are the ways to end each of its requests that is being served; `log` is what a resumed stream is fed from;
+    `transport_app` serves its requests, and `user` is its key in the library's words.
     """
 
     key: HeldKey
@@ -43,6 +44,7 @@ class McpSession:
     log: Any = None
     close: Callable[[], Any] | None = None
     transport_app: Any = None
+    user: Any = None
     open: set[Any] = field(default_factory=set)
     subscriptions: set[str] = field(default_factory=set)
     untold: set[str] = field(default_factory=set)

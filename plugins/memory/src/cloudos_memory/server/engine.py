@@ -150,6 +150,7 @@ class Engine:
                 await app(scope, receive, answer.send)
             finally:
                 session.open.discard(request)
+                answer.close()
         if request.cancelled_caught or session.ended:
             await answer.finish()
 
@@ -177,8 +178,12 @@ class Engine:
 
 def _user(session: McpSession) -> AuthenticatedUser:
     """Return the key as the SDK wants it: a session is served to the key that opened it and to no other."""
-    key = session.key
-    return AuthenticatedUser(AccessToken(token="", client_id=key.id, scopes=list(key.scopes), subject=key.user_id))
+    if session.user is None:
+        key = session.key
+        token = AccessToken(token="", client_id=key.id, scopes=list(key.scopes), subject=key.user_id)
+        session.user = AuthenticatedUser(token)
+    user: AuthenticatedUser = session.user
+    return user
 
 
 def _as_negotiated(session: McpSession, scope: Any) -> Any:
