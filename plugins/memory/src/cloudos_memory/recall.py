@@ -14,7 +14,7 @@ from cloudos_memory.queries import Queries
 from cloudos_memory.ranking import follow_links, fuse, score, strong
 from cloudos_memory.vector_search import VectorSearch
 
-_FOUND = 50
+_FOUND = 25  # of each kind, or twice what is asked for: more finds no more, and each costs a snippet and a note
 _SNIPPET = 240
 
 
@@ -30,7 +30,7 @@ class HybridRecall:
     async def search(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Recalled]:
         """Return the best matches, best first."""
         notes_of = self._ctx.use(NoteStore)
-        most = max(_FOUND, limit)
+        most = max(_FOUND, 2 * limit)
         texts, nears = await asyncio.gather(
             notes_of.search_text(query, wanted, most), self._nearest(query, wanted, most)
         )
@@ -38,8 +38,13 @@ class HybridRecall:
         if not matches or limit <= 0:
             return []
         strengths = strong(matches)
-        follow_links(matches, strengths, await notes_of.links_among(list(strengths)))
-        notes = await notes_of.get_many(wanted.owner, list(matches))
+        links, read = await asyncio.gather(
+            notes_of.links_among(list(strengths)), notes_of.get_many(wanted.owner, list(matches))
+        )
+        follow_links(matches, strengths, links)
+        notes = dict(read)
+        if along := [note_id for note_id in matches if note_id not in notes and matches[note_id].link]:
+            notes.update(await notes_of.get_many(wanted.owner, along))
         now = self._ctx.clock.now()
         ranked = sorted(
             ((*score(matches[note.id], note, now), note) for note in notes.values() if fits(note, wanted)),
