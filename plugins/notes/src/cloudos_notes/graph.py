@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
 import orjson
 from cloudos_sdk import Context, iso
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from cloudos_notes.rows import LINK, NOTE, Wanted, conditions
+from cloudos_notes.rows import LINK, NOTE, Wanted, chunks, conditions
 
-_WINDOW = 2_000
-_TARGET = NOTE.alias("target")
+_WINDOW = 1_000
+_PART = 500
+_END = select(NOTE.c.seq, NOTE.c.id, NOTE.c.source)
 _NODES = select(
     NOTE.c.seq,
     NOTE.c.id,
@@ -26,14 +28,18 @@ _NODES = select(
     NOTE.c.updated_at,
     NOTE.c.last_referenced_at,
 ).order_by(NOTE.c.seq)
-_EDGES = (
-    select(LINK.c.source, NOTE.c.id, _TARGET.c.id, NOTE.c.source, _TARGET.c.source)
-    .select_from(LINK.join(NOTE, NOTE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
-    .distinct()
-    .order_by(LINK.c.source)
-)
+_LINKS = select(LINK.c.source, LINK.c.target).distinct().order_by(LINK.c.source, LINK.c.target)
 
-Window = Callable[[int], tuple[list[bytes], int | None]]
+
+class _InOrder:
+    """The columns of a note such that SQLite walks the index of owner and `seq`, and sorts nothing for a namespace."""
+
+    def __getattr__(self, name: str) -> Any:
+        column = NOTE.c[name]
+        return column.concat("") if name == "namespace" else column
+
+
+_COLUMNS = _InOrder()
 
 
 class GraphReader:
@@ -64,7 +70,7 @@ class GraphReader:
 
 
 def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[list[bytes], int | None]:
-    statement = _NODES.where(*conditions(wanted), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
+    statement = _NODES.where(*conditions(wanted, _COLUMNS), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
     rows = session.connection().execute(statement).all()
     found = [
         orjson.dumps(
@@ -86,23 +92,17 @@ def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[lis
 
 
 def _edges(wanted: Wanted, last: int, after: int, session: Session) -> tuple[list[bytes], int | None]:
-    sources = select(NOTE.c.seq).where(*conditions(wanted), NOTE.c.seq > after, NOTE.c.seq <= last)
-    window = sources.order_by(NOTE.c.seq).limit(_WINDOW).subquery()
-    looked_at, reached = session.execute(select(func.count(), func.max(window.c.seq))).one()
-    if not looked_at:
-        return [], None
-    between = (LINK.c.source > after, LINK.c.source <= reached, LINK.c.target <= last)
-    statement = _EDGES.where(*between, *conditions(wanted), *conditions(wanted, _TARGET.c))
-    found = [
-        orjson.dumps(
-            {
-                "source": source,
-                "target": target,
-                "source_kind": kind,
-                "target_kind": target_kind,
-                "mixed_sources": kind != target_kind,
-            }
-        )
-        for _, source, target, kind, target_kind in session.connection().execute(statement)
-    ]
-    return found, reached if looked_at == _WINDOW else None
+    statement = _LINKS.where(LINK.c.source > after, LINK.c.source <= after + _WINDOW, LINK.c.target <= last)
+    links = session.connection().execute(statement).all()
+    ends: dict[int, Any] = {}
+    for part in chunks(sorted({seq for link in links for seq in link}), _PART):
+        rows = session.connection().execute(_END.where(NOTE.c.seq.in_(part), *conditions(wanted, _COLUMNS)))
+        ends |= {row[0]: row for row in rows}
+    found = []
+    for source, target in links:
+        if source in ends and target in ends:
+            _, id, kind = ends[source]
+            _, target_id, target_kind = ends[target]
+            edge = {"source": id, "target": target_id, "source_kind": kind, "target_kind": target_kind}
+            found.append(orjson.dumps({**edge, "mixed_sources": kind != target_kind}))
+    return found, after + _WINDOW if after + _WINDOW < last else None
