@@ -45,6 +45,11 @@ class Catalogue:
         self.templates: dict[str, Entry[McpResource]] = {}
         self.prompts: dict[str, Entry[McpPrompt]] = {}
 
+    @property
+    def made(self) -> bool:
+        """Whether anybody asked for it yet."""
+        return self._sources is not None
+
     def current(self) -> Catalogue:
         """Return it as it is now."""
         sources = tuple(self._ctx.all(McpSource))

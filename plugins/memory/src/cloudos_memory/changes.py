@@ -68,11 +68,11 @@ class Changes:
 
     async def look_for_ever(self) -> None:
         """See every few seconds whether a plugin came or went, and with it what is listed."""
-        self._catalogue.current()
         while True:
             await self._ctx.clock.sleep(_LOOK)
-            changed = self._catalogue.refresh()
-            for session in self._sessions.all() if changed else ():
+            sessions = self._sessions.all()  # without any nothing is made: a node that nobody asks pays nothing
+            changed = self._catalogue.refresh() if sessions and self._catalogue.made else set()
+            for session in sessions if changed else ():
                 self._tell(session, changed)
 
     def _listening(self) -> list[McpSession]:

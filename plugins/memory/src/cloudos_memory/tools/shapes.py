@@ -32,7 +32,7 @@ Once = Annotated[
 class Arguments(BaseModel):
     """Base of what a tool takes: an unknown argument is an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class CreateArguments(Arguments):
