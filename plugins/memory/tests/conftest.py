@@ -43,7 +43,8 @@ def search_node(cloudos: Callable[..., Any], embedding: EmbeddingServer) -> Call
 
     async def run(**settings: Any) -> SearchNode:
         given = {"backend": "ollama", "url": embedding.url, "model": "words", "query_milliseconds": 3000, **settings}
-        section = {"embedding": given if given["backend"] != "onnx" else {"backend": "onnx"}}
-        return SearchNode(await cloudos("notes", "memory", settings={"memory": section}))
+        if given["backend"] == "onnx":
+            given = {"backend": "onnx", "query_milliseconds": 3000}
+        return SearchNode(await cloudos("notes", "memory", settings={"memory": {"embedding": given}}))
 
     return run
