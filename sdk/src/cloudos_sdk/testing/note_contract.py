@@ -11,7 +11,25 @@ from cloudos_sdk.capabilities import Note, NoteChange, NoteDraft, NoteFilter, No
 
 _OWNER, _OTHER = "usr_contract_a", "usr_contract_b"
 _ALL = NoteFilter(owner=_OWNER)
-_QUERIES = ("", " ", '"', "'", "AND OR NOT", "title:x", "a*", "(", "^x", "NEAR(a b)", "%_", "\\", "-", "🦜", "東京", "a\0b", "\ud800")
+_QUERIES = (
+    "",
+    " ",
+    '"',
+    "'",
+    "AND OR NOT",
+    "title:x",
+    "a*",
+    "(",
+    "^x",
+    "NEAR(a b)",
+    "%_",
+    "\\",
+    "-",
+    "🦜",
+    "東京",
+    "a\0b",
+    "\ud800",
+)
 
 
 async def check_note_store(store: NoteStore) -> None:
