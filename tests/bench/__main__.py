@@ -6,7 +6,7 @@ import inspect
 import sys
 from pathlib import Path
 
-SUPPORT = {"__main__", "load"}
+SUPPORT = {"__main__", "load", "memory_host"}
 modules = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SUPPORT)
 unknown = set(sys.argv[1:]) - set(modules)
 if unknown:

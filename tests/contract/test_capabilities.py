@@ -9,20 +9,28 @@ from cloudos_sdk.capabilities import (
     Authenticator,
     BearerAuthenticator,
     ControlPanelLink,
+    Embedder,
+    McpSource,
     Metrics,
     MetricSource,
+    NoteStore,
     PermissionCatalogue,
     PlanSource,
+    Recall,
     Sessions,
 )
 from cloudos_sdk.testing.contracts import (
     check_apps,
     check_authenticator,
     check_control_panel_link,
+    check_embedder,
+    check_mcp_source,
     check_metric_source,
     check_metrics,
+    check_note_store,
     check_permission_catalogue,
     check_plan_source,
+    check_recall,
     check_sessions,
 )
 from contract.promises import all_plugins
@@ -32,12 +40,15 @@ from cloudos_host.discovery import discover
 CHECKS = {
     Apps: check_apps,
     ControlPanelLink: check_control_panel_link,
+    Embedder: check_embedder,
+    McpSource: check_mcp_source,
     Metrics: check_metrics,
     MetricSource: check_metric_source,
+    NoteStore: check_note_store,
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
 }
-BY_HAND = {Authenticator, BearerAuthenticator, Sessions}
+BY_HAND = {Authenticator, BearerAuthenticator, Recall, Sessions}
 PROVIDED = [
     (found.id, capability)
     for found in discover()
@@ -94,3 +105,9 @@ async def test_the_sessions_keep_the_contract(cloudos):
         assert (await host.anonymous.post("/api/auth/logout", headers=head)).status_code == 204
 
     await check_sessions(host.ctx("auth").use(Sessions), session_id=listed[0]["id"], revoke=log_out)
+
+
+async def test_the_recall_keeps_the_contract(cloudos):
+    host, _ = await all_plugins(cloudos)
+    ctx = host.ctx("memory")
+    await check_recall(ctx.use(Recall), store=ctx.use(NoteStore))

@@ -20,7 +20,7 @@ def shape(path):
 @pytest.mark.parametrize("owner", ["host", *installed()])
 async def test_each_endpoint_of_the_reference_answers_an_admin(cloudos, owner):
     host, head = await all_plugins(cloudos)
-    for row in (row for row in endpoints() if row["owner"] == owner):
+    for row in (row for row in endpoints() if row["owner"] == owner and row["access"] != "bearer"):
         where = f"{row['method']} {row['path']}"
         body = {"json": {}} if row["method"] in ("POST", "PUT") else {}
         answer = await host.anonymous.request(row["method"], concrete(row["path"]), headers=head, **body)

@@ -1,13 +1,114 @@
-"""Memory."""
+"""Memory: an MCP server over the notes, for any AI client, and search by words and by meaning."""
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from cloudos_sdk import Context, Event, Feature, Health, Job, Manifest, Mount, Permission, Policy, Role, hookimpl
+from cloudos_sdk.capabilities import BearerAuthenticator, Embedder, McpSource, NoteStore, Recall
+from quart import Blueprint
+
+from cloudos_memory.analytics import COVERAGE
+from cloudos_memory.bearers import PREFIX
+from cloudos_memory.changes import telling_changes
+from cloudos_memory.events import (
+    McpKeyCreated,
+    McpKeyRevoked,
+    McpKeyRotated,
+    McpSessionEnded,
+    SyncDisabled,
+    SyncEnabled,
+    SyncRequested,
+    SyncReset,
+)
+from cloudos_memory.front import mcp_app, serving_mcp
+from cloudos_memory.indexer import Indexer
+from cloudos_memory.jobs import PRUNE
+from cloudos_memory.keys import keeping_keys
+from cloudos_memory.memory_parts import offering_memory
+from cloudos_memory.models import Base
+from cloudos_memory.routes import routes
+from cloudos_memory.search_routes import search_routes
+from cloudos_memory.searching import searching
+from cloudos_memory.sessions import keeping_sessions
+from cloudos_memory.settings import MemorySettings
+from cloudos_memory.sync import keeping_sync
+
+# Each concern is one async context: it acquires, provides, and releases. Opened in this order, closed in reverse.
+CONCERNS: tuple[Callable[[Context], AbstractAsyncContextManager[None]], ...] = (
+    keeping_keys,
+    keeping_sessions,
+    keeping_sync,
+    serving_mcp,
+    offering_memory,
+    telling_changes,
+    searching,
+)
+ROUTES: tuple[Blueprint, ...] = (routes, search_routes)
+JOBS: tuple[Job, ...] = (PRUNE, COVERAGE)
+EVENTS: tuple[type[Event], ...] = (
+    McpKeyCreated,
+    McpKeyRotated,
+    McpKeyRevoked,
+    McpSessionEnded,
+    SyncEnabled,
+    SyncDisabled,
+    SyncRequested,
+    SyncReset,
+)
 
 manifest = Manifest(
     title="Memory",
-    prefixes=(
-        "/mcp",
-        "/api/mcp",
+    prefixes=("/mcp", "/api/mcp"),
+    settings=MemorySettings,
+    tables=Base,
+    migrations="cloudos_memory.migrations",
+    permissions=(
+        Permission("memory:read", "See MCP keys, sessions and how the memory is searched", Role.VIEWER),
+        Permission("memory:write", "Make and revoke MCP keys, end sessions, index anew", Role.OPERATOR),
     ),
+    features=(Feature("orbit_memory_sync", "Memory sync between nodes"),),
+    provides=(BearerAuthenticator, Embedder, McpSource, Recall),
+    uses=(NoteStore,),
+    emits=EVENTS,
 )
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the endpoints of keys, sessions, sync and search."""
+    return list(ROUTES)
+
+
+@hookimpl
+def cloudos_mounts() -> Sequence[Mount]:
+    """Return the MCP server, for who brings an MCP key."""
+    return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX))]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the periodic work."""
+    return list(JOBS)
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Open one concern after the other."""
+    async with AsyncExitStack() as stack:
+        for concern in CONCERNS:
+            await stack.enter_async_context(concern(ctx))
+        yield
+
+
+@hookimpl
+async def cloudos_health(ctx: Context) -> Health:
+    """Tell whether there are notes to serve, and what holds up their embedding; search goes on by words."""
+    if ctx.find(NoteStore) is None:
+        return Health(False, "No plugin provides the notes that memories are kept in; install and enable notes.")
+    indexer = ctx.find(Indexer)
+    if indexer is not None and indexer.trouble:
+        return Health(True, f"Embedding pauses, search goes on by words: {indexer.trouble}")
+    return Health(True)

@@ -1,13 +1,73 @@
-"""Notes."""
+"""Notes: Markdown with tags, links and a graph; what people write and what AI clients remember."""
 
 from __future__ import annotations
 
-from cloudos_sdk import Manifest
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from cloudos_sdk import Context, Feature, Job, Manifest, Permission, Role, hookimpl
+from cloudos_sdk.capabilities import NoteStore
+from quart import Blueprint
+
+from cloudos_notes.events import MemoryCreated, NoteCreated, NoteDeleted, NoteRestored, NoteUpdated
+from cloudos_notes.exporting import Exporter
+from cloudos_notes.graph import GraphReader
+from cloudos_notes.importing import Importer
+from cloudos_notes.jobs import EMPTY_TRASH, FORGET_VERSIONS
+from cloudos_notes.listing import Listing
+from cloudos_notes.models import Base
+from cloudos_notes.molly import MollyMemory
+from cloudos_notes.molly_routes import molly_routes
+from cloudos_notes.routes import routes
+from cloudos_notes.settings import NotesSettings
+from cloudos_notes.store import Store
+from cloudos_notes.vault_routes import vault_routes
+from cloudos_notes.versions import Versions
 
 manifest = Manifest(
     title="Notes",
-    prefixes=(
-        "/api/notes",
-        "/api/molly",
+    prefixes=("/api/notes", "/api/molly"),
+    settings=NotesSettings,
+    tables=Base,
+    migrations="cloudos_notes.migrations",
+    permissions=(
+        Permission("notes:read", "Read one's notes", Role.VIEWER),
+        Permission("notes:write", "Write, import and delete one's notes", Role.OPERATOR),
     ),
+    features=(Feature("orbit_graph", "The notes graph"),),
+    provides=(NoteStore,),
+    emits=(NoteCreated, NoteUpdated, NoteDeleted, NoteRestored, MemoryCreated),
 )
+
+
+@hookimpl
+def cloudos_routes() -> Sequence[Blueprint]:
+    """Return the endpoints of notes, of their import and export, and of Molly's memory."""
+    return [routes, vault_routes, molly_routes]
+
+
+@hookimpl
+def cloudos_jobs() -> Sequence[Job]:
+    """Return the clearing of old versions and of the trash."""
+    return [FORGET_VERSIONS, EMPTY_TRASH]
+
+
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
+    """Provide the store, and take up the imports that were interrupted."""
+    store = Store(ctx)
+    importer = Importer(ctx, store)
+    ctx.provide(Store, store)
+    ctx.provide(NoteStore, store)
+    ctx.provide(Listing, Listing(ctx, store))
+    ctx.provide(Versions, Versions(ctx, store))
+    ctx.provide(GraphReader, GraphReader(ctx))
+    ctx.provide(Importer, importer)
+    ctx.provide(Exporter, Exporter(ctx))
+    ctx.provide(MollyMemory, MollyMemory(ctx, store))
+    importer.register()
+    try:
+        yield
+    finally:
+        await store.close()

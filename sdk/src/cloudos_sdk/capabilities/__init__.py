@@ -6,6 +6,8 @@ Each has a contract test in `cloudos_sdk.testing.contracts` that every provider 
 from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions
 from cloudos_sdk.capabilities.apps import AppAddress, Apps
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
+from cloudos_sdk.capabilities.embeddings import Embedder
+from cloudos_sdk.capabilities.mcp import McpParts, McpPrompt, McpResource, McpResult, McpSource, McpTool
 from cloudos_sdk.capabilities.memory import Recall, Recalled
 from cloudos_sdk.capabilities.metrics import Metric, Metrics, MetricSource, Sample, Tick
 from cloudos_sdk.capabilities.notes import (
@@ -28,6 +30,13 @@ __all__ = [
     "BearerAuthenticator",
     "ControlPanelLink",
     "Credentials",
+    "Embedder",
+    "McpParts",
+    "McpPrompt",
+    "McpResource",
+    "McpResult",
+    "McpSource",
+    "McpTool",
     "Metric",
     "MetricSource",
     "Metrics",

@@ -27,6 +27,10 @@ from cloudos_sdk.capabilities import (
     Sessions,
 )
 from cloudos_sdk.plans import PLANS
+from cloudos_sdk.testing.mcp_contract import check_mcp_source as check_mcp_source
+from cloudos_sdk.testing.memory_contract import check_embedder as check_embedder
+from cloudos_sdk.testing.memory_contract import check_recall as check_recall
+from cloudos_sdk.testing.note_contract import check_note_store as check_note_store
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _METRIC = re.compile(r"[a-z][a-z0-9]*([._][a-z0-9]+)+")

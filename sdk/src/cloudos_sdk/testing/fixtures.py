@@ -160,12 +160,23 @@ class RunningHost:
         metadata = self.record(plugin_id).manifest.tables.metadata
         prefix = plugin_id.replace("-", "_") + "_"
 
-        def own(name: str | None, kind: str, parents: Any) -> bool:
-            return kind != "table" or (str(name).startswith(prefix) and not str(name).endswith("_alembic_version"))
-
         with self.host.db.write_engine.connect() as connection:
+            beside = _index_tables(connection)
+
+            def own(name: str | None, kind: str, parents: Any) -> bool:
+                made = str(name).startswith(prefix) and not str(name).endswith("_alembic_version")
+                return kind != "table" or (made and not str(name).startswith(beside))
+
             context = MigrationContext.configure(connection, opts={"include_name": own, "compare_type": True})
             return list(compare_metadata(context, metadata))
+
+
+def _index_tables(connection: Any) -> tuple[str, ...]:
+    """Return the names of SQLite's virtual tables; what they are made of begins with them and is no model's either."""
+    if connection.dialect.name != "sqlite":
+        return ()
+    made = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+    return tuple(connection.exec_driver_sql(made).scalars())
 
 
 def _fresh_database(server: str) -> str:

@@ -1,0 +1,57 @@
+"""What an embedding backend is to the rest of the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix: TypeAlias = NDArray[np.float32]
+else:
+    Matrix = Any
+
+
+def sound(text: str) -> str:
+    """Return a text without the halves of characters that UTF-8 has no form for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+class BackendDown(Exception):
+    """The backend does not answer, or not as it should; the sentence says which and why. Try again later."""
+
+
+class TextRefused(Exception):
+    """The backend is up and refuses these very texts: another try will not help."""
+
+
+class Backend(Protocol):
+    """One way to embed. Vectors are rows of length 1."""
+
+    @property
+    def name(self) -> str:
+        """`onnx`, `ollama` or `openai`."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The name of the model, which tells its vectors from those of another."""
+        ...
+
+    @property
+    def floor(self) -> float:
+        """The similarity below which two texts have nothing to do with each other."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
+        """Return a row for each text. What is `urgent` does not queue behind what is not.
+
+        Raises BackendDown and TextRefused.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
+        ...

@@ -1,0 +1,25 @@
+"""Which backend the settings ask for."""
+
+from __future__ import annotations
+
+from cloudos_memory.embedding.backend import Backend
+from cloudos_memory.settings import EmbeddingSettings
+
+
+def backend_of(settings: EmbeddingSettings) -> Backend | None:
+    """Return the backend of the settings; None where embedding is off. Nothing is loaded or called yet."""
+    match settings.backend:
+        case "off":
+            return None
+        case "onnx":
+            from cloudos_memory.embedding.minilm import MiniLM
+
+            return MiniLM()
+        case "ollama":
+            from cloudos_memory.embedding.remote import Ollama
+
+            return Ollama(settings)
+        case "openai":
+            from cloudos_memory.embedding.remote import OpenAICompatible
+
+            return OpenAICompatible(settings)

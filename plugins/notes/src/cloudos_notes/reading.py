@@ -1,0 +1,108 @@
+"""Reads notes: by id, by title, by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from cloudos_sdk import Database
+from cloudos_sdk.capabilities import Note, NoteFilter, NoteStats
+from sqlalchemy import ColumnElement, func, select
+from sqlmodel import Session
+
+from cloudos_notes.naming import folded
+from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
+
+_NOTES = select(*COLUMNS)
+
+
+class Reading:
+    """The reading half of the store."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def get(self, owner: str, note_id: str) -> Note | None:
+        """Return a note."""
+        found = await self.get_many(owner, [note_id])
+        return found.get(note_id)
+
+    async def get_many(self, owner: str, note_ids: Collection[str]) -> Mapping[str, Note]:
+        """Return those of the notes that are there, by id."""
+        parts = chunks([id for id in dict.fromkeys(note_ids) if "\0" not in id])
+
+        def load(session: Session) -> dict[str, Note]:
+            found: dict[str, Note] = {}
+            for part in parts:
+                where = (NOTE.c.id == part[0]) if len(part) == 1 else NOTE.c.id.in_(part)
+                rows = session.connection().execute(_NOTES.where(where, NOTE.c.owner == owner, PRESENT))
+                found |= {row[0]: note_of(row) for row in rows}
+            return found
+
+        return await self._db.read(load) if parts else {}
+
+    async def by_title(self, owner: str, title: str, namespaces: tuple[str, ...] | None = None) -> Sequence[Note]:
+        """Return the notes of a title, whatever its case; the newest first."""
+        statement = _NOTES.where(NOTE.c.owner == owner, NOTE.c.title_key == folded(title), PRESENT)
+        if namespaces is not None:
+            statement = statement.where(NOTE.c.namespace.in_(namespaces))
+        return await self._many(statement.order_by(NOTE.c.seq.desc()).limit(500))
+
+    async def recent(self, wanted: NoteFilter, limit: int) -> Sequence[Note]:
+        """Return the notes that were written or referenced last."""
+        statement = _NOTES.where(*conditions(wanted)).order_by(NOTE.c.active_at.desc(), NOTE.c.seq.desc())
+        return await self._many(statement.limit(limit))
+
+    async def scan(self, after: str, limit: int) -> Sequence[Note]:
+        """Return notes of every owner by rising id."""
+        return await self._many(_NOTES.where(NOTE.c.id > after, PRESENT).order_by(NOTE.c.id).limit(limit))
+
+    async def links_among(self, note_ids: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return the links that begin or end at one of these notes."""
+        source, target = NOTE.alias("source"), NOTE.alias("target")
+        statement = (
+            select(source.c.id, target.c.id)
+            .select_from(LINK.join(source, source.c.seq == LINK.c.source).join(target, target.c.seq == LINK.c.target))
+            .where(source.c.deleted_at.is_(None), target.c.deleted_at.is_(None))
+        )
+        parts = chunks(list(dict.fromkeys(note_ids)))
+
+        def load(session: Session) -> list[tuple[str, str]]:
+            found: dict[tuple[str, str], None] = {}
+            for part in parts:
+                for end in (source, target):
+                    rows = session.connection().execute(statement.where(end.c.id.in_(part)))
+                    found.update(dict.fromkeys((row[0], row[1]) for row in rows))
+            return list(found)
+
+        return await self._db.read(load) if parts else []
+
+    async def stats(self, wanted: NoteFilter) -> NoteStats:
+        """Count."""
+
+        def count(session: Session) -> NoteStats:
+            holds = conditions(wanted)
+            inside = select(NOTE.c.seq).where(*holds)
+            links = select(LINK.c.source, LINK.c.target).distinct()
+            links = links.where(LINK.c.source.in_(inside), LINK.c.target.in_(inside))
+            tagged = select(TAG.c.note, TAG.c.key, func.min(TAG.c.tag).label("tag")).where(TAG.c.note.in_(inside))
+            tags = tagged.group_by(TAG.c.note, TAG.c.key).subquery()
+            by_tag = select(func.min(tags.c.tag), func.count()).group_by(tags.c.key)
+            return NoteStats(
+                notes=session.execute(select(func.count()).select_from(NOTE).where(*holds)).scalar_one(),
+                links=session.execute(select(func.count()).select_from(links.subquery())).scalar_one(),
+                by_namespace=_counts(session, NOTE.c.namespace, holds),
+                by_tag={row[0]: row[1] for row in session.execute(by_tag)},
+                by_client=_counts(session, NOTE.c.client, [*holds, NOTE.c.client.is_not(None)]),
+                by_source=_counts(session, NOTE.c.source, holds),
+            )
+
+        return await self._db.read(count)
+
+    async def _many(self, statement: Any) -> list[Note]:
+        return await self._db.read(lambda s: [note_of(row) for row in s.connection().execute(statement)])
+
+
+def _counts(session: Session, column: Any, holds: Sequence[ColumnElement[bool]]) -> dict[str, int]:
+    rows = session.execute(select(column, func.count()).where(*holds).group_by(column))
+    return {row[0]: row[1] for row in rows}

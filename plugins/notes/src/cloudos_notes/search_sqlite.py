@@ -1,0 +1,126 @@
+"""Full text on SQLite: FTS5 with BM25, the filter inside the query.
+
+BM25 counts and scores every note that has one of the words, so words that very many notes have are left to the
+others to decide; where a query has no others the newest notes win. How many notes have a word is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cloudos_sdk import Clock
+from cloudos_sdk.capabilities import NoteFilter, TextHit
+from sqlalchemy import Update, insert, literal_column, select, text
+from sqlmodel import Session
+
+from cloudos_notes.rows import NOTE, conditions
+from cloudos_notes.words import hidden_words, may_begin, query_terms
+
+_MOST_SCORED = 3_000
+_REMEMBERED = 20_000
+_MINUTES = 10
+
+_COUNT = text(f"SELECT count(*) FROM (SELECT 1 FROM notes_text WHERE notes_text MATCH :q LIMIT {_MOST_SCORED + 1})")  # noqa: S608 - a number
+# the index is walked first, in the order of its rank, and notes are looked up only until there are enough
+_BOTH = text("notes_text AS t CROSS JOIN notes_note AS n")
+
+
+class _Columns:
+    """The columns of `notes_note AS n`, which belong to no FROM clause of their own."""
+
+    def __getattr__(self, name: str) -> Any:
+        return literal_column(f"n.{name}", NOTE.c[name].type)
+
+
+_N = _Columns()
+_FOUND: Any = select(
+    literal_column("n.id"), literal_column("t.rank"), literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)")
+)
+
+
+class SqliteText:
+    """Finds notes by their words in the FTS5 index."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counts: dict[str, int] = {}
+        self._since = clock.monotonic()
+
+    insertion = insert(NOTE).returning(NOTE.c.seq)
+
+    @staticmethod
+    def stored(title: str, content: str, words: str) -> dict[str, Any]:
+        """Return what is stored in the column `search`: the words that the tokenizer does not see."""
+        return {"search": f"{hidden_words(title)} {words}".strip()}
+
+    @staticmethod
+    def changing(statement: Update, values: dict[str, Any]) -> Update:
+        """Return an update with these values."""
+        return statement.values(**values)
+
+    def search(self, session: Session, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
+        """Return the best matches."""
+        # what is not ASCII also as it stands: FTS5's idea of a letter is not Python's in every script
+        asked = query_terms(query) + [[chunk] for chunk in query.split()[:16] if not chunk.isascii()]
+        terms = [_quoted(term) for term in asked]
+        rarest = sorted((self._count(session, term), at, term) for at, term in enumerate(terms))
+        hits: dict[str, TextHit] = {}
+        scored, total = [], 0
+        for count, _, term in rarest:
+            total += count
+            if total > _MOST_SCORED:
+                break
+            scored += [term] if count else []
+        if scored:
+            self._find(session, " OR ".join(scored), "t.rank", wanted, limit, hits)
+        elif total > _MOST_SCORED:
+            words = [term for count, _, term in rarest if count]
+            for match in (f"title : ({' AND '.join(words)})", " AND ".join(words), " OR ".join(words)):
+                self._find(session, match, "t.rowid DESC", wanted, limit, hits)
+        if len(hits) < limit:
+            beginnings = [f"{_quoted(term)}*" for term in asked if len(term) == 1 and may_begin(term[0])][:8]
+            if beginnings:
+                self._find(session, " OR ".join(beginnings), "t.rowid DESC", wanted, limit, hits)
+        return list(hits.values())
+
+    def _find(
+        self, session: Session, match: str, order: str, wanted: NoteFilter, limit: int, hits: dict[str, TextHit]
+    ) -> None:
+        """Add notes that match behind those that were found; where nothing is scored the earlier is the better."""
+        left = limit - len(hits)
+        if left <= 0:
+            return
+        ranked = order == "t.rank"
+        statement = (
+            _FOUND.select_from(_BOTH)
+            .where(
+                text("notes_text MATCH :q").bindparams(q=match),
+                text("n.seq = t.rowid"),
+                *conditions(wanted, _N),
+            )
+            .order_by(text(order))
+            .limit(limit)
+        )
+        floor = min((hit.score for hit in hits.values()), default=1.0)
+        for id, rank, snippet in session.connection().execute(statement):
+            if id not in hits and len(hits) < limit:
+                floor = -rank if ranked else floor * 0.9
+                hits[id] = TextHit(id, floor, snippet)
+
+    def _count(self, session: Session, term: str) -> int:
+        """Return how many notes have a term, of whomever; at most one more than are scored."""
+        now = self._clock.monotonic()
+        if now - self._since > _MINUTES * 60 or len(self._counts) > _REMEMBERED:
+            self._counts, self._since = {}, now
+        known = self._counts.get(term)
+        if known is None:
+            known = int(session.connection().execute(_COUNT, {"q": term}).scalar() or 0)
+            if known:  # a word that nobody has yet is found as soon as somebody has it
+                self._counts[term] = known
+        return known
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """Return words as a phrase of FTS5's query language, in which a quoted text means nothing but itself."""
+    return '"' + " ".join(words).replace('"', '""') + '"'

@@ -1,0 +1,63 @@
+"""The words of texts and queries: identifiers by their parts, Chinese and Japanese by pairs of characters."""
+
+from __future__ import annotations
+
+import re
+
+_MOST_TERMS = 48
+_LONGEST = 64
+_PIECE = re.compile(r"[^\W_]+")
+_LATIN = re.compile(r"[A-Za-z0-9]+")
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+
+
+def hidden_words(text: str) -> str:
+    """Return the words of a text that stand in it without a space or a sign between them, each once.
+
+    `getUserName` hides get, user and name, `node01` node and 01, and a run of Han or Kana each pair of its characters.
+    """
+    found: dict[str, None] = {}
+    if not text.islower() or any(c.isdigit() for c in text):
+        for token in _LATIN.findall(text):
+            if not (token.islower() and token.isalpha()) and len(token) <= _LONGEST:
+                found.update(dict.fromkeys(_split(token)))
+    if not text.isascii():
+        for run in _UNSPACED.findall(text):
+            found.update(dict.fromkeys(_pairs(run)))
+    return " ".join(found)
+
+
+def query_terms(query: str) -> list[list[str]]:
+    """Return what to look for: lists of words that follow each other, each once; a query of signs alone has none.
+
+    `foo_bar.baz` is looked for as a whole and by its words, `fooBar` as it is and by its parts.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for chunk in query.split():
+        pieces = [piece[:_LONGEST] for piece in _PIECE.findall(chunk)][:8]
+        if len(pieces) > 1:
+            found[tuple(pieces)] = None
+        for piece in pieces:
+            runs = _UNSPACED.findall(piece)
+            words = [w for run in runs for w in _pairs(run)] or [piece, *_split(piece)]
+            found.update(dict.fromkeys((word,) for word in words))
+        if len(found) >= _MOST_TERMS:
+            break
+    return [list(term) for term in list(found)[:_MOST_TERMS]]
+
+
+def may_begin(word: str) -> bool:
+    """Tell whether a word is long enough to look for those that begin with it."""
+    return len(word) >= 3 or not word.isascii()
+
+
+def _split(token: str) -> list[str]:
+    if not token.isascii():
+        return []
+    parts = _PARTS.findall(token)
+    return [part.lower() for part in parts] if len(parts) > 1 else []
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[at : at + 2] for at in range(len(run) - 1)] or [run]

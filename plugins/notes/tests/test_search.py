@@ -1,0 +1,100 @@
+"""Full text: prose, identifiers, any Unicode, many notes of few words."""
+
+import pytest
+from cloudos_notes.words import hidden_words, query_terms
+from cloudos_sdk.capabilities import NoteDraft, NoteFilter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+OWNER = "usr_operator"
+ALL = NoteFilter(owner=OWNER)
+CHARACTERS = st.characters(exclude_categories=["Cs", "Cn", "Co"], exclude_characters="\0")
+
+
+@pytest.fixture
+async def node(notes):
+    return await notes()
+
+
+async def titles(node, query, limit=10, **fields):
+    hits = await node.store.search_text(query, NoteFilter(owner=OWNER, **fields), limit)
+    found = await node.store.get_many(OWNER, [hit.id for hit in hits])
+    return [found[hit.id].title for hit in hits]
+
+
+async def test_a_question_finds_the_note_that_answers_it(node):
+    await node.write("The backup runs at three in the morning and keeps seven days", title="Backups")
+    await node.write("The proxy listens on port 443", title="Proxy")
+    await node.write("What is there to say about the weather", title="Weather")
+    assert (await titles(node, "When does the backup run, and what does it keep?"))[0] == "Backups"
+    assert (await titles(node, "which ports are listened on by the proxy?"))[0] == "Proxy"
+
+
+@pytest.mark.parametrize(
+    ("content", "queries"),
+    [
+        ("set retry_backoff_seconds to 5", ["retry_backoff_seconds", "backoff", "retry backoff"]),
+        ("class HttpServerError", ["HttpServerError", "httpservererror", "server error", "Http"]),
+        ("import os.path.join", ["os.path.join", "path join", "os.path"]),
+        ("the host node01 and v2.14.3", ["node01", "node", "2.14.3", "v2.14"]),
+        ("Crème brûlée à la carte", ["creme brulee", "CRÈME", "brul"]),
+        ("東京都に住んでいます", ["東京", "東", "住んで"]),
+        ("Привет, мир", ["привет", "МИР", "прив"]),
+        ("see https://example.org/a-page?x=1", ["example.org", "a-page", "https://example.org/a-page?x=1"]),
+        ("user@example.com wrote", ["user@example.com", "example"]),
+        ("naïve café", ["naive", "cafe"]),
+    ],
+)
+async def test_words_and_parts_of_identifiers_are_found(node, content, queries):
+    await node.write(content, title="The one")
+    await node.write("something else altogether", title="Another")
+    for query in queries:
+        assert (await titles(node, query))[:1] == ["The one"], query
+
+
+async def test_what_changes_is_found_by_its_new_words_alone(node):
+    note = await node.write("alpha", title="t")
+    await node.change(note, content="beta")
+    assert await titles(node, "alpha") == [] and await titles(node, "beta") == ["t"]
+    await node.change(note, title="gamma")
+    assert await titles(node, "gamma") == ["gamma"]
+    await node.ask("DELETE", f"/api/notes/{note['id']}?permanent=true", 204)
+    assert await titles(node, "beta") == []
+
+
+async def test_words_that_every_note_has_cost_nothing_and_still_find_the_newest(node, monkeypatch):
+    monkeypatch.setattr("cloudos_notes.search_sqlite._MOST_SCORED", 5)
+    for number in range(12):
+        await node.write(f"common words here number{number}", title=f"n{number}")
+    await node.write("common words", title="last")
+    assert (await titles(node, "common number3", 3))[0] == "n3"
+    found = await titles(node, "common words", 3)
+    assert len(found) == 3 and set(found) <= {f"n{n}" for n in range(12)} | {"last"}
+    assert len(await titles(node, "common", 20)) == 13
+
+
+async def test_any_text_is_a_query_and_finds_the_note_that_it_is(node):
+    @given(
+        st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], exclude_characters="\0"), min_size=1, max_size=60)
+    )
+    @settings(max_examples=80, deadline=None, database=None)
+    def texts(text):
+        seen.append(text)
+
+    seen = []
+    texts()
+    for text in seen:
+        note = await node.store.create(OWNER, NoteDraft(title="t", content=f"about {text}"))
+        hits = await node.store.search_text(text, ALL, 500)
+        if any(character.isascii() and character.isalnum() for character in text):
+            assert note.id in [hit.id for hit in hits], text
+        await node.store.delete(OWNER, note.id, for_good=True)
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_terms_are_bounded_words(text):
+    terms = query_terms(text)
+    assert len(terms) <= 48
+    assert all(word and len(word) <= 64 for term in terms for word in term)
+    hidden_words(text)

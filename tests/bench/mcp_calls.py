@@ -1,0 +1,103 @@
+"""A tool call over MCP against the same call on a bare server of the MCP library; what an idle session keeps."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import statistics
+import tempfile
+import time
+import urllib.parse
+from pathlib import Path
+
+import psutil
+
+from tests.bench.load import program, report
+
+CALLS, ROUNDS, SESSIONS = 400, 5, 200
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+def main():
+    """Print the ratio of CPU and of latency, and the memory of a session."""
+    with tempfile.TemporaryDirectory() as data:
+        key = Path(data) / "key"
+        with program("mcp_node", Path(data) / "node", key) as node, program("bare_mcp") as bare:
+            ours, raw = Caller(node, key.read_text()), Caller(bare, None)
+            for caller in (ours, raw):
+                caller.round()
+            rounds = [(ours.round(), raw.round()) for _ in range(ROUNDS)]
+            pick = [statistics.median(r[side][figure] for r in rounds) for figure in (0, 1) for side in (0, 1)]
+            cpu, bare_cpu, p50, bare_p50 = pick
+            report("a tool call, CPU", cpu / bare_cpu, "<= 1.25", f"{cpu:.0f} us", f"{bare_cpu:.0f} us")
+            report("a tool call, p50", p50 / bare_p50, "<= 1.25", f"{p50:.2f} ms", f"{bare_p50:.2f} ms")
+            kept, bare_kept = sessions(ours), sessions(raw)
+            report("an idle session, KB", kept / bare_kept, "< 100 KB", f"{kept:.0f}", f"{bare_kept:.0f}")
+
+
+class Caller:
+    """One client with one session."""
+
+    def __init__(self, server, bearer):
+        self.server = server
+        self.where = urllib.parse.urlsplit(server.url).netloc
+        self.headers = {**HEADERS, **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
+        self.connection = http.client.HTTPConnection(self.where, timeout=60)
+        self.headers["Mcp-Session-Id"] = self.initialize()
+        self.headers["Mcp-Protocol-Version"] = "2025-11-25"
+        self.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def initialize(self):
+        """Open a session and return its name."""
+        client = {"name": "bench", "version": "1"}
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+        headers = {name: value for name, value in self.headers.items() if not name.startswith("Mcp")}
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+        self.connection.request("POST", "/mcp", json.dumps(message), headers)
+        answer = self.connection.getresponse()
+        answer.read()
+        assert answer.status == 200, answer.status
+        return answer.headers["Mcp-Session-Id"]
+
+    def post(self, message):
+        """Send a message and return the answer's body."""
+        self.connection.request("POST", "/mcp", json.dumps(message), self.headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        assert answer.status < 300, f"{answer.status} {body[:300]}"
+        return body
+
+    def round(self):
+        """Call the tool again and again; return CPU in us and the median latency in ms of a call."""
+        self.connection.close()  # it may have idled for too long
+        call = {"name": "bench_echo", "arguments": {"text": "hello"}}
+        process = psutil.Process(self.server.process.pid)
+        before, took = sum(process.cpu_times()[:2]), []
+        for number in range(1, CALLS + 1):
+            start = time.perf_counter()
+            body = self.post({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+            took.append((time.perf_counter() - start) * 1000)
+            assert b"hello" in body
+        return (sum(process.cpu_times()[:2]) - before) / CALLS * 1e6, statistics.median(took)
+
+
+def sessions(caller):
+    """Open sessions with a stream each and return the KB that one keeps."""
+    caller.connection.close()
+    process, streams = psutil.Process(caller.server.process.pid), []
+    for number in range(SESSIONS + 20):
+        if number == 20:
+            time.sleep(1)
+            before = process.memory_info().rss
+        headers = {**caller.headers, "Mcp-Session-Id": caller.initialize()}
+        lines = [f"GET /mcp HTTP/1.1\r\nHost: {caller.where}", *(f"{k}: {v}" for k, v in headers.items()), "\r\n"]
+        stream = socket.create_connection(tuple(caller.where.split(":")), timeout=30)
+        stream.sendall("\r\n".join(lines).encode())
+        assert b"200" in stream.recv(65536).split(b"\r\n")[0]
+        streams.append(stream)
+    time.sleep(2)
+    kept = (process.memory_info().rss - before) / SESSIONS / 1024
+    for stream in streams:
+        stream.close()
+    return kept

@@ -1,0 +1,48 @@
+"""A host with notes and memory in this process, for benchmarks that ask their capabilities directly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from cloudos_sdk.capabilities import Authenticator, NoteStore
+from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
+
+from cloudos_host.config import Config, HostSettings
+from cloudos_host.discovery import discover, given
+from cloudos_host.host import Host
+
+OWNER = "usr_bench"
+
+
+@contextlib.asynccontextmanager
+async def memory_host(data, **embedding):
+    """Run notes and memory on a data folder; yield the context of memory."""
+    found = [each for each in discover() if each.id in ("notes", "memory")]
+    found.append(given("fake_sign_in", providing(Authenticator, FakeAuthenticator())))
+    settings = {"memory": {"embedding": {"query_milliseconds": 5000, **embedding}}}
+    host = Host(Config(HostSettings(data_dir=Path(data), required=()), settings, "the benchmark"), found=found)
+    await host.boot()
+    try:
+        yield next(record.context for record in host.records if record.id == "memory")
+    finally:
+        await host.shutdown()
+
+
+async def write_all(store, drafts, at_once=32):
+    """Write notes, some at a time; return them in the order of the drafts."""
+    written = []
+    for start in range(0, len(drafts), at_once):
+        written += await asyncio.gather(*(store.create(OWNER, draft) for draft in drafts[start : start + at_once]))
+    return written
+
+
+async def fill(ctx, prose, count):
+    """Write many notes, five hundred to a transaction."""
+    from cloudos_notes.drafts import ready
+
+    store = ctx.use(NoteStore)
+    for first in range(0, count, 500):
+        new = [await ready(prose.draft(number), store.most) for number in range(first, min(count, first + 500))]
+        await ctx.db.write(lambda s, new=new: [store.writing.insert(s, OWNER, each) for each in new])
