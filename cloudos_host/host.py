@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from datetime import time, timedelta
@@ -66,7 +67,7 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
-        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body)
+        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body, self.app.stopping)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self._lock: int | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -127,6 +128,7 @@ class Host:
         """Take up the plugins that `boot_required` left; meanwhile requests to them wait."""
         rest = [record for record in self.records if record.state is State.PENDING]
         if rest:
+            await asyncio.to_thread(importlib.import_module, "cryptography.fernet")
             await asyncio.to_thread(self.ladder.load, rest)
             ordered = self.ladder.order()
             await asyncio.to_thread(self.migrate, ordered)

@@ -86,9 +86,12 @@ class Lifespans:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-            await context.release()
-            if manager is not None and entered:
-                await manager.__aexit__(None, None, None)
+            await context.quiesce()
+            try:
+                if manager is not None and entered:
+                    await manager.__aexit__(None, None, None)
+            finally:
+                context.release()
 
     async def _enter(self, manager: Any) -> None:
         try:

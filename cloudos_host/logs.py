@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
 from cloudos_sdk.identity import caller
 
 from cloudos_host.config import HostSettings
+
+
+def _without_rich() -> Any:
+    """Import structlog; it loads rich, 100 ms and 5 MB, wherever it is installed, for tracebacks that it renders."""
+    here = sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # what makes `import rich` an ImportError
+    try:
+        return importlib.import_module("structlog")
+    finally:
+        if here is None:
+            del sys.modules["rich"]
+
+
+structlog = _without_rich()
 
 
 def configure(settings: HostSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,15 +15,18 @@ from cloudos_host import problems
 from cloudos_host.gate import Endpoint, Gate
 from cloudos_host.registry import Record, covers
 
+_DRAIN = 1.0
+
 
 class Mounts:
     """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
 
-    def __init__(self, app: Any, gate: Gate, max_body: int) -> None:
+    def __init__(self, app: Any, gate: Gate, max_body: int, stopping: asyncio.Event) -> None:
         self._app = app
         self._gate = gate
         self._max_body = max_body
         self._mounts: list[tuple[str, Any, Endpoint]] = []
+        self._stopping = stopping
         self.rising: Callable[[str], Awaitable[None]] | None = None
         """While plugins are still on their way up: waits for the one that a path belongs to."""
 
@@ -49,7 +53,8 @@ class Mounts:
             await _refuse(error, scope, send)
             return
         if scope["type"] == "http":
-            await _Bounded(endpoint.policy.max_body or self._max_body, receive, send).run(app, scope)
+            limit = endpoint.policy.max_body or self._max_body
+            await _Bounded(limit, _until(self._stopping, receive), send).run(app, scope)
         else:
             await app(scope, receive, send)
 
@@ -76,11 +81,32 @@ class _Bounded:
         await self._send(message)
 
 
+def _until(stopping: asyncio.Event, receive: Any) -> Any:
+    """Return a `receive` that tells of a client who is gone once the host stops, after a moment for what ends soon."""
+
+    async def ended() -> Any:
+        await stopping.wait()
+        await asyncio.sleep(_DRAIN)
+        return {"type": "http.disconnect"}
+
+    async def either() -> Any:
+        tasks = [asyncio.ensure_future(receive()), asyncio.ensure_future(ended())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task for task in tasks if task in done).result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    return either
+
+
 def _request(scope: Any) -> Request:
     async def no_push(path: str, headers: Headers) -> None:
         """Ignore: nothing is pushed."""
 
     headers = Headers([(name.decode("latin1"), value.decode("latin1")) for name, value in scope["headers"]])
+    headers["Remote-Addr"] = (scope.get("client") or ["<local>"])[0]  # as Quart says who asks
     return Request(
         scope.get("method", "GET"),
         scope.get("scheme", "http"),

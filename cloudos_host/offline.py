@@ -66,7 +66,8 @@ class PluginCommands:
             who = f"{getpass.getuser()} (command line)"
             act_as(Caller(Principal("system", "cli", who, Role.ADMIN, "system")))
             yield context
-            await context.release()
+            await context.quiesce()
+            context.release()
         finally:
             await host.db.close()
 

@@ -6,11 +6,9 @@ import base64
 import hashlib
 import hmac
 import os
+from functools import cached_property
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import Any
 
 
 def host_key(data_dir: Path) -> bytes:
@@ -31,23 +29,38 @@ def host_key(data_dir: Path) -> bytes:
 
 
 class PluginSecrets:
-    """Encrypts for one plugin."""
+    """Encrypts for one plugin. The library is loaded at the first use: it is a fifteenth of a start."""
 
     def __init__(self, key: bytes, plugin_id: str) -> None:
-        def derive(purpose: str) -> bytes:
-            return HKDF(SHA256(), 32, salt=None, info=f"cloudos:{plugin_id}:{purpose}".encode()).derive(key)
+        self._key = key
+        self._id = plugin_id
 
-        self._fernet = Fernet(base64.urlsafe_b64encode(derive("encrypt")))
-        self._digest_key = derive("digest")
+    @cached_property
+    def _fernet(self) -> Any:
+        from cryptography.fernet import Fernet
+
+        return Fernet(base64.urlsafe_b64encode(self._derive("encrypt")))
+
+    @cached_property
+    def _digest_key(self) -> bytes:
+        return self._derive("digest")
+
+    def _derive(self, purpose: str) -> bytes:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return HKDF(SHA256(), 32, salt=None, info=f"cloudos:{self._id}:{purpose}".encode()).derive(self._key)
 
     def encrypt(self, plain: str) -> str:
         """Return text that only this plugin on this host can decrypt."""
-        return self._fernet.encrypt(plain.encode()).decode()
+        return str(self._fernet.encrypt(plain.encode()).decode())
 
     def decrypt(self, cipher: str) -> str:
         """Return what was encrypted; ValueError where it was not, or with another key."""
+        from cryptography.fernet import InvalidToken
+
         try:
-            return self._fernet.decrypt(cipher.encode()).decode()
+            return str(self._fernet.decrypt(cipher.encode()).decode())
         except InvalidToken:
             raise ValueError("not encrypted by this plugin on this host") from None
 

@@ -83,10 +83,13 @@ class PluginContext:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.folder
 
-    async def release(self) -> None:
-        """Take back what its lifespan began: readers, operations, what it provides."""
+    async def quiesce(self) -> None:
+        """End what works in the plugin's name: its operations and readers of events."""
         await self.operations.stop()
         await self.events.stop()
+
+    def release(self) -> None:
+        """Take back what it provides."""
         self.capabilities.drop(self.id)
 
     def provide(self, capability: type[T], implementation: T) -> None:

@@ -59,7 +59,7 @@ async def test_every_route_is_in_the_description_of_the_api(cloudos):
     host, _ = await all_plugins(cloudos)
     document = await (await host.anonymous.get("/openapi.json")).get_json()
     described = {(method.upper(), shape(path)) for path, item in document["paths"].items() for method in item}
-    for row in endpoints():
+    for row in (row for row in endpoints() if row["access"] != "bearer"):  # a protocol of its own, served by a mount
         assert (row["method"], shape(row["path"])) in described, f"{row['method']} {row['path']} is not described"
 
 
@@ -77,5 +77,6 @@ async def test_a_viewer_changes_nothing(cloudos):
         if row["method"] == "GET" or any(row["path"].startswith(area) for area in own) or row["access"] == "public":
             continue
         answer = await host.anonymous.request(row["method"], concrete(row["path"]), headers=viewer, json={})
-        assert answer.status_code == 403, f"{row['method']} {row['path']} lets a viewer in: {answer.status_code}"
+        refused = 401 if row["access"] == "bearer" else 403
+        assert answer.status_code == refused, f"{row['method']} {row['path']} lets a viewer in: {answer.status_code}"
     assert (await host.anonymous.get("/api/plugins", headers=await sign_in(host))).status_code == 200

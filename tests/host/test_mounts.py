@@ -1,5 +1,6 @@
 """Raw ASGI applications and WebSockets stand behind the same gate as routes."""
 
+import asyncio
 from types import ModuleType
 
 import pytest
@@ -157,3 +158,26 @@ async def test_a_mount_that_takes_one_family_of_bearers_takes_no_other_credentia
     assert (await host.anonymous.get("/raw")).status_code == 401
     elsewhere = await host.anonymous.get("/api/plugins", headers={"Authorization": "Bearer door_open"})
     assert elsewhere.status_code == 401, "it opens nothing else"
+
+
+async def test_a_mount_that_waits_for_its_client_is_told_of_the_stop(cloudos):
+    ended = asyncio.Event()
+    plugin = mounted_plugin(Policy(access="public"))
+
+    async def waits(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        message = await receive()
+        while message["type"] != "http.disconnect":
+            message = await receive()
+        ended.set()
+
+    plugin.cloudos_mounts = hookimpl(lambda: [Mount("/raw", waits, Policy(access="public"))], specname="cloudos_mounts")
+    host = await cloudos(plugin)
+    asked = asyncio.create_task(host.anonymous.get("/raw"))
+    await asyncio.sleep(0.1)
+    assert not ended.is_set()
+    host.host.app.stopping.set()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none of them easily taken for another
+_LETTERS = bytes(ord(_ALPHABET[byte % 32]) for byte in range(256))
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -27,7 +28,7 @@ NAMING_CONVENTION = {
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as `app_4k2mw8…`: the prefix and 65 random bits, lower-case."""
-    return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(13))
+    return f"{prefix}_{secrets.token_bytes(13).translate(_LETTERS).decode()}"
 
 
 def iso(moment: datetime) -> str:

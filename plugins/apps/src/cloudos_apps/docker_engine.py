@@ -37,7 +37,13 @@ class DockerEngine:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def connect(self, timeout: float = 60) -> Any:
-        """Return a client of its own, for a stream; blocks. Raises DockerUnreachable."""
+        """Return a client of its own, for a stream; blocks. Raises DockerUnreachable.
+
+        Where the socket is not even there, the client's library is not loaded: 7 MB, on a node without an engine.
+        """
+        socket = Path(self.url.removeprefix("unix://"))
+        if self.url.startswith("unix://") and not socket.exists():
+            raise DockerUnreachable(self.url, "no such socket")
         import docker
 
         with self._errors():

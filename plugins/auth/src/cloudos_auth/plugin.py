@@ -77,7 +77,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     passwords = Passwords(ctx.settings.bcrypt_cost)
     directory, lockouts = Directory(ctx), Lockouts(ctx)
     factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
-    mint = TokenMint(_signing_key(ctx), ctx.clock)
+    mint = TokenMint(lambda: _signing_key(ctx), ctx.clock)
     accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys)
     await directory.load()
     await lockouts.load()

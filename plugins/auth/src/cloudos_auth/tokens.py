@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from cloudos_sdk import Clock, Unauthenticated
+from cloudos_sdk import Clock, Unauthenticated, Unavailable
 
 from cloudos_auth.models import Session
 from cloudos_auth.schemas import Tokens
@@ -23,7 +24,7 @@ _WARM_AFTER = 1.0
 class TokenMint:
     """Makes tokens and reads them."""
 
-    def __init__(self, key: str, clock: Clock) -> None:
+    def __init__(self, key: Callable[[], str], clock: Clock) -> None:
         self._secret = key
         self._clock = clock
 
@@ -31,6 +32,7 @@ class TokenMint:
         """Import what tokens need a moment after the start, which does not have the 40 ms, and before most need it."""
         await self._clock.sleep(_WARM_AFTER)
         await asyncio.to_thread(importlib.import_module, "joserfc.jwt")
+        await asyncio.to_thread(lambda: self._key)
 
     def pair(self, session: Session) -> Tokens:
         """Return the pair of tokens of a session as it is now."""
@@ -47,7 +49,14 @@ class TokenMint:
     def _key(self) -> Any:
         from joserfc.jwk import OctKey
 
-        return OctKey.import_key(self._secret)
+        try:
+            return OctKey.import_key(self._secret())
+        except (ValueError, OSError) as error:
+            raise Unavailable(
+                f"The key of the tokens cannot be read ({error}). Put back the host.key that it was encrypted with, or"
+                " remove auth/signing.key from the data folder: then everybody signs in anew.",
+                code="signing_key_unreadable",
+            ) from None
 
     def claims(self, token: str, kind: str) -> dict[str, Any]:
         """Return what a token of a kind says. Raises Unauthenticated."""
