@@ -9,7 +9,7 @@ import pytest
 import requests
 import schemathesis
 from components.environments import serving
-from contract.promises import OPEN_ENDED, check_error
+from contract.promises import OPEN_ENDED, SETTINGS, check_error
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
@@ -23,7 +23,8 @@ def server(tmp_path_factory):
     """Run the host with every installed plugin as a process, and sign in."""
     command = [sys.executable, "-c", "from cloudos_host.cli import main; main()"]
     options = ["serve", "--port", "0", "--data-dir", tmp_path_factory.mktemp("data")]
-    with serving([*command, *options]) as server:
+    proxy = {f"CLOUDOS_PROXY__{key.upper()}": str(value) for key, value in SETTINGS["proxy"].items()}
+    with serving([*command, *options], **proxy) as server:  # on ports of loopback that are nobody's
         server.sign_in()
         yield server
 
