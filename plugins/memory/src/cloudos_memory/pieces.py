@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-_LONGEST = 350  # letters; measured: longer pieces blur (docs/decisions/memory-vectors-in-process.md)
+_LONGEST = 350  # letters; measured: longer pieces blur (docs/decisions/0009-memory-vectors-in-process.md)
 _MOST = 32
 _TITLE = 200
 _BREAK = re.compile(r"(?<=[.!?。!?])\s+|\n+")
