@@ -88,6 +88,9 @@ async def test_a_server_that_is_back_already_is_not_started_twice(door_node, web
     with web_server.run(part, http):
         node = await door_node(http_port=http, https_port=https)
         assert (await node.call("POST", TAKEOVER, {"confirm": True}))[0] == 200
+        async with asyncio.timeout(10):  # it takes its file along at its very end, whose ever that is by then
+            while (web_server.folder / "pid").exists():
+                await asyncio.sleep(0.05)
         with web_server.run(part, http):
             running = (web_server.folder / "pid").read_text()
             assert (await node.call("POST", "/api/settings/proxy/release"))[0] == 200
