@@ -89,7 +89,7 @@ class Node:
         """Wait until the newest event has its entry; older ones may be gone."""
         newest = (await self.running.event_log())[-1].id
         async with asyncio.timeout(10):
-            while newest not in [id for _, id in await self.recorded()]:  # noqa: ASYNC110 - the log tells nobody
+            while newest not in [id for _, id in await self.recorded()]:
                 await asyncio.sleep(0.01)
 
     def later(self, days):

@@ -227,7 +227,7 @@ async def test_an_entry_that_cannot_be_written_is_never_given_up_and_shows_in_th
     while not await node.recorded():
         await node.running.clock.advance(1)
     async with asyncio.timeout(5):
-        while "behind the events" not in (await cloudos_health(ctx)).detail:  # noqa: ASYNC110 - a moment after the entry
+        while "behind the events" not in (await cloudos_health(ctx)).detail:
             await asyncio.sleep(0.01)
     await node.running.clock.advance(31)
     assert (await cloudos_health(ctx)).ok

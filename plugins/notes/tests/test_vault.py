@@ -203,7 +203,7 @@ async def test_an_import_that_a_stop_interrupts_goes_on_at_the_next_start(notes,
     await node.running.restart()
     node.client = node.running.operator
     async with asyncio.timeout(30):
-        while (await node.get(f"/api/operations/{id}", client=node.running.admin))["state"] != "succeeded":  # noqa: ASYNC110
+        while (await node.get(f"/api/operations/{id}", client=node.running.admin))["state"] != "succeeded":
             await asyncio.sleep(0.02)
     assert len(await node.get("/api/notes?limit=500")) == 60
     assert not list((node.running.ctx("notes").data_dir / "imports").glob("*"))
