@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import importlib
 import os
 from collections.abc import Iterable, Sequence
 from datetime import time, timedelta
@@ -128,7 +127,6 @@ class Host:
         """Take up the plugins that `boot_required` left; meanwhile requests to them wait."""
         rest = [record for record in self.records if record.state is State.PENDING]
         if rest:
-            await asyncio.to_thread(importlib.import_module, "cryptography.fernet")
             await asyncio.to_thread(self.ladder.load, rest)
             ordered = self.ladder.order()
             await asyncio.to_thread(self.migrate, ordered)

@@ -41,8 +41,7 @@ class DockerEngine:
 
         Where the socket is not even there, the client's library is not loaded: 7 MB, on a node without an engine.
         """
-        socket = Path(self.url.removeprefix("unix://"))
-        if self.url.startswith("unix://") and not socket.exists():
+        if self.url.startswith("unix://") and not Path(self.url.removeprefix("unix://")).exists():
             raise DockerUnreachable(self.url, "no such socket")
         import docker
 
@@ -84,6 +83,8 @@ class DockerEngine:
 
     def translated(self, error: Exception) -> Exception:
         """Return our error for one of the `docker` package or of its connection; others as they are."""
+        if isinstance(error, CloudOSError):
+            return error
         import docker.errors
         import requests.exceptions
         import urllib3.exceptions

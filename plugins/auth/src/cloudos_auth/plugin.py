@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -96,13 +95,11 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(TokenMint, mint)
     ctx.provide(SigningIn, SigningIn(ctx, mint, directory, passwords, lockouts, factors))
     ctx.provide(Accounts, accounts)
-    warming = asyncio.create_task(mint.warm(), name="auth:warm")
     ctx.provide(Authenticator, accounts)
     ctx.provide(Sessions, accounts)
     try:
         yield
     finally:
-        warming.cancel()
         await keys.close()
         passwords.close()
 

@@ -90,6 +90,7 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @document_response(Tokens)
 async def login(data: SignIn) -> Response:
     """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
+    await use(TokenMint).load()
     begun = await use(SigningIn).sign_in(data.username, data.password)
     if isinstance(begun, SecondFactorNeeded):
         return _answer(begun)
@@ -102,6 +103,7 @@ async def login(data: SignIn) -> Response:
 @document_response(Tokens)
 async def refresh(data: Refresh) -> Response:
     """Exchange a refresh token, once, for a new pair."""
+    await use(TokenMint).load()
     accounts = use(Accounts)
     if data.refresh_token is not None:
         return _signed_in(await accounts.refresh(data.refresh_token), cookie=False)
@@ -127,6 +129,7 @@ async def enable_totp() -> TotpSetup:
 @document_response(Tokens)
 async def verify_totp(data: Code) -> Response:
     """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
+    await use(TokenMint).load()
     if data.temp_token is not None:
         return _signed_in(await use(SigningIn).complete(data.temp_token, data.code), cookie=data.cookie)
     who = caller().principal

@@ -171,12 +171,15 @@ class Accounts:
         header = credentials.authorization
         if header is None:
             token = credentials.cookies.get(ACCESS_COOKIE)
+            if token:
+                await self._mint.load()
             return self._by_cookie(token, credentials) if token else None
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.", code="token_invalid")
         if token.startswith(PREFIX):
             return self._keys.authenticate(header, token)
+        await self._mint.load()
         claims = self._mint.claims(token, "access")
         principal = self._person(claims)
         self._directory.remember(header, principal, float(claims["exp"]))

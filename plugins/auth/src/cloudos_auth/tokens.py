@@ -18,7 +18,6 @@ from cloudos_auth.schemas import Tokens
 ACCESS = timedelta(minutes=15)
 REFRESH = timedelta(days=30)
 TEMPORARY = timedelta(minutes=5)
-_WARM_AFTER = 1.0
 
 
 class TokenMint:
@@ -28,11 +27,11 @@ class TokenMint:
         self._secret = key
         self._clock = clock
 
-    async def warm(self) -> None:
-        """Import what tokens need a moment after the start, which does not have the 40 ms, and before most need it."""
-        await self._clock.sleep(_WARM_AFTER)
-        await asyncio.to_thread(importlib.import_module, "joserfc.jwt")
-        await asyncio.to_thread(lambda: self._key)
+    async def load(self) -> None:
+        """Load what tokens need, at the first one and in a thread: a start does not have the 40 ms and the 10 MB."""
+        if "_key" not in self.__dict__:
+            await asyncio.to_thread(importlib.import_module, "joserfc.jwt")
+            await asyncio.to_thread(lambda: self._key)
 
     def pair(self, session: Session) -> Tokens:
         """Return the pair of tokens of a session as it is now."""
