@@ -13,6 +13,8 @@ from cloudos_host import lean_tcp, logs
 from cloudos_host.config import Config
 from cloudos_host.host import Host, HostError
 
+_FIRST_WORD = 0.05  # what imports modules holds up the loop, so those who waited for the port come first
+
 
 async def run(config: Config, safe: bool) -> None:
     """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError where it cannot serve."""
@@ -33,6 +35,7 @@ async def run(config: Config, safe: bool) -> None:
     server.bind = [f"{config.host.host}:{config.host.port}"]
     server.accesslog = "-" if config.host.access_log else None
     server.backlog = 1024
+    server.include_server_header = False
     server.graceful_timeout = config.host.stop_limit / 2
 
     async def stopped() -> None:
@@ -65,6 +68,7 @@ async def run(config: Config, safe: bool) -> None:
 
 async def _boot_rest(node: Host, stop: asyncio.Event) -> None:
     """Take up the plugins that are not required, beside the first requests."""
+    await asyncio.sleep(_FIRST_WORD)
     try:
         await node.boot_rest()
     except Exception:
