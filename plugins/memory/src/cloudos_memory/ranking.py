@@ -1,7 +1,7 @@
 """How what was found by words, by meaning and over links becomes one order. Plain arithmetic on what was found.
 
-The weights of words and meaning were chosen on questions and answers (decision 0009); what importance, recency and links add is
-a judgement.
+The weights of words and meaning were chosen on questions and answers (decision 0009); what importance, recency and
+links add is a judgement.
 """
 
 from __future__ import annotations
