@@ -159,8 +159,8 @@ async def test_a_caddy_left_over_is_ended_where_it_is_not_to_keep_running(door_n
     pid = node.pid()
     await node.host.stop()
     again = await door_node(http_port=node.http_port, https_port=node.https_port)
-    await again.until(lambda: again.pid() not in (None, pid))
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    await again.until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert again.pid() != pid
 
 
 async def end(node):
