@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import namedtuple
 
 from cloudos_sdk.capabilities import MetricSource
 from cloudos_system.rates import Counter, Rates
@@ -89,3 +90,16 @@ def burn(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(1000))
+
+
+def test_a_core_that_did_nothing_never_counts_back(monkeypatch):
+    from cloudos_system import machine
+
+    kinds = namedtuple("Times", ["user", "system", "idle", "iowait"])
+    counted = set()
+    for hundredths in range(0, 30_000, 7):
+        monkeypatch.setattr(
+            "psutil.cpu_times", lambda percpu, idle=hundredths / 100: [kinds(1234.56, 78.9, 98_765.43 + idle, 0.1)]
+        )
+        counted.add(machine.cpu_times()[0].busy)
+    assert len(counted) == 1

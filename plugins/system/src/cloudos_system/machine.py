@@ -80,7 +80,8 @@ def cpu_times() -> list[CpuTime]:
         idle = core.idle + getattr(core, "iowait", 0.0)
         guest = getattr(core, "guest", 0.0) + getattr(core, "guest_nice", 0.0)  # counted in user and nice already
         total = sum(core) - guest
-        times.append(CpuTime(total - idle, total))
+        # in hundredths, as the kernel counts: what a difference of floats leaves over is no counter that went back
+        times.append(CpuTime(round(total - idle, 2), round(total, 2)))
     return times
 
 
