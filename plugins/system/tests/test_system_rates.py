@@ -98,8 +98,8 @@ def test_a_core_that_did_nothing_never_counts_back(monkeypatch):
     kinds = namedtuple("Times", ["user", "nice", "system", "idle", "iowait", "softirq", "steal"])
     counted = set()
     for hundredths in range(3_000):
-        idle = round(104_130 + hundredths / 100, 2)
-        times = kinds(1512.13, 0.37, 338.91, idle, 12.07, 9.63, 4.41)
+        idle = round(7_900 + hundredths / 100, 2)
+        times = kinds(4512.13, 0.37, 338.91, idle, 12.07, 9.63, 4.41)
         monkeypatch.setattr("psutil.cpu_times", lambda percpu, times=times: [times])
         counted.add(machine.cpu_times()[0].busy)
     assert len(counted) == 1
