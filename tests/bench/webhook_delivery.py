@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import statistics
@@ -20,27 +21,43 @@ TIME = "2026-01-01 00:00:00.000000"
 
 
 def main():
-    """Print the ratio for what waits already, and for what comes out of the outbox."""
-    with tempfile.TemporaryDirectory() as data, program("counting_sink") as sink:
-        database = Path(data) / "cloudos.db"
-        with serve(data) as server:
-            server.sign_in()
-            hooks = [make(server, sink, number) for number in range(ENDPOINTS)]
+    """Print the ratio for what waits already, and for what comes out of the outbox, of a node that runs."""
+    with tempfile.TemporaryDirectory() as data, program("counting_sink") as sink, serve(data) as server:
+        server.sign_in()
+        hooks = [make(server, sink, number) for number in range(ENDPOINTS)]
         bare, waiting, outbox = [], [], []
         for round in range(ROUNDS):
             command = [sys.executable, PROGRAMS / "bare_sender.py", sink.url, str(ENDPOINTS), str(ALL)]
             subprocess.run(command, check=True, timeout=120)
             bare.append(rate(sink))
-            for insert, rates in ((insert_deliveries, waiting), (insert_events, outbox)):
-                with sqlite3.connect(database) as connection:
-                    insert(connection, round, hooks)
-                with serve(data):
-                    rates.append(rate(sink))
+            with paused(server, hooks):
+                insert(data, insert_deliveries, round, hooks)
+            waiting.append(rate(sink))
+            insert(data, insert_events, round, hooks)
+            server.sign_in()  # an event that wakes the outbox
+            outbox.append(rate(sink))
     raw = statistics.median(bare)
     for name, rates in (("waiting deliveries", waiting), ("events, from the outbox on", outbox)):
         ours = statistics.median(rates)
         title = f"webhooks to {ENDPOINTS} endpoints a second: {name}"
         report(title, ours / raw, ">= 0.5", f"{ours:.0f}", f"{raw:.0f}")
+
+
+@contextlib.contextmanager
+def paused(server, hooks):
+    """Send nothing for a while."""
+    for active in (False, True):
+        for hook in hooks:
+            status, body = server.request("PUT", f"/api/webhooks/{hook}", {"active": active})
+            assert status == 200, body
+        if not active:
+            yield
+
+
+def insert(data, rows, round, hooks):
+    """Write to the node's database from outside."""
+    with sqlite3.connect(Path(data) / "cloudos.db", timeout=20) as connection:
+        rows(connection, round, hooks)
 
 
 def serve(data):
@@ -74,7 +91,7 @@ def ask(sink, path):
 
 
 def insert_deliveries(connection, round, hooks):
-    """Put deliveries that wait into the database of a node that is down."""
+    """Put deliveries that wait into the database."""
     rows = []
     for number in range(EACH):
         id = f"evt_{round}x{number:05}"
@@ -85,7 +102,7 @@ def insert_deliveries(connection, round, hooks):
 
 
 def insert_events(connection, round, hooks):
-    """Put events into the outbox of a node that is down."""
+    """Put events into the outbox."""
     data = json.dumps({"resource": "al", "details": "", "rule": "r", "severity": "info"})
     rows = [(f"evt_{round}y{number:05}", "alert.fired", TIME, "al", "", "alerts:read", data) for number in range(EACH)]
     names = "id, type, time, resource, details, audience, data, actor_kind, actor_id, actor_name"

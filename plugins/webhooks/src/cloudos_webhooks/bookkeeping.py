@@ -89,14 +89,15 @@ class Bookkeeper:
                     await self._now.wait()
             self._wake.clear()
             self._now.clear()
-            while self._noted:
-                try:
-                    await self._store(self._noted[:_MOST])
-                    self.trouble = None
-                except SQLAlchemyError as error:
-                    self.trouble = f"deliveries cannot be recorded: {type(error).__name__}"
-                    self._ctx.log.warning("deliveries cannot be recorded", error=str(error))
-                    await asyncio.sleep(2.0)
+            try:
+                await self._store(self._noted[:_MOST])
+                self.trouble = None
+            except SQLAlchemyError as error:
+                self.trouble = f"deliveries cannot be recorded: {type(error).__name__}"
+                self._ctx.log.warning("deliveries cannot be recorded", error=str(error))
+                await asyncio.sleep(2.0)
+            if self._noted:
+                self._wake.set()
 
     async def _store(self, noted: list[tuple[Try, Callable[[], None]]]) -> None:
         await self._ctx.db.write(lambda session: self._write(session, [attempt for attempt, _ in noted]))
