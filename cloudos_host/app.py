@@ -75,6 +75,11 @@ class CloudOSApp(Quart):
         self.served[endpoint.partition(":")[0] if endpoint else "none", response.status_code] += 1
         return response
 
+    async def do_teardown_request(self, exc: Any, request_context: Any = None) -> None:
+        """Tear down a request where a blueprint has something to do then; without the signal."""
+        if self._hooked:
+            await super().do_teardown_request(exc, request_context)
+
     def register_blueprint(self, blueprint: Any, **options: Any) -> None:
         """Take a blueprint, also while requests are served: plugins that are not required come up beside them."""
         super().register_blueprint(blueprint, **options)
@@ -85,8 +90,13 @@ class CloudOSApp(Quart):
 
     @cached_property
     def _hooked(self) -> bool:
-        """Whether a blueprint has something to do before or after its requests."""
-        kinds = (self.before_request_funcs, self.after_request_funcs, self.url_value_preprocessors)
+        """Whether a blueprint has something to do before, after or at the end of its requests."""
+        kinds = (
+            self.before_request_funcs,
+            self.after_request_funcs,
+            self.teardown_request_funcs,
+            self.url_value_preprocessors,
+        )
         return any(functions for kind in kinds for functions in kind.values())
 
     async def make_response(self, result: Any) -> Any:

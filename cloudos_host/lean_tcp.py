@@ -31,6 +31,7 @@ class LeanTCP(TCPServer):
         self.idle_task: Any = IdleTimer(self.loop, self.config.keep_alive_timeout)
         self._waiting: list[bytes] = []
         self._size = 0
+        self._flushing: asyncio.Handle | None = None
 
     async def run(self) -> None:
         """Serve until either side closes; a server that stops closes the connections that are idle."""
@@ -39,12 +40,12 @@ class LeanTCP(TCPServer):
             await super().run()
         finally:
             watcher.cancel()
+            self.idle_task.close()
 
     async def protocol_send(self, event: Event) -> None:
         """Send what the protocol gives, together with what else it gives in this turn of the loop."""
         if not isinstance(event, RawData):
-            if isinstance(event, Closed):
-                self._flush()
+            self._flush()
             await super().protocol_send(event)
             return
         if not event.data:
@@ -54,14 +55,17 @@ class LeanTCP(TCPServer):
         except (ConnectionError, RuntimeError):
             await self.protocol.handle(Closed())
             return
-        if not self._waiting:
-            self.loop.call_soon(self._flush)
+        if self._flushing is None:
+            self._flushing = self.loop.call_soon(self._flush)
         self._waiting.append(event.data)
         self._size += len(event.data)
         if self._size >= _AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()
@@ -80,26 +84,47 @@ class LeanTCP(TCPServer):
 
 
 class IdleTimer:
-    """Ends a connection that was idle for so many seconds. In place of hypercorn's task for each request."""
+    """Ends a connection that was idle for so many seconds. In place of hypercorn's task for each request.
+
+    One timer runs on through many requests, and looks when it is due whether the connection was idle all the time.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._loop = loop
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._since: float | None = None
+        self._end: Callable[[], None] = lambda: None
 
     @property
     def idle(self) -> bool:
         """Whether the connection waits for its next request."""
-        return self._timer is not None
+        return self._since is not None
 
     async def restart(self, task_group: Any, action: Callable[[], Any]) -> None:
         """Begin to count; `action` is hypercorn's own wait, of which only the end is needed."""
-        await self.stop()
-        server = getattr(action, "__self__")  # noqa: B009 - a bound method, which mypy does not see
-        self._timer = self._loop.call_later(self._seconds, task_group.spawn, server._initiate_server_close)
+        self._since = self._loop.time()
+        if self._timer is None:
+            server = getattr(action, "__self__")  # noqa: B009 - a bound method, which mypy does not see
+            self._end = lambda: task_group.spawn(server._initiate_server_close)
+            self._timer = self._loop.call_later(self._seconds, self._look)
 
     async def stop(self) -> None:
         """Stop counting: a request came, or the connection ends."""
+        self._since = None
+
+    def close(self) -> None:
+        """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since is None:
+            return
+        left = self._since + self._seconds - self._loop.time()
+        if left <= 0:
+            self._end()
+        else:
+            self._timer = self._loop.call_later(left, self._look)

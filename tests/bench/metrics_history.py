@@ -34,7 +34,10 @@ def main():
         print(f"{f'a year of {SERIES} series on disk, MB':58} {mb:6.1f}  (target < 60)", flush=True)
         with node(data) as server:
             server.sign_in()
+            server.request("GET", "/api/system/metrics/current")  # waits until the plugin runs
+            begun = time.perf_counter()
             status, body = server.request("GET", next(questions()))
+            first = (time.perf_counter() - begun) * 1000
             filled = sum(value is not None for one in body["series"] for value in one["mean"])
             assert status == 200 and len(body["series"]) == ASKED, body
             assert filled >= ASKED * 1430, f"only {filled} points"
@@ -45,13 +48,14 @@ def main():
                 again.append(asked(server, itertools.repeat(next(questions()))))
     answer, repeated, query = (statistics.median(taken) for taken in (ours, again, raw))
     name, figures = "20 series over 24 h by HTTP, p50, to the bare SQL", f"{query:.1f} ms"
-    report(f"{name}, each anew", answer / query, "<= 3", f"{answer:.1f} ms", figures)
+    report(f"{name}, the first after a start", first / query, "<= 3", f"{first:.1f} ms", figures)
+    report(f"{name}, each another", answer / query, "<= 3", f"{answer:.1f} ms", figures)
     report(f"{name}, between readings", repeated / query, "<= 3", f"{repeated:.1f} ms", figures)
     print("                                                                   (and under 25 ms)", flush=True)
 
 
 def questions():
-    """Yield queries with one answer, no two the same: what was answered before is of no use."""
+    """Yield queries with one answer, no two the same: an answer that was given before is of no use."""
     for times in itertools.count(1):
         yield "/api/system/metrics?" + urllib.parse.urlencode(
             [("range", "24h"), *[("metric", "bench.level")] * (times % 50 + 1)]

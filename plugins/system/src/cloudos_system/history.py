@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,14 +14,13 @@ from sqlalchemy import Select, func, select
 from sqlmodel import Session
 
 from cloudos_system.minutes import Minutes
+from cloudos_system.past_hours import Column, Columns, PastHours, Row, in_columns
 from cloudos_system.schemas import HistoryQuery
 from cloudos_system.series_store import ROLLUP, Key, Minute, SeriesStore
-from cloudos_system.windows import Window, window
+from cloudos_system.windows import MINUTE, Window, window
 
 _OWN = "system."
 _ANSWERS = 8  # kept at once: one of many series is a megabyte
-Row = tuple[int, int, float, float, float]
-Column = list[float | None]
 
 
 class MetricHistory:
@@ -34,6 +32,7 @@ class MetricHistory:
         self._minutes = minutes
         self._answers: dict[tuple[object, ...], asyncio.Task[bytes]] = {}
         self._newest = 0.0
+        self._hours, self._rewrites = PastHours(), store.rewrites
 
     async def read(self, query: HistoryQuery, metrics: Sequence[Metric], newest: float) -> bytes:
         """Return the JSON of the answer; `newest` is the time of the last reading. Raises InvalidRequest.
@@ -60,12 +59,15 @@ class MetricHistory:
         keys = sorted(_chosen(query, known, [metric.name for metric in metrics]))
         ids = {key: self._store.ids[key] for key in keys if key in self._store.ids}
         units = {metric.name: metric.unit for metric in metrics}
+        if self._rewrites != self._store.rewrites:  # what is read at this moment may still keep what was before
+            self._hours, self._rewrites = PastHours(), self._store.rewrites
+        hours, settled = self._hours, min([newest - MINUTE, *(minute.ts for minute in unwritten)])
 
         def answer(session: Session) -> bytes:
-            rows = _rows(session, _statement(buckets, sorted(ids.values()))) if ids else []
+            found = _read(session, hours, sorted(ids.values()), buckets, settled)
             series = []
             for key in keys:
-                columns = _columns(rows, ids.get(key), buckets)
+                columns = found[ids[key]] if key in ids else in_columns([], None, buckets)
                 _fill(columns, key, unwritten, buckets)
                 low, high, mean = columns
                 if all(value is None for value in mean):
@@ -121,7 +123,7 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _statement(buckets: Window, ids: Sequence[int]) -> Select[Any]:
+def _statement(buckets: Window, ids: Collection[int]) -> Select[Any]:
     """Return the query of (series, bucket, low, high, mean), in this order."""
     found = ROLLUP.c
     within = [
@@ -139,33 +141,25 @@ def _statement(buckets: Window, ids: Sequence[int]) -> Select[Any]:
     return columns.where(*within).group_by(found.series, start).order_by(found.series, start)
 
 
+def _read(
+    session: Session, hours: PastHours, ids: Collection[int], buckets: Window, settled: float
+) -> Mapping[int, Columns]:
+    """Return the columns of series."""
+
+    def load(part: Window, ids: Collection[int]) -> Sequence[Row]:
+        return _rows(session, _statement(part, ids)) if ids else []
+
+    if buckets.step == MINUTE:
+        return hours.read(load, ids, buckets, settled)
+    rows = load(buckets, ids)
+    return {id: in_columns(rows, id, buckets) for id in ids}
+
+
 def _rows(session: Session, statement: Select[Any]) -> list[Row]:
     """Return plain tuples of the driver: SQLAlchemy's rows cost as much again, and there are tens of thousands."""
     cursor: Any = session.connection().execute(statement).cursor
     rows: list[Row] = cursor.fetchall()
     return rows
-
-
-def _columns(rows: Sequence[Row], series: int | None, buckets: Window) -> tuple[Column, Column, Column]:
-    """Return low, high and mean of one series, None where there is no bucket."""
-    part = [] if series is None else rows[bisect_left(rows, (series,)) : bisect_left(rows, (series + 1,))]
-    if not part:
-        return _empty(buckets), _empty(buckets), _empty(buckets)
-    before = (part[0][1] - buckets.start) // buckets.step
-    after = (buckets.end - part[-1][1]) // buckets.step - 1
-    if before + len(part) + after == buckets.count:  # without gaps: no work for each bucket
-        _, _, low, high, mean = zip(*part, strict=True)
-        head, tail = [None] * before, [None] * after
-        return [*head, *low, *tail], [*head, *high, *tail], [*head, *mean, *tail]
-    columns = (_empty(buckets), _empty(buckets), _empty(buckets))
-    for _, ts, *values in part:
-        for column, value in zip(columns, values, strict=True):
-            column[(ts - buckets.start) // buckets.step] = value
-    return columns
-
-
-def _empty(buckets: Window) -> Column:
-    return [None] * buckets.count
 
 
 def _fill(columns: Sequence[Column], key: Key, unwritten: Sequence[Minute], buckets: Window) -> None:

@@ -51,7 +51,10 @@ class SeriesStore:
         self._db = db
         self._log = log
         self._full = False
+        self._newest = 0
         self.ids: dict[Key, int] = {}
+        self.rewrites = 0
+        """How often minutes were written that others came after: a clock was set back."""
 
     async def load(self) -> None:
         """Read which series there are."""
@@ -70,6 +73,12 @@ class SeriesStore:
             upsert = _upsert(self._db.dialect)
             for step in KEPT if rows else ():
                 session.connection().execute(upsert, [_row(step, *row) for row in rows])
+            self._db.after_commit(session, written)
+
+        def written() -> None:
+            if any(minute.ts <= self._newest for minute in minutes):
+                self.rewrites += 1
+            self._newest = max(self._newest, *(minute.ts for minute in minutes))
 
         await self._db.write(add)
 
