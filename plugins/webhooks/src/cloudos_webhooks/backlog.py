@@ -11,7 +11,7 @@ from datetime import datetime
 
 from cloudos_webhooks.deliveries import Deliveries, Due
 
-PAGE = 128
+PAGE = 500
 
 
 class Backlog:
