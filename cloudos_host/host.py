@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from datetime import time, timedelta
 from typing import Any
 
-import structlog
 from cloudos_sdk import Job
 from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, PermissionCatalogue
 from cloudos_sdk.policy import policy_of
 
-from cloudos_host import __version__, api, jobs, migrating, operations
+from cloudos_host import __version__, api, jobs, logs, migrating, operations
 from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import DeathNotes, Ladder
 from cloudos_host.config import Config, strangers
@@ -48,7 +47,7 @@ class Host:
         self.config = config
         self.settings = config.host
         self.clock = clock or SystemClock()
-        self.log = structlog.get_logger("cloudos")
+        self.log = logs.logger()
         self.capabilities = Capabilities()
         self.licence = PlanLicence(self.capabilities.find)
         self.permissions = PermissionTable()

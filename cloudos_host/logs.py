@@ -26,6 +26,11 @@ def _without_rich() -> Any:
 structlog = _without_rich()
 
 
+def logger() -> Any:
+    """Return the host's logger."""
+    return structlog.get_logger("cloudos")
+
+
 def configure(settings: HostSettings) -> None:
     """Set level and form of the log, for the whole process."""
     # plain_traceback: the renderer's own shows the values of local variables, and with them secrets

@@ -1,5 +1,8 @@
 """The log tells what failed and keeps secrets to itself."""
 
+import subprocess
+import sys
+
 import pytest
 import structlog
 
@@ -29,3 +32,8 @@ def test_a_logged_crash_does_not_show_the_values_of_variables(form, capsys, rest
     assert "of length 14" in written
     assert "crash" in written
     assert "hunter2hunter2" not in written
+
+
+def test_a_host_starts_without_the_rendering_of_tracebacks():
+    script = "import sys, cloudos_host.host; sys.exit('rich.console' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
