@@ -47,19 +47,20 @@ def _describe(id: str, points: Sequence[EntryPoint]) -> Found:
     point = points[0]
     if point.dist is None:
         return Found(id, point.value, "(unknown)", "0")
-    distribution, version = point.dist.name, point.dist.version
+    about = point.dist.metadata  # parsed at each access
+    distribution, version = about["Name"], about["Version"]
     if len(points) > 1:
         names = " and ".join(sorted({p.dist.name for p in points if p.dist is not None}))
         return Found(
             id, point.value, distribution, version, error=f"{names} both call themselves {id!r}; uninstall one"
         )
-    sdk, error = _sdk_requirement(point)
+    sdk, error = _sdk_requirement(about.get_all("Requires-Dist") or [])
     return Found(id, point.value, distribution, version, sdk, error)
 
 
-def _sdk_requirement(point: EntryPoint) -> tuple[str | None, str | None]:
-    """Return the range of the SDK that the distribution asks for, and why ours is outside of it."""
-    for text in (point.dist.requires or []) if point.dist is not None else []:
+def _sdk_requirement(requirements: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the range of the SDK that a distribution asks for, and why ours is outside of it."""
+    for text in requirements:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
