@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PlainSerializer
+from pydantic import ConfigDict, PlainSerializer
 from sqlalchemy import DateTime, MetaData
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import declared_attr, registry
@@ -75,6 +75,8 @@ def model_base(plugin_id: str) -> Any:
 
     class Base(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMING_CONVENTION))):
         __abstract__ = True
+        # rows are not validated, so that most validators are never used
+        model_config = ConfigDict(defer_build=True)  # type: ignore[assignment] # what SQLModel passes on to pydantic
         cloudos_prefix: ClassVar[str] = prefix
 
         @declared_attr.directive
