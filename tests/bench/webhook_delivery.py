@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.bench.load import PROGRAMS, node, program, report
 
-ENDPOINTS, EACH, ROUNDS = 20, 600, 3
+ENDPOINTS, EACH, ROUNDS = 20, 1500, 3
 ALL = ENDPOINTS * EACH
 TIME = "2026-01-01 00:00:00.000000"
 

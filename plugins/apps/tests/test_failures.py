@@ -75,7 +75,7 @@ async def test_a_port_that_was_taken_while_the_image_was_pulled(node, monkeypatc
     node.offer(sick(node, "web:1.0"))
     with holder:
         _, operation = await failed(node, "sick")
-    assert operation["error"]["error"] == "port_in_use"
+    assert operation["error"]["error"] == "port_in_use", operation["error"]
     assert "python" in operation["error"]["message"]
 
 

@@ -89,13 +89,23 @@ async def test_a_kill_behind_our_back_is_a_crash_within_two_seconds(node):
     assert len(await node.events("app.crashed")) == 1
 
 
-async def test_a_program_that_ends_by_itself_is_a_crash_and_the_engine_starts_it_again(node):
+@pytest.mark.parametrize("late", [0, 1.5], ids=["at once", "after it was started again"])
+async def test_a_program_that_ends_by_itself_is_a_crash_and_the_engine_starts_it_again(node, monkeypatch, late):
+    from cloudos_apps.docker_engine import DockerEngine
+
+    last_lines = DockerEngine.last_lines
+
+    async def read_late(*args, **kwargs):
+        await asyncio.sleep(late)
+        return await last_lines(*args, **kwargs)
+
+    monkeypatch.setattr(DockerEngine, "last_lines", read_late)
     dying = "echo one more try; sleep 2; exit 5"
     node.offer(
         make_template("dying", {"name": "main", "image": node.engine.image("web:1.0"), "command": ["sh", "-c", dying]})
     )
     app = await node.install("dying", "dying")
-    crashed = await node.event("app.crashed", 4)
+    crashed = await node.event("app.crashed", 6)
     assert (crashed.data["exit_code"], crashed.data["logs"]) == (5, ["one more try"])
     again = await node.event("app.started", 4)
     assert again.seq > crashed.seq and again.resource == app["id"]

@@ -223,9 +223,10 @@ class DockerEngine:
         volumes = {v["Name"]: max(0, (v.get("UsageData") or {}).get("Size", 0)) for v in found.get("Volumes") or []}
         return containers, volumes
 
-    async def last_lines(self, container: str, count: int = 20) -> list[str]:
-        """Return the newest lines of a container's log."""
-        raw = await self.call(lambda client: client.logs(container, tail=count))
+    async def last_lines(self, container: str, count: int = 20, *, until: float | None = None) -> list[str]:
+        """Return the newest lines of a container's log, or those up to `until` (seconds since 1970)."""
+        read = count if until is None else count * 10  # the engine takes the newest first, and of those the ones before
+        raw = await self.call(lambda client: client.logs(container, tail=read, until=until))
         return [line[:2000] for line in raw.decode("utf-8", "replace").splitlines()][-count:]
 
     async def _gone(self, work: Callable[..., Any]) -> None:

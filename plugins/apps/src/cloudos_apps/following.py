@@ -29,11 +29,13 @@ class Following:
         service: str,
         container: str,
         code: int,
+        at: float,
         asked: Callable[[], Awaitable[bool]],
     ) -> None:
         """Take in that a container ended; `asked` tells whether somebody had asked it to."""
         before = await self._find(app_id)
-        logs = await self._last_lines(container) if before is not None and before.intended == "running" else []
+        wanted = before is not None and before.intended == "running"
+        logs = await self._last_lines(container, at) if wanted else []  # the engine may have it run again by now
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or before is None or app.generation != generation or app.status not in STEADY:
@@ -108,9 +110,9 @@ class Following:
         told = AppStarted(resource=app.id, details=f"{app.name} was {how}", name=app.name)
         await self._store.change(app.id, told, expect=STEADY, status="running", intended="running", error=None)
 
-    async def _last_lines(self, container: str) -> list[str]:
+    async def _last_lines(self, container: str, until: float | None = None) -> list[str]:
         try:
-            return await self._engine.last_lines(container)
+            return await self._engine.last_lines(container, until=until)
         except CloudOSError:
             return []  # it is gone already
 

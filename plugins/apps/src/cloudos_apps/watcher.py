@@ -83,8 +83,8 @@ class Watcher:
             self._signals.note(container, attributes.get("signal", ""))
         elif action == "die":
             asked = self._signals.take(container)
-            code = int(attributes.get("exitCode", 0))
-            self._spawn(self._following.died(app_id, generation, attributes[SERVICE], container, code, asked))
+            code, at = int(attributes.get("exitCode", 0)), event["timeNano"] / 1e9
+            self._spawn(self._following.died(app_id, generation, attributes[SERVICE], container, code, at, asked))
         elif action == "start":
             self._signals.forget(container)
             self._spawn(self._following.started(app_id, generation))
