@@ -17,7 +17,7 @@ from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Note, NoteStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloudos_memory.attributes import attributes_of
+from cloudos_memory.attributes import Attributes, attributes_of
 from cloudos_memory.embedding import Backend, BackendDown, Matrix, TextRefused
 from cloudos_memory.embeddings import Embeddings, Stored, Waiting
 from cloudos_memory.pieces import pieces_of, text_hash
@@ -95,17 +95,23 @@ class Indexer:
             raise BackendDown("Nothing provides the notes now.")
         known = await self._embeddings.known([item.note_id for item in waiting])
         done: list[Waiting] = []
+        same: dict[str, Attributes] = {}  # embedded, but maybe as it was before its last change
         to_embed: list[tuple[Waiting, Note]] = []
         for item in waiting:
             note = notes.get(item.note_id)
-            if note is None or (not item.forced and self._is_known(note, known)):
+            if note is None:
                 done.append(item)
+            elif not item.forced and self._is_known(note, known):
+                done.append(item)
+                same[note.id] = attributes_of(note)
             else:
                 to_embed.append((item, note))
+        await self._embeddings.describe(same)
+        await self._vectors.describe(same)
         if done:
             await self._embeddings.finish(done, [])
         while to_embed:
-            part, pieces = _of_some_pieces(to_embed)
+            part, pieces = await asyncio.to_thread(_of_some_pieces, to_embed)
             await self._store(part, pieces)
 
     def _is_known(self, note: Note, known: Mapping[str, tuple[str, str]]) -> bool:
