@@ -11,7 +11,7 @@ from cloudos_sdk import Context, iso
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from cloudos_notes.rows import LINK, NOTE, Wanted, chunks, conditions
+from cloudos_notes.rows import BY_SEQ, LINK, NOTE, Wanted, chunks, conditions
 
 _WINDOW = 1_000
 _PART = 500
@@ -29,17 +29,6 @@ _NODES = select(
     NOTE.c.last_referenced_at,
 ).order_by(NOTE.c.seq)
 _LINKS = select(LINK.c.source, LINK.c.target).distinct().order_by(LINK.c.source, LINK.c.target)
-
-
-class _InOrder:
-    """The columns of a note such that SQLite walks the index of owner and `seq`, and sorts nothing for a namespace."""
-
-    def __getattr__(self, name: str) -> Any:
-        column = NOTE.c[name]
-        return column.concat("") if name == "namespace" else column
-
-
-_COLUMNS = _InOrder()
 
 
 class GraphReader:
@@ -70,7 +59,7 @@ class GraphReader:
 
 
 def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[list[bytes], int | None]:
-    statement = _NODES.where(*conditions(wanted, _COLUMNS), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
+    statement = _NODES.where(*conditions(wanted, BY_SEQ), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
     rows = session.connection().execute(statement).all()
     found = [
         orjson.dumps(
@@ -96,7 +85,7 @@ def _edges(wanted: Wanted, last: int, after: int, session: Session) -> tuple[lis
     links = session.connection().execute(statement).all()
     ends: dict[int, Any] = {}
     for part in chunks(sorted({seq for link in links for seq in link}), _PART):
-        rows = session.connection().execute(_END.where(NOTE.c.seq.in_(part), *conditions(wanted, _COLUMNS)))
+        rows = session.connection().execute(_END.where(NOTE.c.seq.in_(part), *conditions(wanted, BY_SEQ)))
         ends |= {row[0]: row for row in rows}
     found = []
     for source, target in links:

@@ -7,13 +7,15 @@ from typing import Any
 
 from cloudos_sdk import Database
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStats
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlmodel import Session
 
 from cloudos_notes.naming import folded
 from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
 
 _NOTES = select(*COLUMNS)
+# by nothing but the id: with the owner beside it SQLite walks all notes of the owner
+_BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class Reading:
@@ -34,9 +36,8 @@ class Reading:
         def load(session: Session) -> dict[str, Note]:
             found: dict[str, Note] = {}
             for part in parts:
-                where = (NOTE.c.id == part[0]) if len(part) == 1 else NOTE.c.id.in_(part)
-                rows = session.connection().execute(_NOTES.where(where, NOTE.c.owner == owner, PRESENT))
-                found |= {row[0]: note_of(row) for row in rows}
+                rows = session.connection().execute(_BY_ID, {"ids": part})
+                found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
             return found
 
         return await self._db.read(load) if parts else {}

@@ -42,6 +42,18 @@ COLUMNS = tuple(
 )
 
 
+
+class _BySeq:
+    """The columns of a note such that SQLite walks the index of owner and `seq`, and none of a whole namespace."""
+
+    def __getattr__(self, name: str) -> Any:
+        column = NOTE.c[name]
+        return column.concat("") if name == "namespace" else column
+
+
+BY_SEQ = _BySeq()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted(NoteFilter):
     """A filter that also knows folders, each with those below it, and the trash, which it shows instead."""

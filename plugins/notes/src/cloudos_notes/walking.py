@@ -10,8 +10,9 @@ from cloudos_sdk.capabilities import Neighbour, NoteFilter
 from sqlalchemy import select
 from sqlmodel import Session
 
-from cloudos_notes.rows import COLUMNS, LINK, NOTE, chunks, conditions, note_of
+from cloudos_notes.rows import BY_SEQ, COLUMNS, LINK, NOTE, chunks, conditions, note_of
 
+_WITH_SEQ = select(*COLUMNS, NOTE.c.seq)
 _ENDS = ((LINK.c.source, LINK.c.target), (LINK.c.target, LINK.c.source))
 
 
@@ -19,7 +20,7 @@ async def neighbours(db: Database, note_id: str, wanted: NoteFilter, depth: int,
     """Return the notes within `depth` links, nearest first. Only notes of the filter are walked through."""
 
     def walk(session: Session) -> list[Neighbour]:
-        holds = conditions(wanted)
+        holds = conditions(wanted, BY_SEQ)
         start = session.execute(select(NOTE.c.seq).where(NOTE.c.id == note_id, *holds)).scalar()
         if start is None:
             return []
@@ -28,8 +29,8 @@ async def neighbours(db: Database, note_id: str, wanted: NoteFilter, depth: int,
             reached: dict[int, Any] = {}
             for part in chunks(edge):
                 for here, there in _ENDS:
-                    statement = select(*COLUMNS, NOTE.c.seq).join(LINK, there == NOTE.c.seq).where(here.in_(part))
-                    for row in session.execute(statement.where(*holds).order_by(NOTE.c.seq).distinct()):
+                    linked = select(there).where(here.in_(part))
+                    for row in session.execute(_WITH_SEQ.where(NOTE.c.seq.in_(linked), *holds)):
                         if row.seq not in seen:
                             reached.setdefault(row.seq, row)
             found += [Neighbour(note_of(reached[seq]), distance) for seq in sorted(reached)]
