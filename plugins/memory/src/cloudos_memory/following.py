@@ -93,9 +93,7 @@ class Following:
         await self._vectors.describe(attributes)
         await self._enqueue(await self._unknown(list(notes.values()), known))
 
-    async def _unknown(
-        self, notes: Sequence[Note], known: Mapping[str, tuple[str, str]]
-    ) -> list[tuple[str, str]]:
+    async def _unknown(self, notes: Sequence[Note], known: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
         """Return those of the notes, as (id, owner), whose text is not the one that is embedded."""
 
         def look() -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ class HybridRecall:
 
 def fits(note: Note, wanted: NoteFilter) -> bool:
     """Tell whether a note passes a filter: the index may be a moment behind, so what is found is looked at again."""
-    tags = {folded(tag) for tag in note.tags}
+    tags = {folded(tag) for tag in note.tags} if wanted.tags else set()
     return (
         note.owner == wanted.owner
         and (wanted.namespaces is None or note.namespace in wanted.namespaces)

@@ -13,9 +13,18 @@ from sqlmodel import Session
 from cloudos_notes.naming import folded
 from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
 
+# these are kept, since to build one costs more than to run it
+_IDS = bindparam("ids", expanding=True)
 _NOTES = select(*COLUMNS)
 # by nothing but the id: with the owner beside it SQLite walks all notes of the owner
-_BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(bindparam("ids", expanding=True)))
+_BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(_IDS))
+_SOURCE, _TARGET = NOTE.alias("source"), NOTE.alias("target")
+_LINKS = tuple(
+    select(_SOURCE.c.id, _TARGET.c.id)
+    .select_from(LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
+    .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(_IDS))
+    for end in (_SOURCE, _TARGET)
+)
 
 
 class Reading:
@@ -60,19 +69,13 @@ class Reading:
 
     async def links_among(self, note_ids: Collection[str]) -> Sequence[tuple[str, str]]:
         """Return the links that begin or end at one of these notes."""
-        source, target = NOTE.alias("source"), NOTE.alias("target")
-        statement = (
-            select(source.c.id, target.c.id)
-            .select_from(LINK.join(source, source.c.seq == LINK.c.source).join(target, target.c.seq == LINK.c.target))
-            .where(source.c.deleted_at.is_(None), target.c.deleted_at.is_(None))
-        )
         parts = chunks(list(dict.fromkeys(note_ids)))
 
         def load(session: Session) -> list[tuple[str, str]]:
             found: dict[tuple[str, str], None] = {}
             for part in parts:
-                for end in (source, target):
-                    rows = session.connection().execute(statement.where(end.c.id.in_(part)))
+                for statement in _LINKS:
+                    rows = session.connection().execute(statement, {"ids": part})
                     found.update(dict.fromkeys((row[0], row[1]) for row in rows))
             return list(found)
 

@@ -42,7 +42,6 @@ COLUMNS = tuple(
 )
 
 
-
 class _BySeq:
     """The columns of a note such that SQLite walks the index of owner and `seq`, and none of a whole namespace."""
 
