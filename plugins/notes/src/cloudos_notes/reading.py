@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudos_sdk import Database
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStats
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select, union
 from sqlmodel import Session
 
 from cloudos_notes.naming import folded
@@ -19,11 +19,13 @@ _NOTES = select(*COLUMNS)
 # by nothing but the id: with the owner beside it SQLite walks all notes of the owner
 _BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(_IDS))
 _SOURCE, _TARGET = NOTE.alias("source"), NOTE.alias("target")
-_LINKS = tuple(
-    select(_SOURCE.c.id, _TARGET.c.id)
-    .select_from(LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
-    .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(_IDS))
-    for end in (_SOURCE, _TARGET)
+_LINKS = union(
+    *(
+        select(_SOURCE.c.id, _TARGET.c.id)
+        .select_from(LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
+        .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(_IDS))
+        for end in (_SOURCE, _TARGET)
+    )
 )
 
 
@@ -74,9 +76,8 @@ class Reading:
         def load(session: Session) -> list[tuple[str, str]]:
             found: dict[tuple[str, str], None] = {}
             for part in parts:
-                for statement in _LINKS:
-                    rows = session.connection().execute(statement, {"ids": part})
-                    found.update(dict.fromkeys((row[0], row[1]) for row in rows))
+                rows = session.connection().execute(_LINKS, {"ids": part})
+                found.update(dict.fromkeys((row[0], row[1]) for row in rows))
             return list(found)
 
         return await self._db.read(load) if parts else []
