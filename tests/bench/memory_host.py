@@ -31,8 +31,12 @@ async def memory_host(data, **embedding):
 
 
 async def write_all(store, drafts, at_once=32):
-    """Write notes, some at a time; return them in the order of the drafts."""
-    written = []
-    for start in range(0, len(drafts), at_once):
-        written += await asyncio.gather(*(store.create(OWNER, draft) for draft in drafts[start : start + at_once]))
+    """Write notes, some waiting at a time; return them in the order of the drafts."""
+    written, left = [None] * len(drafts), iter(enumerate(drafts))
+
+    async def work():
+        for at, draft in left:
+            written[at] = await store.create(OWNER, draft)
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
     return written
