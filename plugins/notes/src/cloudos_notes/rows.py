@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk.capabilities import Note, NoteFilter
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from cloudos_notes.models import Link, Once, Tag, Version
@@ -51,6 +51,16 @@ class _BySeq:
 
 
 BY_SEQ = _BySeq()
+
+
+class Aliased:
+    """The columns of `notes_note AS <alias>`, for a FROM clause in words that fixes the order of its tables."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def __getattr__(self, name: str) -> Any:
+        return literal_column(f"{self._alias}.{name}", NOTE.c[name].type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from cloudos_sdk.capabilities import NoteFilter, TextHit
 from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
-from cloudos_notes.rows import NOTE, conditions
+from cloudos_notes.rows import NOTE, Aliased, conditions
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
 _MOST_SCORED = 1_500
@@ -28,16 +28,7 @@ _COUNTS = text(
 )
 # the index is walked first, in the order of its rank, and notes are looked up only until there are enough
 _BOTH = text("notes_text AS t CROSS JOIN notes_note AS n")
-
-
-class _Columns:
-    """The columns of `notes_note AS n`, which belong to no FROM clause of their own."""
-
-    def __getattr__(self, name: str) -> Any:
-        return literal_column(f"n.{name}", NOTE.c[name].type)
-
-
-_N = _Columns()
+_N = Aliased("n")
 _FOUND: Any = select(
     literal_column("n.id"), literal_column("t.rank"), literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)")
 )
