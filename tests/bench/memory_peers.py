@@ -24,7 +24,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.bench.load import program, quantile, report
+from tests.bench.load import key_in, program, quantile, report
 from tests.bench.retrieval import chosen, squad
 
 NOTES, QUERIES, AT = 1000, 100, 10
@@ -112,7 +112,7 @@ async def ours(scratch):
     """Run a node and connect to it."""
     key = scratch / "key"
     with program("memory_node", scratch / "node", key) as node:
-        headers = {"Authorization": f"Bearer {key.read_text()}"}
+        headers = {"Authorization": f"Bearer {key_in(key)}"}
         Ours.process = psutil.Process(node.process.pid)
         http = httpx2.AsyncClient(headers=headers, timeout=60)
         transport = streamable_http_client(f"{node.url}/mcp", http_client=http)

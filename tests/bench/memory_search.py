@@ -23,7 +23,7 @@ from cloudos_memory.vectors import pack, quantise
 from cloudos_sdk.capabilities import NoteStore
 from sqlalchemy import insert
 
-from tests.bench.load import program, quantile, report
+from tests.bench.load import key_in, program, quantile, report
 from tests.bench.mcp_calls import Caller
 from tests.bench.memory_host import OWNER, memory_host, write_all
 from tests.bench.notes_store import Prose, fill
@@ -43,8 +43,8 @@ async def main():
             await asyncio.to_thread(fill, data / "cloudos.db", prose, 0, NOTES)
             await vectors(ctx)
         with program("memory_node", data, key) as node:
+            caller = Caller(node, key_in(key))
             rest(psutil.Process(node.process.pid))
-            caller = Caller(node, key.read_text())
             for name, wanted in (
                 ("all notes", {"namespace": "*"}),
                 ("one namespace and a tag", {"namespace": "work", "tags": ["topic"]}),

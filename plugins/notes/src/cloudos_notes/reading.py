@@ -14,7 +14,7 @@ from cloudos_notes.naming import folded
 from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
 
 # these are kept, since to build one costs more than to run it
-_IDS = bindparam("ids", expanding=True)
+_IDS: Any = bindparam("ids", expanding=True)
 _NOTES = select(*COLUMNS)
 # by nothing but the id: with the owner beside it SQLite walks all notes of the owner
 _BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(_IDS))

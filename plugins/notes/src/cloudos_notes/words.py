@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 _MOST_TERMS = 48
 _LONGEST = 64
-_FILLERS = frozenset(
-    "a an the this that these those and or but if as of at by for with about into from to in on"
-    " i me my we us our you your he him his she her it its they them their"
-    " what which who whom whose when where why how there here"
-    " am is are was were be been being have has had do does did can could will would shall should may might must".split()
-)
+_ENGLISH = """
+a an the this that these those and or but if as of at by for with about into from to in on i me my we us our you your
+he him his she her hers it its they them their what which who whom whose when where why how there here
+am is are was were be been being have has had do does did can could will would shall should may might must
+"""
+_FILLERS = frozenset(_ENGLISH.split())
 _PIECE = re.compile(r"[^\W_]+")
 _LATIN = re.compile(r"[A-Za-z0-9]+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
