@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cloudos_memory.embedding.remote import Ollama
 from cloudos_memory.embeddings import Embeddings
 from cloudos_memory.following import Following
 from cloudos_memory.indexer import Indexer
@@ -121,6 +122,26 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
     await node.host.clock.advance(10)
     await node.embedded()
     assert node.host.ctx("memory").use(Indexer).trouble == ""
+
+
+async def test_a_failure_that_nobody_foresaw_pauses_the_queue_and_searches_go_on(search_node, monkeypatch):
+    async def fail(self, texts, *, urgent=False):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ollama, "embed", fail)
+        node = await search_node()
+        await node.write("the tide table of the estuary", title="Tides")
+
+        async def paused():
+            return node.host.ctx("memory").use(Indexer).trouble
+
+        await node.until(paused)
+        assert await node.titles("tide table") == ["Tides"]
+        await node.host.clock.advance(100)
+        assert await paused()
+    await node.host.clock.advance(100)
+    assert (await node.embedded())["total_with_embedding"] == 1
 
 
 async def test_a_text_that_the_backend_refuses_holds_nothing_up(search_node, embedding):

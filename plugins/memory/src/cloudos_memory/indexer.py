@@ -46,10 +46,12 @@ class Indexer:
 
     async def run(self) -> None:
         """Load the vectors, then empty the queue whenever there is something in it."""
-        pause = 0.0
-        await self._load()
+        pause, loaded = 0.0, False
         while True:
             try:
+                if not loaded:
+                    await self._load()
+                    loaded = True
                 self._wake.clear()
                 waiting = await self._embeddings.next(_BATCH)
                 if not waiting:
@@ -57,10 +59,12 @@ class Indexer:
                     continue
                 await self._work(waiting)
                 pause, self.trouble = 0.0, ""
-            except (BackendDown, SQLAlchemyError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the queue is not to stand still for good
+                expected = isinstance(error, (BackendDown, SQLAlchemyError))
                 if not self.trouble:
-                    self._ctx.log.warning("embedding pauses", reason=str(error))
-                pause, self.trouble = min(_LONGEST_PAUSE, pause * 2 or 1.0), str(error)
+                    self._ctx.log.warning("embedding pauses", reason=str(error) if expected else repr(error))
+                trouble = str(error) if expected else "it failed in a way that was not foreseen; the log says how"
+                pause, self.trouble = min(_LONGEST_PAUSE, pause * 2 or 1.0), trouble
                 await self._ctx.clock.sleep(pause)
 
     async def _load(self) -> None:
