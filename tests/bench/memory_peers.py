@@ -206,11 +206,9 @@ class ServerMemory:
 
     @staticmethod
     async def search(client, question):
-        """Search for each of the longer words, which is the best that it has for a question."""
-        found = []
-        for word in sorted(re.findall(r"\w+", question), key=len, reverse=True)[:1]:
-            found += places_in(text_of(await client.call_tool("search_nodes", {"query": word})))
-        return found
+        """Search for the longest word: it finds what a query is a part of, and a question is part of no text."""
+        word = max(re.findall(r"\w+", question), key=len)
+        return places_in(text_of(await client.call_tool("search_nodes", {"query": word})))
 
 
 @contextlib.asynccontextmanager
