@@ -124,6 +124,7 @@ class BasicMemory:
     """Markdown files with an index; its search is by words unless it is set otherwise."""
 
     name = "basic-memory"
+    folder = None
 
     @staticmethod
     def install(kept):
@@ -143,22 +144,26 @@ class BasicMemory:
         """Connect to it."""
         folder = kept / "basic-memory"
         home = scratch / "basic-home"
-        home.mkdir()
+        BasicMemory.folder = home / "notes" / "bench"
+        BasicMemory.folder.mkdir(parents=True)
         environ = {**os.environ, "HOME": str(home), "BASIC_MEMORY_HOME": str(home / "notes")}
         async with over_stdio(folder / "bin" / "basic-memory", "mcp", environ=environ) as client:
             yield client
 
     @staticmethod
     async def write(client, notes):
-        """Write notes."""
+        """Write notes as files, which it looks for: by its tool they take ten minutes."""
         for place, title, text in notes:
-            given = {"title": name_of(place), "content": f"{title}. {text}", "directory": "bench"}
-            text_of(await client.call_tool("write_note", given))
+            name = name_of(place)
+            note = f"---\ntitle: {name}\ntype: note\n---\n\n# {name}\n\n{title}. {text}\n"
+            await anyio.Path(BasicMemory.folder / f"{name}.md").write_text(note)
 
     @staticmethod
     async def settle(client, count):
-        """Give its index a moment."""
-        await anyio.sleep(5)
+        """Wait until it finds the last note, and whatever else it does is done."""
+        while count - 1 not in await BasicMemory.search(client, name_of(count - 1)):
+            await anyio.sleep(2)
+        await anyio.sleep(20)
 
     @staticmethod
     async def search(client, question):

@@ -39,8 +39,10 @@ async def main():
     with tempfile.TemporaryDirectory() as scratch:
         data, key = Path(scratch) / "node", Path(scratch) / "key"
         prose = Prose(1)
+        async with memory_host(data, backend="off"):
+            pass  # it makes the tables
+        fill(data / "cloudos.db", prose, 0, NOTES)
         async with memory_host(data, backend="off") as ctx:
-            await asyncio.to_thread(fill, data / "cloudos.db", prose, 0, NOTES)
             await vectors(ctx)
         with program("memory_node", data, key) as node:
             caller = Caller(node, key_in(key))

@@ -118,9 +118,9 @@ def batched(drafts):
 
 
 def fill(database, prose, first, last):
-    """Fill the database of a node with notes, tags and links by one transaction, with its own triggers.
+    """Fill the database of a node that is down with notes, tags and links, by one transaction and its own triggers.
 
-    The node made those before `first`, and writes nothing at the time.
+    The node made those before `first`.
     """
     rows = (rows_of(number, prose.draft(number)) for number in range(first, last))
     with sqlite3.connect(database) as connection:
