@@ -151,7 +151,7 @@ class Database:
         try:
             with self.write_engine.connect() as connection, connection.begin():
                 for job in batch:
-                    self._apply(job, connection, alone=len(batch) == 1)
+                    self._apply(job, connection)
         except BaseException as error:  # noqa: BLE001 - every waiting caller gets it, the writer goes on
             for job in batch:
                 job.error = job.error or error
@@ -163,18 +163,11 @@ class Database:
             except RuntimeError:  # the loop is gone: nobody waits any more, the commit stands
                 continue
 
-    def _apply(self, job: _Write, connection: Connection, *, alone: bool) -> None:
-        if alone:
-            self._run(job, connection)
-            return
-        savepoint = connection.begin_nested()
+    def _apply(self, job: _Write, connection: Connection) -> None:
         try:
             self._run(job, connection)
-        except BaseException as error:  # noqa: BLE001 - it is this job's alone; the others commit
-            savepoint.rollback()
+        except BaseException as error:  # noqa: BLE001 - it is this job's alone, back at its savepoint; the others commit
             job.error = error
-        else:
-            savepoint.commit()
 
     def _run(self, job: _Write, connection: Connection) -> None:
         with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:

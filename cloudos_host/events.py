@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -57,7 +56,6 @@ class EventLog:
         origin = caller()
         actor = origin.actor()
         id = new_id("evt")
-        data = dataclasses.asdict(event)
         row = {
             "id": id,
             "type": event.type,
@@ -70,7 +68,7 @@ class EventLog:
             "resource": event.resource,
             "details": event.details,
             "audience": event.audience,
-            "data": orjson.dumps(data).decode(),
+            "data": orjson.dumps(event).decode(),
         }
         session.connection().execute(_INSERT, row)
         if not session.info.get("events_wake"):

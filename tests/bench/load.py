@@ -114,6 +114,16 @@ def program(name, *arguments):
         yield server
 
 
+def key_in(file, seconds=30):
+    """Return the key that a program writes into a file once it is up."""
+    end = time.monotonic() + seconds
+    while not (file.exists() and file.read_text()):
+        if time.monotonic() > end:
+            sys.exit(f"no key came into {file}")
+        time.sleep(0.05)
+    return file.read_text()
+
+
 def report(name, ratio, target, ours, raw):
     """Print one ratio, what it should be, and the two figures that it is of."""
     print(f"{name:58} {ratio:6.2f}  (target {target}; ours {ours}, bare {raw})", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.load import program, report
+from tests.bench.load import key_in, program, report
 
 CALLS, ROUNDS, SESSIONS = 400, 5, 200
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -24,7 +24,7 @@ def main():
     with tempfile.TemporaryDirectory() as data:
         key = Path(data) / "key"
         with program("mcp_node", Path(data) / "node", key) as node, program("bare_mcp") as bare:
-            ours, raw = Caller(node, key.read_text()), Caller(bare, None)
+            ours, raw = Caller(node, key_in(key)), Caller(bare, None)
             for caller in (ours, raw):
                 caller.round()
             rounds = [(ours.round(), raw.round()) for _ in range(ROUNDS)]

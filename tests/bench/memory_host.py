@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from cloudos_sdk.capabilities import Authenticator, NoteStore
+from cloudos_sdk.capabilities import Authenticator
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
 
 from cloudos_host.config import Config, HostSettings
@@ -31,18 +31,12 @@ async def memory_host(data, **embedding):
 
 
 async def write_all(store, drafts, at_once=32):
-    """Write notes, some at a time; return them in the order of the drafts."""
-    written = []
-    for start in range(0, len(drafts), at_once):
-        written += await asyncio.gather(*(store.create(OWNER, draft) for draft in drafts[start : start + at_once]))
+    """Write notes, some waiting at a time; return them in the order of the drafts."""
+    written, left = [None] * len(drafts), iter(enumerate(drafts))
+
+    async def work():
+        for at, draft in left:
+            written[at] = await store.create(OWNER, draft)
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
     return written
-
-
-async def fill(ctx, prose, count):
-    """Write many notes, five hundred to a transaction."""
-    from cloudos_notes.drafts import ready
-
-    store = ctx.use(NoteStore)
-    for first in range(0, count, 500):
-        new = [await ready(prose.draft(number), store.most) for number in range(first, min(count, first + 500))]
-        await ctx.db.write(lambda s, new=new: [store.writing.insert(s, OWNER, each) for each in new])

@@ -24,7 +24,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.bench.load import program, quantile, report
+from tests.bench.load import key_in, program, quantile, report
 from tests.bench.retrieval import chosen, squad
 
 NOTES, QUERIES, AT = 1000, 100, 10
@@ -112,7 +112,7 @@ async def ours(scratch):
     """Run a node and connect to it."""
     key = scratch / "key"
     with program("memory_node", scratch / "node", key) as node:
-        headers = {"Authorization": f"Bearer {key.read_text()}"}
+        headers = {"Authorization": f"Bearer {key_in(key)}"}
         Ours.process = psutil.Process(node.process.pid)
         http = httpx2.AsyncClient(headers=headers, timeout=60)
         transport = streamable_http_client(f"{node.url}/mcp", http_client=http)
@@ -124,6 +124,7 @@ class BasicMemory:
     """Markdown files with an index; its search is by words unless it is set otherwise."""
 
     name = "basic-memory"
+    folder = None
 
     @staticmethod
     def install(kept):
@@ -143,22 +144,26 @@ class BasicMemory:
         """Connect to it."""
         folder = kept / "basic-memory"
         home = scratch / "basic-home"
-        home.mkdir()
+        BasicMemory.folder = home / "notes" / "bench"
+        BasicMemory.folder.mkdir(parents=True)
         environ = {**os.environ, "HOME": str(home), "BASIC_MEMORY_HOME": str(home / "notes")}
         async with over_stdio(folder / "bin" / "basic-memory", "mcp", environ=environ) as client:
             yield client
 
     @staticmethod
     async def write(client, notes):
-        """Write notes."""
+        """Write notes as files, which it looks for: by its tool they take ten minutes."""
         for place, title, text in notes:
-            given = {"title": name_of(place), "content": f"{title}. {text}", "directory": "bench"}
-            text_of(await client.call_tool("write_note", given))
+            name = name_of(place)
+            note = f"---\ntitle: {name}\ntype: note\n---\n\n# {name}\n\n{title}. {text}\n"
+            await anyio.Path(BasicMemory.folder / f"{name}.md").write_text(note)
 
     @staticmethod
     async def settle(client, count):
-        """Give its index a moment."""
-        await anyio.sleep(5)
+        """Wait until it finds the last note, and whatever else it does is done."""
+        while count - 1 not in await BasicMemory.search(client, name_of(count - 1)):
+            await anyio.sleep(2)
+        await anyio.sleep(20)
 
     @staticmethod
     async def search(client, question):
@@ -206,11 +211,9 @@ class ServerMemory:
 
     @staticmethod
     async def search(client, question):
-        """Search for each of the longer words, which is the best that it has for a question."""
-        found = []
-        for word in sorted(re.findall(r"\w+", question), key=len, reverse=True)[:1]:
-            found += places_in(text_of(await client.call_tool("search_nodes", {"query": word})))
-        return found
+        """Search for the longest word: it finds what a query is a part of, and a question is part of no text."""
+        word = max(re.findall(r"\w+", question), key=len)
+        return places_in(text_of(await client.call_tool("search_nodes", {"query": word})))
 
 
 @contextlib.asynccontextmanager

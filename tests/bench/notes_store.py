@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 import sqlite3
 import tempfile
 import time
@@ -60,7 +61,7 @@ async def main():
         folder = Path(data)
         async with running(folder / "node") as store:
             await creates(store, prose, folder)
-        fill(folder / "node" / "cloudos.db", prose)
+        fill(folder / "node" / "cloudos.db", prose, CREATED, NOTES)
         async with running(folder / "node") as store:
             await searches(store, prose, folder / "node" / "cloudos.db")
 
@@ -116,20 +117,33 @@ def batched(drafts):
     return (drafts[at : at + WAITING] for at in range(0, len(drafts), WAITING))
 
 
-def fill(database, prose):
-    """Fill the database of a node that is down, by one transaction, with its own triggers."""
-    now = "2026-01-01 00:00:00.000000"
+def fill(database, prose, first, last):
+    """Fill the database of a node that is down with notes, tags and links, by one transaction and its own triggers.
+
+    The node made those before `first`.
+    """
+    rows = (rows_of(number, prose.draft(number)) for number in range(first, last))
     with sqlite3.connect(database) as connection:
-        for number in range(CREATED, NOTES):
-            draft = prose.draft(number)
-            values = {
-                "id": f"note_bench{number:08}", "owner": OWNER, "title": draft.title, "title_key": draft.title.lower(),
-                "content": draft.content, "search": "", "tags": "[]", "importance": 0.5, "archived": 0, "source": "mcp",
-                "namespace": draft.namespace, "folder": "", "version": 1, "created_at": now, "updated_at": now,
-                "active_at": now,
-            }  # fmt: skip
-            names, marks = ", ".join(values), ", ".join("?" for _ in values)
-            connection.execute(f"INSERT INTO notes_note ({names}) VALUES ({marks})", tuple(values.values()))
+        for named in rows:
+            for table, values in named:
+                names, marks = ", ".join(values), ", ".join("?" for _ in values)
+                connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def rows_of(number, draft):
+    """Return the rows of a note, with their tables."""
+    now, seq = "2026-01-01 00:00:00.000000", number + 1
+    linked = int(re.search(r"\[\[Note (\d+)\]\]", draft.content)[1])
+    yield "notes_note", {
+        "seq": seq, "id": f"note_bench{number:08}", "owner": OWNER, "title": draft.title,
+        "title_key": draft.title.lower(), "content": draft.content, "search": "", "tags": '["topic"]',
+        "importance": 0.5, "archived": 0, "source": "mcp", "namespace": draft.namespace, "folder": "", "version": 1,
+        "created_at": now, "updated_at": now, "active_at": now,
+    }  # fmt: skip
+    yield "notes_tag", {"note": seq, "key": "topic", "kind": "inline", "owner": OWNER, "tag": "topic"}
+    title = f"Note {linked}"
+    link = {"source": seq, "kind": "text", "key": title.lower(), "title": title, "target": linked + 1}
+    yield "notes_link", {**link, "owner": OWNER, "namespace": draft.namespace}
 
 
 async def searches(store, prose, database):

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from cloudos_memory.embedding.remote import Ollama
 from cloudos_memory.embeddings import Embeddings
 from cloudos_memory.following import Following
 from cloudos_memory.indexer import Indexer
 from cloudos_memory.plugin import cloudos_health
-from cloudos_sdk.capabilities import NoteChange
+from cloudos_sdk.capabilities import NoteChange, NoteFilter
 from components.environments import serving
 from search_node import OWNER
 
@@ -60,6 +61,49 @@ async def test_a_note_deleted_while_it_is_embedded_leaves_nothing(search_node, e
     assert (await node.stats())["total_with_embedding"] == 1
 
 
+async def test_a_note_tagged_while_it_is_embedded_is_found_by_the_tag(search_node, embedding):
+    node = await search_node()
+    embedding.released.clear()
+    note = await node.write("an inventory of the greenhouse")
+
+    async def asked():
+        return embedding.requests
+
+    await node.until(asked)
+    await node.store.update(OWNER, note.id, NoteChange(tags=("orchids",), importance=0.9))
+
+    async def put_in_again():
+        waiting = await Embeddings(node.host.ctx("memory")).next(10)
+        return waiting and waiting[0].round == 2
+
+    await node.until(put_in_again)
+    embedding.released.set()
+    wanted = NoteFilter(owner=OWNER, tags=("orchids",), min_importance=0.8)
+
+    async def by_meaning():
+        return [hit for hit in await node.search("greenhouse inventory", wanted) if "meaning" in hit.matched]
+
+    await node.until(by_meaning)
+
+
+async def test_what_happened_to_a_note_at_once_is_followed_to_its_end(search_node, embedding):
+    node = await search_node()
+    kept, gone = await node.write("the guest book"), await node.write("the wine list")
+    await node.embedded()
+    await asyncio.gather(node.store.delete(OWNER, kept.id), node.store.delete(OWNER, gone.id))
+    await asyncio.gather(node.store.restore(OWNER, kept.id), node.store.restore(OWNER, gone.id))
+    await asyncio.gather(
+        node.store.update(OWNER, kept.id, NoteChange(tags=("hall",))), node.store.delete(OWNER, gone.id)
+    )
+    tagged = NoteFilter(owner=OWNER, tags=("hall",))
+
+    async def settled():
+        found = [hit for hit in await node.search("the guest book", tagged) if "meaning" in hit.matched]
+        return found and (await node.stats())["total_with_embedding"] == 1
+
+    await node.until(settled)
+
+
 async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embedding):
     node = await search_node()
     embedding.status = 503
@@ -78,6 +122,26 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
     await node.host.clock.advance(10)
     await node.embedded()
     assert node.host.ctx("memory").use(Indexer).trouble == ""
+
+
+async def test_a_failure_that_nobody_foresaw_pauses_the_queue_and_searches_go_on(search_node, monkeypatch):
+    async def fail(self, texts, *, urgent=False):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ollama, "embed", fail)
+        node = await search_node()
+        await node.write("the tide table of the estuary", title="Tides")
+
+        async def paused():
+            return node.host.ctx("memory").use(Indexer).trouble
+
+        await node.until(paused)
+        assert await node.titles("tide table") == ["Tides"]
+        await node.host.clock.advance(100)
+        assert await paused()
+    await node.host.clock.advance(100)
+    assert (await node.embedded())["total_with_embedding"] == 1
 
 
 async def test_a_text_that_the_backend_refuses_holds_nothing_up(search_node, embedding):

@@ -73,6 +73,23 @@ async def test_words_that_every_note_has_cost_nothing_and_still_find_the_newest(
     assert len(await titles(node, "common", 20)) == 13
 
 
+async def test_a_snippet_marks_the_words_that_say_something(node):
+    await node.write("The backup of the orders is kept at the other site", title="Orders")
+    (hit,) = await node.store.search_text("where is the backup", ALL, 5)
+    assert hit.snippet.startswith("The **backup** of the orders is kept")
+    assert await titles(node, "of the") == ["Orders"], "there is nothing else to look for"
+    assert query_terms("is IT in the US") == [["IT"], ["US"]]
+
+
+async def test_a_word_of_very_many_notes_does_not_hide_what_begins_like_a_rare_one(node, monkeypatch):
+    monkeypatch.setattr("cloudos_notes.search_sqlite._MOST_SCORED", 5)
+    for number in range(12):
+        await node.write(f"common words here {number}", title=f"n{number}")
+    await node.write("orchestra", title="rare")
+    assert await titles(node, "commo orch", 20) == ["rare", *(f"n{n}" for n in reversed(range(12)))]
+    assert "rare" in await titles(node, "common orch", 20)
+
+
 async def test_any_text_is_a_query_and_finds_the_note_that_it_is(node):
     @given(
         st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], exclude_characters="\0"), min_size=1, max_size=60)

@@ -53,18 +53,24 @@ class Node(Host):
         plan = given("plan", providing(PlanSource, FakePlanSource("enterprise")))
         super().__init__(config, found=[*found, echo_plugin(), plan])
 
-    async def boot(self):
-        await super().boot()
+    async def boot_rest(self):
+        await super().boot_rest()
         keys = self.capabilities.find(Keys)
         who = Principal("user", "usr_bench", "bench", Role.ADMIN, "usr_bench")
         scopes = ["read_memory", "write_memory"]
-        key = await keys.create(who, NewKey(name="bench", scopes=scopes))
+        wanted = NewKey(name="bench", scopes=scopes, namespace="work", namespaces_read=["home"])
+        key = await keys.create(who, wanted)
         await asyncio.to_thread(KEY.write_text, key.raw)
 
 
 def main():
     settings = {"memory": {"embedding": {"backend": "off"}, "keys": {"bcrypt_cost": 4}}}
     config = Config(HostSettings(data_dir=DATA, port=0, required=(), log_level="error"), settings, "the bench")
+    run_node(config)
+
+
+def run_node(config):
+    """Serve as `cloudos serve` does."""
     serving.Host = Node
     run = serving.run(config, safe=False)
     try:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import mcp_node
 
-from cloudos_host import serving
 from cloudos_host.config import Config, HostSettings
 
 
 def main():
     settings = {"memory": {"keys": {"bcrypt_cost": 4}}}
     config = Config(HostSettings(data_dir=mcp_node.DATA, port=0, required=(), log_level="error"), settings, "the bench")
-    serving.Host = mcp_node.Node
-    asyncio.run(serving.run(config, safe=False))
+    mcp_node.run_node(config)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import Context
-from sqlalchemy import delete, func, literal, or_, select, update
+from sqlalchemy import bindparam, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -18,6 +18,8 @@ from cloudos_memory.models import Embedding, EmbeddingQueue
 
 EMBEDDING = Embedding.__table__
 QUEUE = EmbeddingQueue.__table__
+
+_DESCRIBE = update(EMBEDDING).where(EMBEDDING.c.note_id == bindparam("of_note"))
 
 _MOST_TRIES = 3
 _IN_ONE = 500
@@ -133,10 +135,11 @@ class Embeddings:
         await self._db.write(lambda session: session.execute(statement))
         return True
 
-    async def describe(self, note_id: str, attributes: Attributes) -> None:
-        """Change what a note can be filtered by."""
-        statement = update(EMBEDDING).where(EMBEDDING.c.note_id == note_id).values(**_columns(attributes))
-        await self._db.write(lambda session: session.execute(statement))
+    async def describe(self, described: Mapping[str, Attributes]) -> None:
+        """Change what notes can be filtered by."""
+        rows = [{"of_note": note_id, **_columns(attributes)} for note_id, attributes in described.items()]
+        if rows:
+            await self._db.write(lambda session: session.connection().execute(_DESCRIBE, rows))
 
     async def forget(self, note_ids: Sequence[str]) -> None:
         """Remove notes from the vectors and from the queue."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from cloudos_sdk import Context, Envelope
 from cloudos_sdk.capabilities import Note, NoteStore
@@ -38,15 +40,19 @@ class Following:
         except Exception as error:  # noqa: BLE001 - the nightly sweep is another chance
             self._ctx.log.warning("the notes could not be looked through", error=str(error))
 
-    async def handle(self, event: Envelope) -> None:
-        """Follow one event. Done twice it does no harm."""
-        note_id, owner = event.resource, str(event.data["owner"])
-        if event.type == "note.deleted":
-            await self._forget([note_id])
-        elif event.type == "note.updated":
-            await self._changed(owner, note_id)
-        else:
-            await self._enqueue([(note_id, owner)])
+    async def handle(self, events: Sequence[Envelope]) -> None:
+        """Follow events, of which only the last of each note counts. Done twice it does no harm."""
+        last = {event.resource: event for event in events}
+        gone = [note_id for note_id, event in last.items() if event.type == "note.deleted"]
+        new = [(id, str(event.data["owner"])) for id, event in last.items() if event.type == "note.created"]
+        changed: dict[str, list[str]] = defaultdict(list)
+        for note_id, event in last.items():
+            if event.type in ("note.updated", "note.restored"):
+                changed[str(event.data["owner"])].append(note_id)
+        await self._forget(gone)
+        await self._enqueue(new)
+        for owner, note_ids in changed.items():
+            await self._changed(owner, note_ids)
 
     async def reindex(self, owner: str) -> int:
         """Have every note of an owner embedded anew; return how many."""
@@ -64,8 +70,7 @@ class Following:
         async for notes in self._pages():
             for note in notes:
                 totals[note.owner] = totals.get(note.owner, 0) + 1
-            known = await self._embeddings.known([note.id for note in notes])
-            await self._enqueue([(n.id, n.owner) for n in notes if known.get(n.id, ("",))[0] != _hash(n)])
+            await self._enqueue(await self._unknown(notes, await self._embeddings.known([n.id for n in notes])))
             there = {note.id for note in notes}
             between = await self._embeddings.between(reached, notes[-1].id)
             await self._forget([note_id for note_id in between if note_id not in there])
@@ -78,18 +83,24 @@ class Following:
             yield notes
             after = notes[-1].id
 
-    async def _changed(self, owner: str, note_id: str) -> None:
-        """Follow a change; a note that says the same as before only changes what it is filtered by."""
-        note = await self._ctx.use(NoteStore).get(owner, note_id)
-        if note is None:
-            await self._forget([note_id])
-            return
-        known = await self._embeddings.known([note_id])
-        if note_id in known:
-            await self._embeddings.describe(note_id, attributes_of(note))
-            await self._vectors.describe(note_id, attributes_of(note))
-        if known.get(note_id, ("",))[0] != _hash(note):
-            await self._enqueue([(note_id, owner)])
+    async def _changed(self, owner: str, note_ids: Sequence[str]) -> None:
+        """Follow changes; a note that says the same as before only changes what it is filtered by."""
+        notes = await self._ctx.use(NoteStore).get_many(owner, note_ids)
+        await self._forget([note_id for note_id in note_ids if note_id not in notes])
+        known = await self._embeddings.known(list(notes))
+        attributes = {note_id: attributes_of(note) for note_id, note in notes.items() if note_id in known}
+        await self._embeddings.describe(attributes)
+        await self._vectors.describe(attributes)
+        await self._enqueue(await self._unknown(list(notes.values()), known))
+
+    async def _unknown(self, notes: Sequence[Note], known: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of the notes, as (id, owner), whose text is not the one that is embedded."""
+
+        def look() -> list[tuple[str, str]]:
+            hashes = ((note, text_hash(note.title, note.content)) for note in notes)
+            return [(note.id, note.owner) for note, hash in hashes if known.get(note.id, ("",))[0] != hash]
+
+        return await asyncio.to_thread(look)
 
     async def _enqueue(self, notes: list[tuple[str, str]], *, forced: bool = False) -> None:
         if self._indexer is not None and notes:
@@ -100,7 +111,3 @@ class Following:
         if note_ids:
             await self._embeddings.forget(note_ids)
             await self._vectors.remove(note_ids)
-
-
-def _hash(note: Note) -> str:
-    return text_hash(note.title, note.content)

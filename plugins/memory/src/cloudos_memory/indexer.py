@@ -11,19 +11,20 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Note, NoteStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloudos_memory.attributes import attributes_of
+from cloudos_memory.attributes import Attributes, attributes_of
 from cloudos_memory.embedding import Backend, BackendDown, Matrix, TextRefused
 from cloudos_memory.embeddings import Embeddings, Stored, Waiting
 from cloudos_memory.pieces import pieces_of, text_hash
 from cloudos_memory.vector_search import VectorSearch
 
-_BATCH = 32
+_BATCH = 128
 _PIECES = 64  # embedded at a time: what a kill makes to be done again
 _LONGEST_PAUSE = 60.0
 
@@ -45,10 +46,12 @@ class Indexer:
 
     async def run(self) -> None:
         """Load the vectors, then empty the queue whenever there is something in it."""
-        pause = 0.0
-        await self._load()
+        pause, loaded = 0.0, False
         while True:
             try:
+                if not loaded:
+                    await self._load()
+                    loaded = True
                 self._wake.clear()
                 waiting = await self._embeddings.next(_BATCH)
                 if not waiting:
@@ -56,10 +59,12 @@ class Indexer:
                     continue
                 await self._work(waiting)
                 pause, self.trouble = 0.0, ""
-            except (BackendDown, SQLAlchemyError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the queue is not to stand still for good
+                expected = isinstance(error, (BackendDown, SQLAlchemyError))
                 if not self.trouble:
-                    self._ctx.log.warning("embedding pauses", reason=str(error))
-                pause, self.trouble = min(_LONGEST_PAUSE, pause * 2 or 1.0), str(error)
+                    self._ctx.log.warning("embedding pauses", reason=str(error) if expected else repr(error))
+                trouble = str(error) if expected else "it failed in a way that was not foreseen; the log says how"
+                pause, self.trouble = min(_LONGEST_PAUSE, pause * 2 or 1.0), trouble
                 await self._ctx.clock.sleep(pause)
 
     async def _load(self) -> None:
@@ -95,18 +100,22 @@ class Indexer:
             raise BackendDown("Nothing provides the notes now.")
         known = await self._embeddings.known([item.note_id for item in waiting])
         done: list[Waiting] = []
+        same: dict[str, Attributes] = {}  # embedded, but maybe as it was before its last change
         to_embed: list[tuple[Waiting, Note]] = []
         for item in waiting:
             note = notes.get(item.note_id)
-            if note is None or (not item.forced and self._is_known(note, known)):
+            if note is None:
                 done.append(item)
+            elif not item.forced and self._is_known(note, known):
+                done.append(item)
+                same[note.id] = attributes_of(note)
             else:
                 to_embed.append((item, note))
+        await self._embeddings.describe(same)
+        await self._vectors.describe(same)
         if done:
             await self._embeddings.finish(done, [])
-        while to_embed:
-            part, pieces = _of_some_pieces(to_embed)
-            await self._store(part, pieces)
+        await self._embed(to_embed)
 
     def _is_known(self, note: Note, known: Mapping[str, tuple[str, str]]) -> bool:
         return known.get(note.id) == (text_hash(note.title, note.content), self._vectors.model)
@@ -123,23 +132,45 @@ class Indexer:
             notes.update(await store.get_many(owner, ids))
         return notes
 
-    async def _store(self, part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]]) -> None:
+    async def _embed(self, left: list[tuple[Waiting, Note]]) -> None:
+        """Embed notes part by part, and store each part while the next one is embedded."""
+        storing: asyncio.Task[None] | None = None
+        try:
+            while left:
+                part, pieces = await asyncio.to_thread(_of_some_pieces, left)
+                rows = await self._rows(part, pieces)
+                if storing is not None:
+                    await storing
+                storing = asyncio.create_task(self._store(rows), name="memory:store-vectors")
+        finally:
+            if storing is not None:
+                await storing
+
+    async def _rows(
+        self, part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]]
+    ) -> list[tuple[Waiting, Note, Matrix]]:
+        """Return the vectors of each note; of a part that is refused those of the notes that are not to blame."""
         try:
             rows = await self._backend.embed([piece for of_note in pieces for piece in of_note])
         except TextRefused as error:
             if len(part) == 1:
                 if not await self._embeddings.postpone(part[0][0]):
                     self._ctx.log.warning("a note cannot be embedded", note=part[0][1].id, reason=str(error))
-                return
-            for item, of_note in zip(part, pieces, strict=True):
-                await self._store([item], [of_note])
+                return []
+            alone = [await self._rows([item], [of_note]) for item, of_note in zip(part, pieces, strict=True)]
+            return [row for found in alone for row in found]
+        ends = list(accumulate(map(len, pieces)))
+        return [(*item, rows[end - len(of_note) : end]) for item, of_note, end in zip(part, pieces, ends, strict=True)]
+
+    async def _store(self, embedded: Sequence[tuple[Waiting, Note, Matrix]]) -> None:
+        if not embedded:
             return
-        dimension = int(rows.shape[1])
+        dimension = int(embedded[0][2].shape[1])
         model = f"{self._backend.name}/{self._backend.model}/{dimension}"
         if model != self._vectors.model:
             await self._open(model, dimension)
-        stored = await asyncio.to_thread(_packed, part, pieces, rows, model)
-        there = await self._embeddings.finish([item for item, _ in part], stored)
+        stored = await asyncio.to_thread(_packed, embedded, model)
+        there = await self._embeddings.finish([item for item, *_ in embedded], stored)
         await self._vectors.put([item for item in stored if item.note_id in there])
 
 
@@ -154,15 +185,12 @@ def _of_some_pieces(left: list[tuple[Waiting, Note]]) -> tuple[list[tuple[Waitin
     return part, pieces
 
 
-def _packed(
-    part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]], rows: Matrix, model: str
-) -> list[Stored]:
+def _packed(embedded: Sequence[tuple[Waiting, Note, Matrix]], model: str) -> list[Stored]:
     from cloudos_memory.vectors import pack, quantise
 
-    stored, at = [], 0
-    for (_, note), of_note in zip(part, pieces, strict=True):
-        scales, codes = quantise(rows[at : at + len(of_note)])
-        at += len(of_note)
+    stored = []
+    for _, note, rows in embedded:
+        scales, codes = quantise(rows)
         stored.append(
             Stored(
                 note_id=note.id,

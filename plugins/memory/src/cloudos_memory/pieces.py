@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 
 _LONGEST = 350  # letters; measured: longer pieces blur (docs/decisions/0009-memory-vectors-in-process.md)
 _MOST = 32
@@ -18,7 +19,7 @@ def pieces_of(title: str, content: str) -> list[str]:
     body = content.strip()
     if body.startswith(head):  # the first line is the title where none was given
         body = body[len(head) :].strip()
-    return [f"{head}\n{piece}".strip() for piece in _split(body)][:_MOST] or [head or "-"]
+    return [f"{head}\n{piece}".strip() for piece in islice(_split(body), _MOST)] or [head or "-"]
 
 
 def text_hash(title: str, content: str) -> str:
@@ -39,7 +40,10 @@ def _split(body: str) -> Iterator[str]:
 
 
 def _sentences(body: str) -> Iterator[str]:
-    for sentence in _BREAK.split(body):
+    end = 0
+    for gap in chain(_BREAK.finditer(body), (None,)):  # one by one: of a long text the beginning is enough
+        sentence = body[end : gap.start() if gap is not None else None]
+        end = gap.end() if gap is not None else end
         if not sentence.strip():
             continue
         step = _LONGEST if sentence.isascii() else _LONGEST // 4

@@ -22,6 +22,7 @@ class Queries:
     def __init__(self, ctx: Context, backend: Backend) -> None:
         self._backend = backend
         self._clock = ctx.clock
+        self._log = ctx.log
         self._limit = ctx.settings.embedding.query_milliseconds / 1000
         self._kept: OrderedDict[str, Matrix] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[Matrix | None]] = {}
@@ -54,7 +55,9 @@ class Queries:
     async def _embed(self, query: str) -> Matrix | None:
         try:
             rows: Any = await self._backend.embed([query], urgent=True)
-        except (BackendDown, TextRefused):
+        except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on by words
+            if not isinstance(error, (BackendDown, TextRefused)):
+                self._log.error("a query could not be embedded", error=repr(error))
             self._rest = min(_LONGEST_REST, self._rest * 2 or 1.0)
             self._again_at = self._clock.monotonic() + self._rest
             return None

@@ -31,20 +31,15 @@ class HybridRecall:
         """Return the best matches, best first."""
         notes_of = self._ctx.use(NoteStore)
         most = max(_FOUND, 2 * limit)
-        texts, nears = await asyncio.gather(
-            notes_of.search_text(query, wanted, most), self._nearest(query, wanted, most)
+        (texts, notes), nears = await asyncio.gather(
+            self._worded(query, wanted, most), self._nearest(query, wanted, most)
         )
         matches = fuse([(hit.id, hit.score) for hit in texts], [(near.note_id, near.similarity) for near in nears])
         if not matches or limit <= 0:
             return []
         strengths = strong(matches)
-        links, read = await asyncio.gather(
-            notes_of.links_among(list(strengths)), notes_of.get_many(wanted.owner, list(matches))
-        )
-        follow_links(matches, strengths, links)
-        notes = dict(read)
-        if along := [note_id for note_id in matches if note_id not in notes and matches[note_id].link]:
-            notes.update(await notes_of.get_many(wanted.owner, along))
+        follow_links(matches, strengths, await notes_of.links_among(list(strengths)))
+        notes |= await notes_of.get_many(wanted.owner, [note_id for note_id in matches if note_id not in notes])
         now = self._ctx.clock.now()
         ranked = sorted(
             ((*score(matches[note.id], note, now), note) for note in notes.values() if fits(note, wanted)),
@@ -62,6 +57,12 @@ class HybridRecall:
             for points, parts, note in ranked
         ]
 
+    async def _worded(self, query: str, wanted: NoteFilter, limit: int) -> tuple[Sequence[TextHit], dict[str, Note]]:
+        """Return the hits of words and their notes, which are read while the query is embedded."""
+        store = self._ctx.use(NoteStore)
+        hits = await store.search_text(query, wanted, limit)
+        return hits, dict(await store.get_many(wanted.owner, [hit.id for hit in hits]))
+
     async def _nearest(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Near]:
         if self._queries is None or not query.strip() or len(self._vectors) == 0:
             return []
@@ -73,7 +74,7 @@ class HybridRecall:
 
 def fits(note: Note, wanted: NoteFilter) -> bool:
     """Tell whether a note passes a filter: the index may be a moment behind, so what is found is looked at again."""
-    tags = {folded(tag) for tag in note.tags}
+    tags = {folded(tag) for tag in note.tags} if wanted.tags else set()
     return (
         note.owner == wanted.owner
         and (wanted.namespaces is None or note.namespace in wanted.namespaces)

@@ -34,7 +34,7 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(VectorSearch, vectors)
     if backend is not None:
         ctx.provide(Embedder, NodeEmbedder(backend))
-    ctx.events.subscribe(following.handle, *EVENTS, name="vectors")
+    ctx.events.subscribe_batches(following.handle, *EVENTS, name="vectors")
     tasks: list[asyncio.Task[None]] = []
     if indexer is not None and queries is not None:
         ctx.provide(Indexer, indexer)

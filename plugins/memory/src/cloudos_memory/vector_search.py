@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,10 +51,10 @@ class VectorSearch:
             self._removed -= {item.note_id for item in stored}
             await self._run(_put, self._index, stored, True)
 
-    async def describe(self, note_id: str, attributes: Attributes) -> None:
-        """Change what a note can be filtered by."""
-        if self._index is not None:
-            await self._run(self._index.describe, note_id, attributes)
+    async def describe(self, described: Mapping[str, Attributes]) -> None:
+        """Change what notes can be filtered by."""
+        if self._index is not None and described:
+            await self._run(_describe, self._index, described)
 
     async def remove(self, note_ids: Sequence[str]) -> None:
         """Take notes out."""
@@ -93,3 +93,8 @@ def _put(index: VectorIndex, stored: Sequence[Stored], replace: bool) -> None:
 def _remove(index: VectorIndex, note_ids: Sequence[str]) -> None:
     for note_id in note_ids:
         index.remove(note_id)
+
+
+def _describe(index: VectorIndex, described: Mapping[str, Attributes]) -> None:
+    for note_id, attributes in described.items():
+        index.describe(note_id, attributes)

@@ -14,7 +14,7 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 RATE_LIMITED = -32029  # of the range that JSON-RPC leaves to servers
 
-_HOLD = 0.005  # seconds
+_HOLD = 0.05  # seconds, more than a search takes
 
 Started = Callable[[int, dict[bytes, bytes]], None]
 

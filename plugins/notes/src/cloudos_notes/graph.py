@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import orjson
-from cloudos_sdk import Context, iso
-from sqlalchemy import func, select
+from cloudos_sdk import Context
+from sqlalchemy import func, select, text
 from sqlmodel import Session
 
-from cloudos_notes.rows import LINK, NOTE, Wanted, chunks, conditions
+from cloudos_notes.rows import BY_SEQ, NOTE, Aliased, Wanted, conditions
 
 _WINDOW = 1_000
-_PART = 500
-_END = select(NOTE.c.seq, NOTE.c.id, NOTE.c.source)
-_NODES = select(
-    NOTE.c.seq,
-    NOTE.c.id,
-    NOTE.c.title,
-    NOTE.c.source,
-    NOTE.c.namespace,
-    NOTE.c.client,
-    NOTE.c.importance,
-    NOTE.c.created_at,
-    NOTE.c.updated_at,
-    NOTE.c.last_referenced_at,
-).order_by(NOTE.c.seq)
-_LINKS = select(LINK.c.source, LINK.c.target).distinct().order_by(LINK.c.source, LINK.c.target)
-
-
-class _InOrder:
-    """The columns of a note such that SQLite walks the index of owner and `seq`, and sorts nothing for a namespace."""
-
-    def __getattr__(self, name: str) -> Any:
-        column = NOTE.c[name]
-        return column.concat("") if name == "namespace" else column
-
-
-_COLUMNS = _InOrder()
+_TIMES = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+_SHOWN = (
+    "id",
+    "title",
+    "source",
+    "namespace",
+    "client",
+    "importance",
+    "created_at",
+    "updated_at",
+    "last_referenced_at",
+)
+_NODES = select(NOTE.c.seq, *(NOTE.c[name] for name in _SHOWN)).order_by(NOTE.c.seq)
+_SOURCE, _TARGET = Aliased("s"), Aliased("t")
+# links first, or SQLite walks all notes of the owner for each window
+_THREE = text("notes_link AS l CROSS JOIN notes_note AS s CROSS JOIN notes_note AS t")
+_LINKS: Any = (
+    select(text("l.source"), text("l.target"), _SOURCE.id, _TARGET.id, _SOURCE.source, _TARGET.source)
+    .select_from(_THREE)
+    .where(text("s.seq = l.source AND t.seq = l.target AND l.target <= :last"))
+    .where(text("l.source > :after AND l.source <= :until"))
+    .distinct()
+    .order_by(text("l.source, l.target"))
+)
 
 
 class GraphReader:
@@ -47,6 +46,7 @@ class GraphReader:
 
     def __init__(self, ctx: Context) -> None:
         self._db = ctx.db
+        self._turn = asyncio.Lock()  # one window at a time, whoever asks: the others' requests are between them
 
     async def read(self, wanted: Wanted) -> AsyncIterator[bytes]:
         """Yield the JSON of the graph. Notes written since the beginning are left out."""
@@ -59,50 +59,31 @@ class GraphReader:
             yield part
         yield b"]}"
 
-    async def _array(self, window: Callable[[int, Session], tuple[list[bytes], int | None]]) -> AsyncIterator[bytes]:
+    async def _array(self, window: Callable[[int, Session], tuple[bytes, int | None]]) -> AsyncIterator[bytes]:
         reached: int | None = 0
         first = True
         while reached is not None:
-            items, reached = await self._db.read(partial(window, reached))
+            async with self._turn:
+                items, reached = await self._db.read(partial(window, reached))
             if items:
-                yield (b"" if first else b",") + b",".join(items)
+                yield items if first else b"," + items
                 first = False
 
 
-def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[list[bytes], int | None]:
-    statement = _NODES.where(*conditions(wanted, _COLUMNS), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
+def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
+    statement = _NODES.where(*conditions(wanted, BY_SEQ), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
     rows = session.connection().execute(statement).all()
-    found = [
-        orjson.dumps(
-            {
-                "id": row[1],
-                "title": row[2],
-                "source": row[3],
-                "namespace": row[4],
-                "client": row[5],
-                "importance": row[6],
-                "created_at": iso(row[7]),
-                "updated_at": iso(row[8]),
-                "last_referenced_at": iso(row[9]) if row[9] is not None else None,
-            }
-        )
+    nodes = [dict(zip(_SHOWN, row[1:], strict=True)) for row in rows]
+    return orjson.dumps(nodes, option=_TIMES)[1:-1], rows[-1][0] if len(rows) == _WINDOW else None
+
+
+def _edges(wanted: Wanted, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
+    until = after + _WINDOW
+    statement = _LINKS.where(*conditions(wanted, _SOURCE), *conditions(wanted, _TARGET))
+    rows = session.connection().execute(statement, {"after": after, "until": until, "last": last})
+    edges = [
+        {"source": row[2], "target": row[3], "source_kind": row[4], "target_kind": row[5],
+         "mixed_sources": row[4] != row[5]}
         for row in rows
-    ]
-    return found, rows[-1][0] if len(rows) == _WINDOW else None
-
-
-def _edges(wanted: Wanted, last: int, after: int, session: Session) -> tuple[list[bytes], int | None]:
-    statement = _LINKS.where(LINK.c.source > after, LINK.c.source <= after + _WINDOW, LINK.c.target <= last)
-    links = session.connection().execute(statement).all()
-    ends: dict[int, Any] = {}
-    for part in chunks(sorted({seq for link in links for seq in link}), _PART):
-        rows = session.connection().execute(_END.where(NOTE.c.seq.in_(part), *conditions(wanted, _COLUMNS)))
-        ends |= {row[0]: row for row in rows}
-    found = []
-    for source, target in links:
-        if source in ends and target in ends:
-            _, id, kind = ends[source]
-            _, target_id, target_kind = ends[target]
-            edge = {"source": id, "target": target_id, "source_kind": kind, "target_kind": target_kind}
-            found.append(orjson.dumps({**edge, "mixed_sources": kind != target_kind}))
-    return found, after + _WINDOW if after + _WINDOW < last else None
+    ]  # fmt: skip
+    return orjson.dumps(edges)[1:-1], until if until < last else None

@@ -16,6 +16,7 @@ from sqlmodel import Field
 Base: Any = model_base("notes")
 
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
+_TRASHED = text("deleted_at IS NOT NULL")
 SEARCH = Text().with_variant(TSVECTOR(), "postgresql")
 
 
@@ -38,7 +39,7 @@ class Note(Base, table=True):
         Index("ix_notes_note_owner_title_key", "owner", "title_key"),
         Index("ix_notes_note_owner_active_at", "owner", "active_at"),
         Index("ix_notes_note_owner_namespace_active_at", "owner", "namespace", "active_at"),
-        Index("ix_notes_note_deleted_at", "deleted_at"),
+        Index("ix_notes_note_deleted_at", "deleted_at", sqlite_where=_TRASHED, postgresql_where=_TRASHED),
         # the condition keeps the index empty on SQLite, where FTS5 is in its place
         Index("ix_notes_note_search", "search", postgresql_using="gin", sqlite_where=text("seq IS NULL")),
     )

@@ -7,13 +7,26 @@ from typing import Any
 
 from cloudos_sdk import Database
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStats
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select, union
 from sqlmodel import Session
 
 from cloudos_notes.naming import folded
 from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
 
+# these are kept, since to build one costs more than to run it
+_IDS: Any = bindparam("ids", expanding=True)
 _NOTES = select(*COLUMNS)
+# by nothing but the id: with the owner beside it SQLite walks all notes of the owner
+_BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(_IDS))
+_SOURCE, _TARGET = NOTE.alias("source"), NOTE.alias("target")
+_LINKS = union(
+    *(
+        select(_SOURCE.c.id, _TARGET.c.id)
+        .select_from(LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
+        .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(_IDS))
+        for end in (_SOURCE, _TARGET)
+    )
+)
 
 
 class Reading:
@@ -34,9 +47,8 @@ class Reading:
         def load(session: Session) -> dict[str, Note]:
             found: dict[str, Note] = {}
             for part in parts:
-                where = (NOTE.c.id == part[0]) if len(part) == 1 else NOTE.c.id.in_(part)
-                rows = session.connection().execute(_NOTES.where(where, NOTE.c.owner == owner, PRESENT))
-                found |= {row[0]: note_of(row) for row in rows}
+                rows = session.connection().execute(_BY_ID, {"ids": part})
+                found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
             return found
 
         return await self._db.read(load) if parts else {}
@@ -59,20 +71,13 @@ class Reading:
 
     async def links_among(self, note_ids: Collection[str]) -> Sequence[tuple[str, str]]:
         """Return the links that begin or end at one of these notes."""
-        source, target = NOTE.alias("source"), NOTE.alias("target")
-        statement = (
-            select(source.c.id, target.c.id)
-            .select_from(LINK.join(source, source.c.seq == LINK.c.source).join(target, target.c.seq == LINK.c.target))
-            .where(source.c.deleted_at.is_(None), target.c.deleted_at.is_(None))
-        )
         parts = chunks(list(dict.fromkeys(note_ids)))
 
         def load(session: Session) -> list[tuple[str, str]]:
             found: dict[tuple[str, str], None] = {}
             for part in parts:
-                for end in (source, target):
-                    rows = session.connection().execute(statement.where(end.c.id.in_(part)))
-                    found.update(dict.fromkeys((row[0], row[1]) for row in rows))
+                rows = session.connection().execute(_LINKS, {"ids": part})
+                found.update(dict.fromkeys((row[0], row[1]) for row in rows))
             return list(found)
 
         return await self._db.read(load) if parts else []

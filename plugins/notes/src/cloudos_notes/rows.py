@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk.capabilities import Note, NoteFilter
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from cloudos_notes.models import Link, Once, Tag, Version
@@ -40,6 +40,27 @@ COLUMNS = tuple(
         "last_referenced_at",
     )
 )
+
+
+class _BySeq:
+    """The columns of a note such that SQLite walks the index of owner and `seq`, and none of a whole namespace."""
+
+    def __getattr__(self, name: str) -> Any:
+        column = NOTE.c[name]
+        return column.concat("") if name == "namespace" else column
+
+
+BY_SEQ = _BySeq()
+
+
+class Aliased:
+    """The columns of `notes_note AS <alias>`, for a FROM clause in words that fixes the order of its tables."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def __getattr__(self, name: str) -> Any:
+        return literal_column(f"{self._alias}.{name}", NOTE.c[name].type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ class PostgresText:
         exact = [" <-> ".join(term) for term in terms]
         hits = self._find(session, " | ".join(exact), wanted, limit)
         if len(hits) < limit:
-            beginnings = " | ".join(f"{term[0]}:*" for term in terms if len(term) == 1 and may_begin(term[0]))
+            beginnings = " | ".join(f"{term[0]}:*" for term in terms if may_begin(term))
             if beginnings:
                 floor = min((hit.score for hit in hits), default=1.0)
                 known = {hit.id for hit in hits}

@@ -6,34 +6,29 @@ others to decide; where a query has no others the newest notes win. How many not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from cloudos_sdk import Clock
 from cloudos_sdk.capabilities import NoteFilter, TextHit
 from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
-from cloudos_notes.rows import NOTE, conditions
+from cloudos_notes.rows import NOTE, Aliased, conditions
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
-_MOST_SCORED = 3_000
+_MOST_SCORED = 1_500
 _REMEMBERED = 20_000
 _MINUTES = 10
 
-_COUNT = text(f"SELECT count(*) FROM (SELECT 1 FROM notes_text WHERE notes_text MATCH :q LIMIT {_MOST_SCORED + 1})")  # noqa: S608 - a number
+_COUNTS = text(
+    "SELECT value, (SELECT count(*) FROM (SELECT 1 FROM notes_text WHERE notes_text MATCH value LIMIT :most))"
+    " FROM json_each(:terms)"
+)
 # the index is walked first, in the order of its rank, and notes are looked up only until there are enough
 _BOTH = text("notes_text AS t CROSS JOIN notes_note AS n")
-
-
-class _Columns:
-    """The columns of `notes_note AS n`, which belong to no FROM clause of their own."""
-
-    def __getattr__(self, name: str) -> Any:
-        return literal_column(f"n.{name}", NOTE.c[name].type)
-
-
-_N = _Columns()
+_N = Aliased("n")
 _FOUND: Any = select(
     literal_column("n.id"), literal_column("t.rank"), literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)")
 )
@@ -64,7 +59,8 @@ class SqliteText:
         # what is not ASCII also as it stands: FTS5's idea of a letter is not Python's in every script
         asked = query_terms(query) + [[chunk] for chunk in query.split()[:16] if not chunk.isascii()]
         terms = [_quoted(term) for term in asked]
-        rarest = sorted((self._count(session, term), at, term) for at, term in enumerate(terms))
+        counts = self._count(session, terms)
+        rarest = sorted((counts[term], at, term) for at, term in enumerate(terms))
         hits: dict[str, TextHit] = {}
         scored, total = [], 0
         for count, _, term in rarest:
@@ -79,7 +75,8 @@ class SqliteText:
             for match in (f"title : ({' AND '.join(words)})", " AND ".join(words), " OR ".join(words)):
                 self._find(session, match, "t.rowid DESC", wanted, limit, hits)
         if len(hits) < limit:
-            beginnings = [f"{_quoted(term)}*" for term in asked if len(term) == 1 and may_begin(term[0])][:8]
+            rare = {term for term in terms if counts[term] <= _MOST_SCORED}  # to look for others takes long
+            beginnings = [f"{q}*" for q, term in zip(terms, asked, strict=True) if q in rare and may_begin(term)][:8]
             if beginnings:
                 self._find(session, " OR ".join(beginnings), "t.rowid DESC", wanted, limit, hits)
         return list(hits.values())
@@ -108,17 +105,20 @@ class SqliteText:
                 floor = -rank if ranked else floor * 0.9
                 hits[id] = TextHit(id, floor, snippet)
 
-    def _count(self, session: Session, term: str) -> int:
-        """Return how many notes have a term, of whomever; at most one more than are scored."""
+    def _count(self, session: Session, terms: Sequence[str]) -> Mapping[str, int]:
+        """Return how many notes have each term, of whomever; at most one more than are scored."""
         now = self._clock.monotonic()
         if now - self._since > _MINUTES * 60 or len(self._counts) > _REMEMBERED:
             self._counts, self._since = {}, now
-        known = self._counts.get(term)
-        if known is None:
-            known = int(session.connection().execute(_COUNT, {"q": term}).scalar() or 0)
-            if known:  # a word that nobody has yet is found as soon as somebody has it
-                self._counts[term] = known
-        return known
+        known = self._counts
+        found = {term: known[term] for term in terms if term in known}
+        if len(found) < len(terms):
+            unknown = orjson.dumps([term for term in terms if term not in found]).decode()
+            rows = session.connection().execute(_COUNTS, {"terms": unknown, "most": _MOST_SCORED + 1})
+            new = {row[0]: row[1] for row in rows}
+            known |= {term: n for term, n in new.items() if n}  # a word that nobody has yet is found once somebody has
+            found |= new
+        return found
 
 
 def _quoted(words: Sequence[str]) -> str:

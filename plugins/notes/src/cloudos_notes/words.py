@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _MOST_TERMS = 48
 _LONGEST = 64
+_ENGLISH = """
+a an the this that these those and or but if as of at by for with about into from to in on i me my we us our you your
+he him his she her hers it its they them their what which who whom whose when where why how there here
+am is are was were be been being have has had do does did can could will would shall should may might must
+"""
+_FILLERS = frozenset(_ENGLISH.split())
 _PIECE = re.compile(r"[^\W_]+")
 _LATIN = re.compile(r"[A-Za-z0-9]+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -31,7 +38,8 @@ def hidden_words(text: str) -> str:
 def query_terms(query: str) -> list[list[str]]:
     """Return what to look for: lists of words that follow each other, each once; a query of signs alone has none.
 
-    `foo_bar.baz` is looked for as a whole and by its words, `fooBar` as it is and by its parts.
+    `foo_bar.baz` is looked for as a whole and by its words, `fooBar` as it is and by its parts; of a sentence the words
+    that say something, of little words alone all.
     """
     found: dict[tuple[str, ...], None] = {}
     for chunk in query.split():
@@ -44,12 +52,18 @@ def query_terms(query: str) -> list[list[str]]:
             found.update(dict.fromkeys((word,) for word in words))
         if len(found) >= _MOST_TERMS:
             break
-    return [list(term) for term in list(found)[:_MOST_TERMS]]
+    terms = [list(term) for term in list(found)[:_MOST_TERMS]]
+    return [term for term in terms if not _is_filler(term)] or terms
 
 
-def may_begin(word: str) -> bool:
-    """Tell whether a word is long enough to look for those that begin with it."""
-    return len(word) >= 3 or not word.isascii()
+def may_begin(term: Sequence[str]) -> bool:
+    """Tell whether a term is a word that is long enough to look for those that begin with it."""
+    return len(term) == 1 and (len(term[0]) >= 3 or not term[0].isascii())
+
+
+def _is_filler(term: Sequence[str]) -> bool:
+    """Tell whether a term is one of the little words; `IT` and `US` are none."""
+    return len(term) == 1 and term[0].lower() in _FILLERS and (len(term[0]) == 1 or not term[0].isupper())
 
 
 def _split(token: str) -> list[str]:
