@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from cloudos_sdk import Unavailable
@@ -95,12 +97,14 @@ class Door:
                 self._runner.close_idle_ports()
         return self.trouble
 
-    async def yield_ports(self) -> None:
-        """Serve no longer, whatever is to be kept, and close the ports: another server is to have them."""
+    @asynccontextmanager
+    async def ports_yielded(self) -> AsyncIterator[None]:
+        """Serve no longer, whatever is to be kept; inside, nothing of ours opens the ports: another server is to."""
         await self._end_keeper()
-        if self._runner is not None:
-            async with self._busy:
+        async with self._busy:
+            if self._runner is not None:
                 await self._runner.stop(for_good=True)
+            yield
 
     async def stop(self) -> None:
         """End Caddy, or leave it to serve on where that is wanted."""
