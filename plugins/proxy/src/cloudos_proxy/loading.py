@@ -34,12 +34,11 @@ class Loader:
         self._settings = settings
         self._door = door
 
-    async def load(self, document: bytes, *, empty: bytes, upstreams: Collection[str]) -> None:
-        """Serve `document`, whose `upstreams` must answer still. Raises NotServed, and Unavailable.
+    async def load(self, document: bytes, *, before: bytes, upstreams: Collection[str]) -> None:
+        """Serve `document`, whose `upstreams` must answer still; `before` where it does not serve.
 
-        `empty` takes its place where it does not serve and there is none before it.
+        Raises NotServed, and Unavailable.
         """
-        before = self._door.document
         try:
             await self._door.load(document)
         except CaddyRefused as error:
@@ -47,26 +46,24 @@ class Loader:
         try:
             trouble, dead = await self._trouble(document, upstreams)
         except BaseException:
-            await self.put_back(before, empty)
+            await self._door.load(before)
             raise
         if trouble or dead:
-            await self.put_back(before, empty)
+            await self._door.load(before)
             raise NotServed(trouble or "an upstream stopped answering", dead)
 
-    async def put_back(self, before: bytes | None, empty: bytes) -> None:
-        """Serve what was served before."""
-        await self._door.load(before if before is not None else empty)
-
     async def _trouble(self, document: bytes, upstreams: Collection[str]) -> tuple[str | None, dict[str, str]]:
-        dead = await probe(upstreams, self._settings.probe_seconds)
-        if dead:
-            return None, dead
+        dead, other, silence = await asyncio.gather(
+            probe(upstreams, self._settings.probe_seconds), self._runs_another(document), self._silence()
+        )
+        return other or silence, dead
+
+    async def _runs_another(self, document: bytes) -> str | None:
+        """Return why what Caddy runs is not `document`, or None."""
         try:
-            if not await self._door.caddy.runs(document):
-                return "Caddy runs another document than it was given", {}
+            return None if await self._door.caddy.runs(document) else "Caddy runs another document than it was given"
         except CaddyUnreachable as error:
-            return str(error), {}
-        return await self._silence(), {}
+            return str(error)
 
     async def _silence(self) -> str | None:
         """Return why Caddy does not answer on its port, or None."""
