@@ -72,15 +72,23 @@ class Loader:
         address = "127.0.0.1" if coexist else self._settings.bind_address or "127.0.0.1"
         try:
             async with asyncio.timeout(_SECONDS):
-                reader, writer = await asyncio.open_connection(address, port)
-                try:
-                    writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())
-                    line = await reader.readline()
-                finally:
-                    writer.close()
+                while not (line := await _first_line(address, port)):
+                    await asyncio.sleep(0.02)  # the server before this one had taken the connection, and hung up
         except (OSError, TimeoutError) as error:
             return f"nothing answers on port {port}: {error or 'no answer in time'}"
         return None if line.split()[1:2] == [b"204"] else f"something else answers on port {port}"
+
+
+async def _first_line(address: str, port: int) -> bytes:
+    """Return the first line that a web server answers; nothing where it hangs up."""
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())
+        return await reader.readline()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
 
 
 def blamed(message: str, document: bytes, served: Sequence[Served]) -> str | None:
