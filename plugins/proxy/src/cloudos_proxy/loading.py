@@ -16,6 +16,7 @@ from cloudos_proxy.supervisor import Door
 from cloudos_proxy.upstream_check import probe
 
 _SECONDS = 5.0
+_TRIES = 5
 _PLACE = re.compile(r"server (\w+): .*?route (\d+):")
 
 
@@ -72,8 +73,10 @@ class Loader:
         address = "127.0.0.1" if coexist else self._settings.bind_address or "127.0.0.1"
         try:
             async with asyncio.timeout(_SECONDS):
-                while not (line := await _first_line(address, port)):
-                    await asyncio.sleep(0.02)  # the server before this one had taken the connection, and hung up
+                for _ in range(_TRIES):
+                    if line := await _first_line(address, port):
+                        break
+                    await asyncio.sleep(0.05)  # the server before this one had taken the connection, and hung up
         except (OSError, TimeoutError) as error:
             return f"nothing answers on port {port}: {error or 'no answer in time'}"
         return None if line.split()[1:2] == [b"204"] else f"something else answers on port {port}"

@@ -77,7 +77,9 @@ class Door:
     async def clear(self) -> None:
         """End the Caddy of a host before this one, where there is nothing to serve."""
         if self._runner is not None:
-            await self._runner.take_over(keep=False)
+            async with self._busy:
+                if self.document is None:  # an apply may have been quicker: what it started is not left over
+                    await self._runner.take_over(keep=False)
 
     def retry(self) -> None:
         """Try to come up now, not later: what was in the way may be gone."""
@@ -88,13 +90,14 @@ class Door:
     async def look(self) -> str | None:
         """Return the trouble there is; look again where it was one of an apply that came to nothing."""
         if self.trouble is not None and self.document is None and self._runner is not None:
-            try:
-                await self._runner.open_ports()
-            except PortUnavailable as error:
-                self.trouble = str(error)
-            else:
-                self.trouble = None
-                self._runner.close_idle_ports()
+            async with self._busy:
+                try:
+                    await self._runner.open_ports()
+                except PortUnavailable as error:
+                    self.trouble = str(error)
+                else:
+                    self.trouble = None
+                    self._runner.close_idle_ports()
         return self.trouble
 
     @asynccontextmanager
