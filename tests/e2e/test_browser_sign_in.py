@@ -119,7 +119,7 @@ def test_a_session_that_is_revoked_elsewhere_is_refused_a_script_too(home, page)
 def test_a_wrong_password_is_told_and_the_right_one_after_it_is_taken(home, page):
     page.goto(home.at("git.home.test", PAGE))
     fill_in(page, {**WHO, "password": "not this one"})
-    page.wait_for_function("document.querySelector('[role=alert]').textContent !== ''")
+    page.locator("[role=alert]:not(:empty)").wait_for()
     assert "/api/proxy/handover?" in page.url
     fill_in(page, WHO)
     assert arrived(home, page)["headers"]["remote-user"] == "root"
@@ -144,7 +144,9 @@ def test_a_session_whose_short_token_ran_out_needs_no_password(home, page):
     sign_in(home, page)
     page.context.clear_cookies(name="cloudos_access")
     page.context.clear_cookies(domain="git.home.test")
-    page.goto(home.at("git.home.test", PAGE))
+    page.goto(
+        home.at("git.home.test", PAGE), wait_until="commit"
+    )  # the page goes on by itself, maybe before it is whole
     assert arrived(home, page)["headers"]["remote-user"] == "root"
 
 
