@@ -77,7 +77,7 @@ class WebServer:
         """Run it in the background, as a machine does; end it at last, whoever runs it by then."""
         subprocess.run(self._command(part), check=True, timeout=20, capture_output=True, start_new_session=True)
         try:
-            _await(lambda: listens(port))
+            _await(lambda: listens(port) and self._pid_is_written())
             yield
         finally:
             with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
@@ -95,6 +95,11 @@ class WebServer:
             return f"server {{ listen 127.0.0.1:{port}; root {self.folder}/www; }}"
         directory = f"LoadModule dir_module {_APACHE_MODULES}/mod_dir.so\nDirectoryIndex index.html"
         return f"Listen 127.0.0.1:{port}\nDocumentRoot {self.folder}/www\n{directory}\n"
+
+    def _pid_is_written(self) -> bool:
+        """Tell whether it has said who it is, which Apache does after it listens."""
+        file = self.folder / "pid"
+        return file.exists() and file.read_text().strip().isdigit()
 
     def _command(self, part: str, *more: str) -> list[str]:
         config = self.folder / "conf"

@@ -8,7 +8,10 @@ from datetime import timedelta
 import pytest
 from certifying import START, add, make_pair, served, ssl_of
 from cloudos_proxy.certificate_errors import explain
+from cloudos_proxy.certificate_log import Outcome
 from cloudos_proxy.dns_check import DnsReport
+from cloudos_proxy.route_certificates import RouteCertificates
+from cloudos_proxy.route_store import RouteStore
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -87,6 +90,35 @@ async def test_a_wildcard_certificate_serves_the_names_below_it(door_node, backe
     await node.apply()
     found = await asyncio.to_thread(served, node, "git.example.test")
     assert found.public_bytes(serialization.Encoding.PEM).decode() == certificate
+
+
+async def failures(node):
+    return [event for event in await node.host.event_log() if event.type == "certificate.failed"]
+
+
+async def test_it_is_told_when_a_name_of_a_route_gets_no_certificate(door_node, backend):
+    node = await door_node(route_certificates="acme", acme_directory="https://127.0.0.1:9/dir")
+    route = await node.route("git.example.test", (await backend()).addr)
+    await node.apply()
+    (failed,) = await node.until(lambda: failures(node), 20)
+    assert (failed.resource, failed.data["domain"]) == (route["id"], "git.example.test")
+    assert failed.data["reason"] == "authority_unreachable"
+
+
+async def test_the_same_failure_is_told_once_until_there_was_a_certificate(door_node):
+    node = await door_node()
+    await node.route("git.example.test", "127.0.0.1:7")
+    ctx = node.host.ctx("proxy")
+    certificates = RouteCertificates(ctx, ctx.use(RouteStore), None)
+    for name, error in (
+        ("git", "refused"),
+        ("git", "refused"),
+        ("git", None),
+        ("git", "refused"),
+        ("other", "refused"),
+    ):
+        await certificates.tell(Outcome(f"{name}.example.test", START, error))
+    assert [event.data["domain"] for event in await failures(node)] == ["git.example.test"] * 2
 
 
 CA = "HTTP 400 urn:ietf:params:acme:error:{} - {}"

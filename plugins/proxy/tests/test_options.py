@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 
+from cloudos_proxy.limit_handlers import limit_handlers
+from cloudos_proxy.sites import Limits
+
 
 def basic(name, password):
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
@@ -95,6 +98,12 @@ async def test_a_rate_limit_names_the_module_that_is_missing(door_node):
     status, error = await node.call("POST", "/api/proxy/routes", body)
     assert (status, error["error"]) == (501, "rate_limit_unavailable")
     assert error["module"] == "http.handlers.rate_limit" and error["module"] in error["message"]
+
+
+def test_each_route_with_a_rate_limit_counts_for_itself():
+    one, other = (limit_handlers(Limits(rate_limit=(10, 60)), id)[0]["rate_limits"] for id in ("route_a", "route_b"))
+    assert not set(one) & set(other), "the module shares the counts of zones that have one name"
+    assert list(one.values()) == [{"key": "{http.vars.client_ip}", "window": "60s", "max_events": 10}]
 
 
 async def test_an_answer_has_secure_headers_unless_the_app_has_its_own(door_node, backend):

@@ -9,6 +9,7 @@ import signal
 import aiohttp
 import psutil
 import pytest
+from cloudos_proxy.supervisor import Door
 
 
 async def change_size(node, route, size):
@@ -161,6 +162,16 @@ async def test_a_caddy_left_over_is_ended_where_it_is_not_to_keep_running(door_n
     again = await door_node(http_port=node.http_port, https_port=node.https_port)
     await again.until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     assert again.pid() != pid
+
+
+async def test_an_apply_that_is_quicker_than_the_clearing_at_the_start_keeps_its_caddy(door_node, backend):
+    node, app = await door_node(), await backend()
+    await node.route("a.example.com", app.addr)
+    await node.apply()
+    pid = node.pid()
+    await node.host.ctx("proxy").use(Door).clear()
+    assert node.pid() == pid
+    assert (await node.visit("a.example.com")).status == 200
 
 
 async def end(node):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, split
 from cloudos_sdk.capabilities import AppAddress, Apps
@@ -80,6 +82,15 @@ def test_an_upstream_is_host_and_port():
                 "a b:80", "a:0", "a:65536", "::1:80", "{env.HOME}:80", "a:\uff180"):  # fmt: skip
         with pytest.raises(BadUpstream):
             split(bad)
+
+
+async def test_an_address_that_the_machine_has_only_since_now_is_its_own(monkeypatch):
+    rules, own, had = UpstreamRules([]), {8080: "the API"}, psutil.net_if_addrs()
+    await rules.check("192.0.2.9:8080", own)
+    tunnel = [SimpleNamespace(family=socket.AF_INET, address="192.0.2.9")]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {**had, "tun0": tunnel})  # a tunnel that comes up
+    with pytest.raises(BadUpstream, match="the API"):
+        await rules.check("192.0.2.9:8080", own)
 
 
 async def test_networks_to_allow_are_read_once():

@@ -114,16 +114,16 @@ class Applier:
         if (errors and not force) or forbidden:
             return await self._refuse(errors, rows, made, restoring)
         api = await self._resolver.api()
+        before = self._door.document or (await self._configurator.document([], api))[0]
         document, anything = await self._configurator.document(made.served, api)
         served_already = document == self._door.document and self._door.trouble is None
         if not made.changes and (served_already or (self._door.document is None and not anything)):
             await self._applied.mark(errors) if not restoring else None
             return _outcome(0, made.unchanged, errors, rows)
-        before, empty = self._door.document, (await self._configurator.document([], api))[0]
         packing = asyncio.create_task(asyncio.to_thread(self._history.pack, made.served, document))
         try:
             still = [] if force else [each.dial for each in made.changed]
-            await self._loader.load(document, empty=empty, upstreams=still)
+            await self._loader.load(document, before=before, upstreams=still)
         except NotServed as error:
             return await self._refuse(_reasons(error, document, made), rows, made, restoring)
         finally:
@@ -131,7 +131,7 @@ class Applier:
         try:
             await self._applied.commit(made, packed, reason, errors, restoring=restoring)
         except BaseException:
-            await self._loader.put_back(before, empty)
+            await self._door.load(before)
             raise
         self.now = {each.row.id: each for each in made.served}
         return _outcome(made.changes, made.unchanged, errors, rows)
@@ -154,19 +154,19 @@ class Applier:
                 return self.now[row.id].dial  # whoever knows the apps is not up yet
 
         made = await asyncio.to_thread(plan, [each.row for each in self.now.values()], self.now, dial)
+        before = self._door.document or (await self._configurator.document([], api))[0]
         document, anything = await self._configurator.document(made.served, api)
         if document == self._door.document or (self._door.document is None and not anything):
             return False
-        before, empty = self._door.document, (await self._configurator.document([], api))[0]
         try:
-            await self._loader.load(document, empty=empty, upstreams=())
+            await self._loader.load(document, before=before, upstreams=())
         except NotServed as error:
             raise Unavailable(f"Caddy does not take it: {error}", code="configuration_refused") from None
         packed = await asyncio.to_thread(self._history.pack, made.served, document)
         try:
             await self._applied.replace(packed, reason, made.errors)
         except BaseException:
-            await self._loader.put_back(before, empty)
+            await self._door.load(before)
             raise
         self.now = {each.row.id: each for each in made.served}
         return True

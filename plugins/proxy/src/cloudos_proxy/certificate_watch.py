@@ -18,6 +18,8 @@ from cloudos_proxy.domain_events import CertificateFailed, CertificateIssued
 from cloudos_proxy.domain_parts import DomainParts
 from cloudos_proxy.domain_store import DomainStore
 from cloudos_proxy.models import Domain
+from cloudos_proxy.route_certificates import RouteCertificates
+from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.settings import ProxySettings
 
 LOG_SECONDS = 1.0
@@ -28,7 +30,12 @@ class CertificateWatch:
     """The follower. Files and DNS are read in two threads of its own."""
 
     def __init__(
-        self, ctx: Context, store: DomainStore, parts: DomainParts, refresh: Callable[[str], Awaitable[object]]
+        self,
+        ctx: Context,
+        store: DomainStore,
+        parts: DomainParts,
+        routes: RouteStore,
+        refresh: Callable[[str], Awaitable[object]],
     ) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
@@ -39,6 +46,7 @@ class CertificateWatch:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="certificates")
         self._due = asyncio.Event()
         self._obtained: frozenset[str] = frozenset()
+        self._of_routes = RouteCertificates(ctx, routes, self.dns)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -106,8 +114,7 @@ class CertificateWatch:
                 ports = (self._settings.http_port, self._settings.https_port)
                 await self._fail(row, explain(outcome.error, report, ports), outcome.time)
         for outcome in news.values():
-            if outcome.error is not None:
-                self._ctx.log.warning("a route's name has no certificate", name=outcome.hostname, reason=outcome.error)
+            await self._of_routes.tell(outcome)
 
     async def _look_at_waiting(self) -> None:
         """Look at domains without a certificate: at storage, then at DNS; have Caddy ask for those that lead here."""

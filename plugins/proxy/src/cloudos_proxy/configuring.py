@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import orjson
 from cloudos_sdk import Context
@@ -14,10 +14,9 @@ from cloudos_proxy.listeners import Wanted
 from cloudos_proxy.planning import sites
 from cloudos_proxy.route_row import Served
 from cloudos_proxy.settings import ProxySettings
-from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
 
-Parts = Callable[[Sequence[Site]], Awaitable[TlsParts]]
+Parts = Callable[[Collection[str]], Awaitable[TlsParts]]
 
 
 def wanted_sockets(settings: ProxySettings) -> list[Wanted]:
@@ -42,14 +41,13 @@ class Configurator:
 
     async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
         """Return the document for these routes with the domains of now, and whether there is anything in it."""
-        found = await asyncio.to_thread(sites, served, self._ctx.secrets)
-        tls = await self._parts(found)
-        document = await asyncio.to_thread(self._dump, found, tls, self._frame(api))
-        return document, bool(found or tls.sites or tls.app)
+        tls = await self._parts({each.row.hostname for each in served})
+        document = await asyncio.to_thread(self._dump, served, tls, self._frame(api))
+        return document, bool(served or tls.sites or tls.app)
 
-    @staticmethod
-    def _dump(found: Sequence[Site], tls: TlsParts, frame: Frame) -> bytes:
-        return orjson.dumps(build(frame, found, tls), option=orjson.OPT_SORT_KEYS)
+    def _dump(self, served: Sequence[Served], tls: TlsParts, frame: Frame) -> bytes:
+        document = build(frame, sites(served, self._ctx.secrets), tls)
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
     def _frame(self, api: str) -> Frame:
         settings, folder = self._settings, self._ctx.data_dir

@@ -120,7 +120,7 @@ def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
-    handle = limit_handlers(site.limits)
+    handle = limit_handlers(site.limits, site.id)
     if site.require_auth and not site.ui:
         handle += access_handlers(site, gate)
     if site.limits.request_headers:
@@ -134,4 +134,4 @@ def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
             "stream_close_delay": f"{stream_close_seconds}s",
         }
     )
-    return {"match": [match], "handle": [{"handler": "subroute", "routes": [{"handle": handle}]}], "terminal": True}
+    return {"match": [match], "handle": handle, "terminal": True}

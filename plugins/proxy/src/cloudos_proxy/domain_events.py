@@ -41,7 +41,7 @@ class CertificateIssued(Event, type="certificate.issued", audience="domains:read
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateFailed(Event, type="certificate.failed", audience="domains:read"):
-    """A domain's certificate could not be obtained; `reason` is a code, the details say what to do."""
+    """A domain's or a route's certificate could not be obtained; `reason` is a code, the details say what to do."""
 
     domain: str
     reason: str

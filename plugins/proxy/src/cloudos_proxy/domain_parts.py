@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Apps
@@ -31,12 +31,11 @@ class DomainParts:
         """Tell whether a name was served without TLS when it was looked at last."""
         return hostname in self._plain
 
-    async def parts(self, sites: Sequence[Site]) -> TlsParts:
-        """Return what belongs into a document that serves `sites`."""
+    async def parts(self, routed: Collection[str]) -> TlsParts:
+        """Return what belongs into a document that has routes for these hostnames."""
         rows = {row.hostname: row for row in await self._store.all()}
-        routed = {site.hostname for site in sites}
         own = await self._app_sites(row for row in rows.values() if row.hostname not in routed)
-        names = routed | set(rows)
+        names = {*routed, *rows}
         if self._settings.mode == "coexist":
             self._plain = frozenset(names)
             return TlsParts(plain=self._plain, sites=own)

@@ -7,7 +7,7 @@ from typing import Any
 from cloudos_proxy.sites import Limits
 
 
-def limit_handlers(limits: Limits) -> list[dict[str, Any]]:
+def limit_handlers(limits: Limits, route_id: str) -> list[dict[str, Any]]:
     """Return the handlers that stand before everything else of a route, cheapest first."""
     handlers: list[dict[str, Any]] = []
     if limits.ip_allow:
@@ -15,7 +15,7 @@ def limit_handlers(limits: Limits) -> list[dict[str, Any]]:
     if limits.rate_limit is not None:
         requests, seconds = limits.rate_limit
         zone = {"key": "{http.vars.client_ip}", "window": f"{seconds}s", "max_events": requests}
-        handlers.append({"handler": "rate_limit", "rate_limits": {"route": zone}})
+        handlers.append({"handler": "rate_limit", "rate_limits": {route_id: zone}})  # zones of one name share counts
     if limits.max_body_mb is not None:
         handlers.append({"handler": "request_body", "max_size": limits.max_body_mb * 1024 * 1024})
     if limits.basic_auth:

@@ -16,6 +16,7 @@ from cloudos_proxy.supervisor import Door
 from cloudos_proxy.upstream_check import probe
 
 _SECONDS = 5.0
+_TRIES = 5
 _PLACE = re.compile(r"server (\w+): .*?route (\d+):")
 
 
@@ -34,12 +35,11 @@ class Loader:
         self._settings = settings
         self._door = door
 
-    async def load(self, document: bytes, *, empty: bytes, upstreams: Collection[str]) -> None:
-        """Serve `document`, whose `upstreams` must answer still. Raises NotServed, and Unavailable.
+    async def load(self, document: bytes, *, before: bytes, upstreams: Collection[str]) -> None:
+        """Serve `document`, whose `upstreams` must answer still; `before` where it does not serve.
 
-        `empty` takes its place where it does not serve and there is none before it.
+        Raises NotServed, and Unavailable.
         """
-        before = self._door.document
         try:
             await self._door.load(document)
         except CaddyRefused as error:
@@ -47,26 +47,26 @@ class Loader:
         try:
             trouble, dead = await self._trouble(document, upstreams)
         except BaseException:
-            await self.put_back(before, empty)
+            await self._door.load(before)
             raise
         if trouble or dead:
-            await self.put_back(before, empty)
+            await self._door.load(before)
             raise NotServed(trouble or "an upstream stopped answering", dead)
 
-    async def put_back(self, before: bytes | None, empty: bytes) -> None:
-        """Serve what was served before."""
-        await self._door.load(before if before is not None else empty)
-
     async def _trouble(self, document: bytes, upstreams: Collection[str]) -> tuple[str | None, dict[str, str]]:
-        dead = await probe(upstreams, self._settings.probe_seconds)
-        if dead:
-            return None, dead
+        dead, other, silence = await asyncio.gather(
+            probe(upstreams, self._settings.probe_seconds), self._runs_another(document), self._silence()
+        )
+        return other or silence, dead
+
+    async def _runs_another(self, document: bytes) -> str | None:
+        """Return why what Caddy runs is not `document`, or None. Nobody else loads into a Caddy of our own."""
+        if self._settings.admin_address is None:
+            return None
         try:
-            if not await self._door.caddy.runs(document):
-                return "Caddy runs another document than it was given", {}
+            return None if await self._door.caddy.runs(document) else "Caddy runs another document than it was given"
         except CaddyUnreachable as error:
-            return str(error), {}
-        return await self._silence(), {}
+            return str(error)
 
     async def _silence(self) -> str | None:
         """Return why Caddy does not answer on its port, or None."""
@@ -75,15 +75,25 @@ class Loader:
         address = "127.0.0.1" if coexist else self._settings.bind_address or "127.0.0.1"
         try:
             async with asyncio.timeout(_SECONDS):
-                reader, writer = await asyncio.open_connection(address, port)
-                try:
-                    writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())
-                    line = await reader.readline()
-                finally:
-                    writer.close()
+                for _ in range(_TRIES):
+                    if line := await _first_line(address, port):
+                        break
+                    await asyncio.sleep(0.05)  # the server before this one had taken the connection, and hung up
         except (OSError, TimeoutError) as error:
             return f"nothing answers on port {port}: {error or 'no answer in time'}"
         return None if line.split()[1:2] == [b"204"] else f"something else answers on port {port}"
+
+
+async def _first_line(address: str, port: int) -> bytes:
+    """Return the first line that a web server answers; nothing where it hangs up."""
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())
+        return await reader.readline()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
 
 
 def blamed(message: str, document: bytes, served: Sequence[Served]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cloudos_sdk.context import Secrets
 
@@ -55,17 +56,20 @@ def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[Ro
 def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
     """Return the routes as Caddy is to serve them."""
     return [
-        Site(
-            id=each.row.id,
-            hostname=each.row.hostname,
-            dial=each.dial,
-            path_prefix=each.row.path_prefix,
-            require_auth=each.row.require_auth,
-            ui=each.row.upstream_type == "ui",
-            limits=limits(each.row, secrets),
+        _site(
+            (row := each.row).id,
+            row.hostname,
+            each.dial,
+            row.path_prefix,
+            row.require_auth,
+            row.upstream_type == "ui",
+            limits(row, secrets),
         )
         for each in served
     ]
+
+
+_site = lru_cache(maxsize=8192)(Site)
 
 
 def fields_changed(before: RouteRow, after: RouteRow) -> list[str]:

@@ -109,7 +109,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Applier, applier)
     ctx.provide(Doorkeeping, keeping)
     ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
-    watch = CertificateWatch(ctx, domain_store, parts, applier.refresh)
+    watch = CertificateWatch(ctx, domain_store, parts, store, applier.refresh)
     domains = Domains(
         ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble
     )

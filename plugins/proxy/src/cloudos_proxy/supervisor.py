@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from cloudos_sdk import Unavailable
@@ -75,7 +77,9 @@ class Door:
     async def clear(self) -> None:
         """End the Caddy of a host before this one, where there is nothing to serve."""
         if self._runner is not None:
-            await self._runner.take_over(keep=False)
+            async with self._busy:
+                if self.document is None:  # an apply may have been quicker: what it started is not left over
+                    await self._runner.take_over(keep=False)
 
     def retry(self) -> None:
         """Try to come up now, not later: what was in the way may be gone."""
@@ -86,21 +90,24 @@ class Door:
     async def look(self) -> str | None:
         """Return the trouble there is; look again where it was one of an apply that came to nothing."""
         if self.trouble is not None and self.document is None and self._runner is not None:
-            try:
-                await self._runner.open_ports()
-            except PortUnavailable as error:
-                self.trouble = str(error)
-            else:
-                self.trouble = None
-                self._runner.close_idle_ports()
+            async with self._busy:
+                try:
+                    await self._runner.open_ports()
+                except PortUnavailable as error:
+                    self.trouble = str(error)
+                else:
+                    self.trouble = None
+                    self._runner.close_idle_ports()
         return self.trouble
 
-    async def yield_ports(self) -> None:
-        """Serve no longer, whatever is to be kept, and close the ports: another server is to have them."""
+    @asynccontextmanager
+    async def ports_yielded(self) -> AsyncIterator[None]:
+        """Serve no longer, whatever is to be kept; inside, nothing of ours opens the ports: another server is to."""
         await self._end_keeper()
-        if self._runner is not None:
-            async with self._busy:
+        async with self._busy:
+            if self._runner is not None:
                 await self._runner.stop(for_good=True)
+            yield
 
     async def stop(self) -> None:
         """End Caddy, or leave it to serve on where that is wanted."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from cloudos_sdk import Conflict, Context, Unavailable, new_id
@@ -34,8 +35,8 @@ class WebPorts(Protocol):
         """Open them now, where there is something to serve."""
         ...
 
-    async def yield_ports(self) -> None:
-        """Serve no longer, and close them."""
+    def ports_yielded(self) -> AbstractAsyncContextManager[None]:
+        """Serve no longer, close them, and leave them closed inside."""
         ...
 
 
@@ -86,12 +87,12 @@ class Takeovers:
             rows = await self._taken()
             if not rows:
                 raise Conflict("nothing_taken", "No server was stopped for the web ports.")
-            await self._ports.yield_ports()
-            back = {each.unit or each.name for each in await self._held()}
             try:
-                for row in rows:
-                    if row.name not in back:  # it may be: the host died before it stopped it, or somebody started it
-                        await asyncio.to_thread(self._start, row)
+                async with self._ports.ports_yielded():
+                    back = {each.unit or each.name for each in await self._held()}
+                    for row in rows:
+                        if row.name not in back:  # it may be: the host died before it stopped it, or somebody did it
+                            await asyncio.to_thread(self._start, row)
             except StopFailed as error:
                 self._ports.retry()
                 raise Unavailable(f"It does not come back: {error}.", code="release_failed") from None

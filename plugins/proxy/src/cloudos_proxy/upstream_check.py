@@ -8,7 +8,6 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -145,9 +144,8 @@ async def _call_any(addresses: list[Address], port: int) -> None:
             return
 
 
-@lru_cache(maxsize=1)
 def own_addresses() -> frozenset[Address]:
-    """Return the addresses of this machine's interfaces, as they were when first asked for."""
+    """Return the addresses of this machine's interfaces. They change: a lease, a tunnel that comes up."""
     import psutil
 
     found = set()

@@ -1,0 +1,72 @@
+"""HTTP/3, asked by a QUIC client that trusts Caddy's own CA and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import aiohttp
+from aioquic.asyncio import QuicConnectionProtocol, connect
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+
+
+class Visitor(QuicConnectionProtocol):
+    """A client of one connection."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self._http = H3Connection(self._quic)
+        self._asked = {}
+
+    async def get(self, hostname, path="/"):
+        """Return the status and the body of a page."""
+        stream = self._quic.get_next_available_stream_id()
+        names = {b":method": b"GET", b":scheme": b"https", b":authority": hostname.encode(), b":path": path.encode()}
+        self._asked[stream] = asyncio.get_running_loop().create_future(), [], []
+        self._http.send_headers(stream, list(names.items()), end_stream=True)
+        self.transmit()
+        async with asyncio.timeout(10):
+            await self._asked[stream][0]
+        _, heads, body = self._asked.pop(stream)
+        return int(dict(heads)[b":status"]), b"".join(body)
+
+    def quic_event_received(self, event):
+        for found in self._http.handle_event(event):
+            done, heads, body = self._asked[found.stream_id]
+            if isinstance(found, HeadersReceived):
+                heads.extend(found.headers)
+            elif isinstance(found, DataReceived):
+                body.append(found.data)
+            if found.stream_ended:
+                done.set_result(None)
+
+
+async def test_pages_come_by_quic_before_and_after_an_apply(door_node, backend):
+    node, app = await door_node(route_certificates="internal"), await backend("app")
+    await node.route("a.example.com", app.addr)
+    await node.apply()
+    root = node.host.ctx("proxy").data_dir / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    await node.until(root.exists)
+    quic = QuicConfiguration(alpn_protocols=H3_ALPN, server_name="a.example.com", cafile=str(root))
+
+    async def by_quic(path):
+        async with connect("127.0.0.1", node.https_port, configuration=quic, create_protocol=Visitor) as visitor:
+            return await visitor.get("a.example.com", path)
+
+    async def advertised():
+        trusted = ssl.create_default_context(cafile=str(root))
+        url, name = f"https://127.0.0.1:{node.https_port}/", {"Host": "a.example.com"}
+        async with aiohttp.ClientSession() as session:
+            try:
+                async with session.get(url, headers=name, ssl=trusted, server_hostname="a.example.com") as answer:
+                    return answer.headers["Alt-Svc"]
+            except aiohttp.ClientError:
+                return None  # the certificate is not there yet
+
+    assert f'h3=":{node.https_port}"' in await node.until(advertised)
+    assert (await by_quic("/one"))[0] == 200 and app.seen[-1].path == "/one"
+    await node.route("b.example.com", app.addr)
+    assert (await node.apply())["applied"] == 1
+    assert (await by_quic("/two"))[0] == 200 and app.seen[-1].path == "/two"
