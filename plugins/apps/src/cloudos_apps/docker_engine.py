@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +68,7 @@ class DockerEngine:
                 self._client = self.connect()
             return work(self._client, *args)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
@@ -225,8 +224,8 @@ class DockerEngine:
 
     async def last_lines(self, container: str, count: int = 20, *, until: float | None = None) -> list[str]:
         """Return the newest lines of a container's log, or those up to `until` (seconds since 1970)."""
-        read = count if until is None else count * 10  # the engine takes the newest first, and of those the ones before
-        raw = await self.call(lambda client: client.logs(container, tail=read, until=until))
+        # ten times as many: the engine takes the newest first, and of those the ones before `until`
+        raw = await self.call(lambda client: client.logs(container, tail=count * (10 if until else 1), until=until))
         return [line[:2000] for line in raw.decode("utf-8", "replace").splitlines()][-count:]
 
     async def _gone(self, work: Callable[..., Any]) -> None:
