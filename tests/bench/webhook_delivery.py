@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 import statistics
@@ -23,20 +22,26 @@ TIME = "2026-01-01 00:00:00.000000"
 
 def main():
     """Print the ratio for what waits already, and for what comes out of the outbox, of a node that runs."""
-    with tempfile.TemporaryDirectory() as data, program("counting_sink") as sink, serve(data) as server:
-        server.sign_in()
-        hooks = [make(server, sink, number) for number in range(ENDPOINTS)]
+    with tempfile.TemporaryDirectory() as data, program("counting_sink") as sink:
+        with serve(data) as server:
+            server.sign_in()
+            hooks = [make(server, sink, number) for number in range(ENDPOINTS)]
         bare, waiting, outbox = [], [], []
         for round in range(ROUNDS):
             command = [sys.executable, PROGRAMS / "bare_sender.py", sink.url, str(ENDPOINTS), str(ALL)]
             subprocess.run(command, check=True, timeout=120)
             bare.append(rate(sink))
-            with paused(server, hooks):
-                insert(data, insert_deliveries, round, hooks)
-            waiting.append(rate(sink))
-            insert(data, insert_events, round, hooks)
-            server.sign_in()  # an event that wakes the outbox
-            outbox.append(rate(sink))
+            with serve(data) as server:
+                server.sign_in()
+                switch(server, hooks, active=False)
+            insert(data, insert_deliveries, round, hooks)
+            with serve(data) as server:
+                server.sign_in()
+                switch(server, hooks, active=True)
+                waiting.append(rate(sink))
+                insert(data, insert_events, round, hooks)
+                server.sign_in()  # an event that wakes the outbox
+                outbox.append(rate(sink))
     raw = statistics.median(bare)
     for name, rates in (("waiting deliveries", waiting), ("events, from the outbox on", outbox)):
         ours = statistics.median(rates)
@@ -44,18 +49,15 @@ def main():
         report(title, ours / raw, ">= 0.5", f"{ours:.0f}", f"{raw:.0f}")
 
 
-@contextlib.contextmanager
-def paused(server, hooks):
-    """Send nothing for a while."""
+def switch(server, hooks, *, active):
+    """Let all webhooks send, or none, at once: what is measured begins with the first that sends."""
 
-    def switch(hook, active):
+    def put(hook):
         status, body = server.request("PUT", f"/api/webhooks/{hook}", {"active": active})
         assert status == 200, body
 
-    with ThreadPoolExecutor(len(hooks)) as pool:  # all at once: what is measured begins with the first that sends
-        list(pool.map(lambda hook: switch(hook, False), hooks))
-        yield
-        list(pool.map(lambda hook: switch(hook, True), hooks))
+    with ThreadPoolExecutor(len(hooks)) as pool:
+        list(pool.map(put, hooks))
 
 
 def insert(data, rows, round, hooks):
