@@ -19,6 +19,8 @@ from cloudos_host.models import EventCursor, EventRow, EventSetAside
 
 _TABLE = EventRow.__table__
 _INSERT = insert(_TABLE)  # once: to build and compile it for each event costs three times the writing
+_BATCH = 200
+_PASSED_OVER = 1000  # events that a reader has no use for until it writes down that it is past them
 _TRIES = 8
 _POLL = 2.0
 _ORDER = 0x636C6F75646F73  # names our lock among those of the server
@@ -105,11 +107,24 @@ class EventLog:
                 for wake in self._wakes:
                     wake.set()
 
-    async def after(self, seq: int, limit: int = 200) -> list[Envelope]:
+    async def after(self, seq: int, limit: int = _BATCH) -> list[Envelope]:
         """Return the events behind `seq`, oldest first."""
         statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(limit)
-        rows = await self.db.read(lambda s: s.execute(statement).mappings().all())
-        return [_envelope(row) for row in rows]
+        return await self.db.read(lambda s: [_envelope(row) for row in s.execute(statement).mappings()])
+
+    async def _wanted(self, seq: int, types: frozenset[str]) -> tuple[list[Envelope], int]:
+        """Return the events of `types` behind `seq`, oldest first, and up to which number there are no others."""
+        statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(_BATCH)
+        if "*" not in types:
+            statement = statement.where(_TABLE.c.type.in_(types))
+
+        def load(session: Session) -> tuple[list[Envelope], int]:
+            newest = session.execute(select(func.max(_TABLE.c.seq))).scalar() or 0
+            found = [_envelope(row) for row in session.execute(statement).mappings()]
+            last = found[-1].seq if found else seq
+            return found, last if len(found) == _BATCH else max(newest, last)
+
+        return await self.db.read(load)
 
     async def prune(self, before: datetime, plugins: Iterable[str]) -> int:
         """Delete the events older than `before` that every reader of `plugins` has behind it; return how many."""
@@ -117,7 +132,9 @@ class EventLog:
 
         def delete_read(session: Session) -> int:
             cursors = session.execute(select(EventCursor.__table__.c.reader, EventCursor.__table__.c.seq)).all()
-            reached = [seq for reader, seq in cursors if reader.split(":", 1)[0] in ids]
+            reached = [
+                max(seq, self.reached.get(reader, 0)) for reader, seq in cursors if reader.split(":", 1)[0] in ids
+            ]
             statement = delete(_TABLE).where(_TABLE.c.time < before)
             if reached:
                 statement = statement.where(_TABLE.c.seq <= min(reached))
@@ -140,21 +157,21 @@ class EventLog:
         self._wakes.add(wake)
         act_as(Caller(None))
         try:
-            cursor = await self._cursor(reader, 0 if from_start else await self.last())
+            cursor = stored = await self._cursor(reader, 0 if from_start else await self.last())
+            self.reached[reader] = cursor
             while True:
-                self.reached[reader] = cursor
                 try:
-                    batch = await self.after(cursor)
-                    if not batch:
-                        await wake.wait()
-                        wake.clear()
-                        continue
-                    wanted = [envelope for envelope in batch if "*" in types or envelope.type in types]
+                    wanted, reach = await self._wanted(cursor, types)
                     if not (together and len(wanted) > 1 and await self._deliver_all(reader, wanted, handler)):
                         for envelope in wanted:
                             await self._deliver(reader, envelope, handler)
-                    await self._move(reader, batch[-1].seq)
-                    cursor = batch[-1].seq
+                    if wanted or reach - stored > _PASSED_OVER:
+                        await self._move(reader, reach)
+                        stored = reach
+                    self.reached[reader] = cursor = reach
+                    if len(wanted) < _BATCH:
+                        await wake.wait()
+                        wake.clear()
                 except SQLAlchemyError as error:  # a server that restarts: the reader goes on where it was
                     self._log.warning("events cannot be read", reader=reader, error=str(error))
                     await asyncio.sleep(_POLL)
