@@ -22,8 +22,6 @@ from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, Co
 from cloudos_apps.templates.model import Service, Template, Value, render
 
 Progress = Callable[..., Awaitable[None]]
-# how the engine says that a port is taken; the last is how it begins when it could not find out in time
-_PORT_SIGNS = ("port is already allocated", "address already in use", "programming external connectivity")
 _CRASHES = 3  # a service may try again while another one, whose check it does not name, is not up yet
 
 
@@ -254,11 +252,10 @@ def _trouble(state: ContainerState, *, once: bool) -> str | None:
 async def start_error(error: EngineRefused, app: App) -> CloudOSError:
     """Turn the engine's word on a port that is taken into the error that names who has it."""
     text = error.message
-    if not any(sign in text for sign in _PORT_SIGNS):
+    if "port is already allocated" not in text and "address already in use" not in text:
         return error
-    ports = orjson.loads(app.ports).values()
-    for port in [port for port in ports if f":{port}" in text] or ports:
-        who = await asyncio.to_thread(machine.holder, port)
-        if f":{port}" in text or who != machine.UNKNOWN:
+    for port in orjson.loads(app.ports).values():
+        if f":{port}" in text:
+            who = await asyncio.to_thread(machine.holder, port)
             return machine.in_use(port, "udp" if "/udp" in text else "tcp", who)
     return Conflict("port_in_use", f"A port of {app.name} is in use: {text}")
