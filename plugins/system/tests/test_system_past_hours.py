@@ -66,16 +66,19 @@ def test_an_hour_that_is_over_is_read_once_and_one_that_is_not_each_time():
     assert rows.read == 31
 
 
-def test_more_hours_than_are_kept_are_answered_all_the_same(monkeypatch):
-    monkeypatch.setattr("cloudos_system.past_hours._MOST", 3)
+def test_more_hours_than_are_kept_are_answered_all_the_same_and_not_kept(monkeypatch):
+    monkeypatch.setattr("cloudos_system.past_hours._MOST", 5)
     rows, hours = Rows(), PastHours()
     for place in range(240):
         rows.add(1, place, place)
         rows.add(2, place, -place)
     part = Window(MINUTE, MINUTE, BEGIN, 240)
-    for _ in range(2):
-        found = hours.read(rows.load, [1, 2], part, part.end)
-        assert (found[1][2], found[2][2]) == (list(range(240)), [-place for place in range(240)])
+    for ids in ([1, 2], [1], [1, 2], [2], [1]):
+        found = hours.read(rows.load, ids, part, part.end)
+        assert {id: columns[2] for id, columns in found.items()} == {
+            id: [place if id == 1 else -place for place in range(240)] for id in ids
+        }
+        assert len(hours._kept) <= 5
 
 
 async def test_a_clock_set_back_shows_in_hours_that_were_asked_for(system):

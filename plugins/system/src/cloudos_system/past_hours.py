@@ -53,13 +53,15 @@ class PastHours:
         """Read hours of series, and keep them."""
         whole = Window(MINUTE, MINUTE, hours.start, (hours.stop - hours.start) // MINUTE)
         rows = load(whole, ids) if ids and hours else []
-        if len(self._kept) + len(ids) * len(hours) > _MOST:
+        more = len(ids) * len(hours)
+        if len(self._kept) + more > _MOST:
             self._kept.clear()
         pieces: dict[int, list[Sequence[Sequence[float | None]]]] = {}
         for id in ids:
             columns = in_columns(rows, id, whole)
             pieces[id] = [[column[at : at + _MINUTES] for column in columns] for at in range(0, whole.count, _MINUTES)]
-            self._kept.update(zip(((id, hour) for hour in hours), pieces[id], strict=True))
+            if more <= _MOST:  # what is asked of all series at once is not kept
+                self._kept.update(zip(((id, hour) for hour in hours), pieces[id], strict=True))
         return pieces
 
 
