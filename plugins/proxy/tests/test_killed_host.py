@@ -62,7 +62,7 @@ def node(tmp_path, caddy_program):
     @contextlib.contextmanager
     def serve(**more):
         command = [CLOUDOS, "serve", "--port", "0", "--data-dir", tmp_path / "data"]
-        with serving(command, **environ, **more) as server:
+        with serving(command, **{**environ, **more}) as server:
             server.sign_in()
             server.http_port = http_port
             yield server
@@ -131,7 +131,7 @@ def test_a_host_killed_in_the_middle_of_apply_starts_right_again(node, upstream,
             if any(each["status"] == "active" for each in routes):
                 until(lambda route=route, wanted=wanted: visit(host, route["hostname"]) == wanted)
         status, outcome = host.request("POST", "/api/proxy/apply")
-        assert status == 200 and outcome["errors"] == []
+        assert status == 200 and outcome["errors"] == [], outcome
         assert outcome["applied"] + outcome["unchanged"] == ROUTES + 4
         assert visit(host, routes[0]["hostname"]) == visit(host, routes[-1]["hostname"]) == 200
         pid = host.request("GET", "/api/proxy/status")[1]["pid"]
@@ -139,6 +139,29 @@ def test_a_host_killed_in_the_middle_of_apply_starts_right_again(node, upstream,
         psutil.Process(pid).terminate()
     else:
         assert not psutil.pid_exists(pid)
+
+
+def test_a_caddy_whose_host_was_killed_as_it_was_started_is_found(node, upstream):
+    settings = {"CLOUDOS_PROXY__KEEP_RUNNING": "true"}
+    for number in range(3):
+        with pytest.raises(Killed), node(**settings) as host:
+            add(host, upstream, f"r{number}", 1)
+            applying = threading.Thread(target=apply, args=(host,))
+            applying.start()
+            children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children")
+            end = time.monotonic() + 5
+            while not children.read_text() and time.monotonic() < end:
+                pass
+            host.process.send_signal(signal.SIGKILL)
+            host.process.wait(10)
+            applying.join(20)
+            raise Killed
+    with node(**settings) as host:
+        status, outcome = host.request("POST", "/api/proxy/apply")
+        assert status == 200 and outcome["applied"] == 3, outcome
+        assert visit(host, "r00.example.com") == 200
+        pid = host.request("GET", "/api/proxy/status")[1]["pid"]
+    psutil.Process(pid).terminate()
 
 
 def test_a_host_that_is_killed_takes_caddy_with_it_and_serves_again_after_its_start(node, upstream):

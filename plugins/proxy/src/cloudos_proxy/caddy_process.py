@@ -118,8 +118,11 @@ class Process:
         self._ended.set()
 
 
-def spawn(start: Start) -> Process:
-    """Start Caddy. Call it in the event loop's thread, at whose end Caddy ends too unless it outlives us."""
+def spawn(start: Start, pid_file: PidFile, given: str) -> Process:
+    """Start Caddy. Call it in the event loop's thread, at whose end Caddy ends too unless it outlives us.
+
+    The child writes the pid file before it is Caddy, so that a later host finds it even where we are killed now.
+    """
     libc = ctypes.CDLL(None)
     us = os.getpid()
 
@@ -128,6 +131,7 @@ def spawn(start: Start) -> Process:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != us:
                 os._exit(1)
+        pid_file.write(os.getpid(), given)
 
     folders = {"HOME": str(start.folder), "XDG_DATA_HOME": str(start.folder), "XDG_CONFIG_HOME": str(start.folder)}
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}

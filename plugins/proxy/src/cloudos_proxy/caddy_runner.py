@@ -91,8 +91,7 @@ class CaddyRunner:
         boot = {"admin": admin_part(f"unix/{self.admin_socket}|0600")}
         fds = {variable(name): number for name, number in self._sockets.filenos().items()}
         start = Start(program, self._folder, orjson.dumps(boot), fds, self._outlives_us)
-        self._process = spawn(start)
-        self._pid_file.write(self._process.pid, self._given)
+        self._process = spawn(start, self._pid_file, self._given)
         await self._await_answer(self._process, start)
         self._log.info("Caddy runs", pid=self._process.pid)
         return True
