@@ -13,6 +13,7 @@ from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
 from quart_schema import QuartSchema
 from quart_schema.openapi import Info, OpenAPIProvider
+from werkzeug.routing import MapAdapter
 
 from cloudos_host import __version__, problems
 from cloudos_host.gate import Gate
@@ -74,6 +75,14 @@ class CloudOSApp(Quart):
         endpoint = request_context.request.endpoint if request_context is not None else None
         self.served[endpoint.partition(":")[0] if endpoint else "none", response.status_code] += 1
         return response
+
+    def create_url_adapter(self, request: Any) -> MapAdapter | None:
+        """Bind the routes to a request; without reading its host, of which no route and only a redirect asks."""
+        host = request.headers.get("Host", "") if request is not None else ""
+        if request is None or not host.isascii():
+            return super().create_url_adapter(request)
+        root, path, query = request.root_path, request.path, request.query_string.decode()
+        return MapAdapter(self.url_map, host, root, "", request.scheme, path, request.method, query)
 
     async def do_teardown_request(self, exc: Any, request_context: Any = None) -> None:
         """Tear down a request where a blueprint has something to do then; without the signal."""

@@ -8,11 +8,13 @@ loop's turn, and a timer watches for idleness.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 
 _AT_ONCE = 2**16
@@ -21,6 +23,20 @@ _AT_ONCE = 2**16
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
     hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
+
+
+class LeanConfig(Config):
+    """Hypercorn's settings, which write the date that all answers of a second bear once."""
+
+    _second = 0
+    _headers: list[tuple[bytes, bytes]] = []
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """Return the headers that hypercorn adds to an answer; nobody may change the list."""
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._headers = now, super().response_headers(protocol)
+        return self._headers
 
 
 class LeanTCP(TCPServer):

@@ -19,7 +19,6 @@ _FIRST_WORD = 0.05  # what imports modules holds up the loop, so those who waite
 async def run(config: Config, safe: bool) -> None:
     """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError where it cannot serve."""
     import hypercorn.asyncio
-    from hypercorn.config import Config as Hypercorn
 
     lean_tcp.install()
     logs.configure(config.host)
@@ -31,7 +30,7 @@ async def run(config: Config, safe: bool) -> None:
         loop.slow_callback_duration = 0.01
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Hypercorn()
+    server = lean_tcp.LeanConfig()
     server.bind = [f"{config.host.host}:{config.host.port}"]
     server.accesslog = "-" if config.host.access_log else None
     server.backlog = 1024
@@ -75,5 +74,5 @@ async def _boot_rest(node: Host, stop: asyncio.Event) -> None:
         stop.set()
         raise
     gc.freeze()  # a pass over all that was imported takes 100 ms, and would be the p99
-    gc.set_threshold(20000, 20, 50)
+    gc.set_threshold(2000, 20, 500)
     gc.enable()

@@ -8,7 +8,6 @@ import hypercorn.asyncio.run
 import pytest
 from cloudos_sdk.http import stream
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.config import Config
 from quart import Quart, Response, request
 
 from cloudos_host import lean_tcp
@@ -108,7 +107,7 @@ async def wire(request, monkeypatch):
         lean_tcp.install()
     wire = Wire()
     wire.stop = stop = asyncio.Event()
-    config = Config()
+    config = lean_tcp.LeanConfig()
     config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
     (listening,) = config.create_sockets().insecure_sockets
     listening.listen(100)

@@ -22,6 +22,14 @@ async def test_errors_have_the_shape_of_the_contract(cloudos):
         assert body["message"]
 
 
+@pytest.mark.parametrize("host_header", ["[::1]:8080", "a..b", "x" * 300, "näme", "a:b:c", "/", ""])
+async def test_an_odd_host_is_no_error_of_ours(cloudos, host_header):
+    host = await cloudos(notes_plugin())
+    for path in ("/api/health", "/api/nothing", "/api/jotter//"):
+        answer = await host.anonymous.get(path, headers={"Host": host_header})
+        assert answer.status_code < 500
+
+
 async def test_bodies_that_do_not_fit_are_refused_by_name(cloudos):
     host = await cloudos(notes_plugin())
     answer = await host.client.post("/api/jotter", json={"txt": "x"})

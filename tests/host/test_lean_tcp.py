@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import time
+from email.utils import parsedate_to_datetime
 
 from components.wire import asked
 
@@ -14,6 +16,17 @@ async def test_an_answer_that_is_whole_arrives_in_one_piece(wire):
         if not first.endswith(b'{"hello":"world"}\n'):
             assert first.endswith(b"\r\n\r\n") and await reader.read(65536) == b'{"hello":"world"}\n'
     writer.close()
+
+
+async def test_an_answer_bears_the_date_of_its_second(wire):
+    dates = []
+    for _ in range(12):
+        said = await wire.talk(asked("GET", "/whole"))
+        (date,) = [line[6:].decode() for line in said.split(b"\r\n") if line.lower().startswith(b"date: ")]
+        assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 1.5
+        dates.append(date)
+        await asyncio.sleep(0.1)
+    assert len(set(dates)) > 1
 
 
 async def test_an_idle_connection_is_closed_after_a_while(wire):
