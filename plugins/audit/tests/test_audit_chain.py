@@ -51,11 +51,11 @@ class Bare:
 
     def record(self, events):
         with Session(self.engine) as session:
-            added = [self.recorder.append(session, event) for event in events]
+            added = self.recorder.append(session, events)
             session.commit()
         if events:
             self.mark.make()
-        return sum(added)
+        return added
 
     def prune(self, days):
         context = SimpleNamespace(

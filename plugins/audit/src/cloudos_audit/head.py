@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, func, select
+from sqlalchemy import Table, func, select
 from sqlmodel import Session
 
 from cloudos_audit.chain import GENESIS, Seal
@@ -49,7 +49,6 @@ class Ends:
     first_entry: int | None
     last_entry: int | None
     checkpoint: int | None
-    recorded: int | None = None
 
     def sealed(self, seal: Seal) -> bool:
         """Tell whether the head is there and as it was written."""
@@ -64,34 +63,25 @@ class Ending:
     """Reads both ends of the log."""
 
     def __init__(self, dialect: str) -> None:
-        self._dialect = dialect
-        self._statements: dict[bool, Select[Any]] = {}
-
-    def read(self, session: Session, event_id: str | None = None) -> Ends:
-        """Return the ends; with `event_id` also the number of its entry, where it has one."""
-        row = session.execute(self._statement(event_id is not None), {"event_id": event_id} if event_id else {}).one()
-        return Ends(*(plain(value) for value in row))
-
-    def _statement(self, with_event: bool) -> Select[Any]:
-        if with_event not in self._statements:
-            where = HEAD.c.id == HEAD_ID
-            columns = [
-                select(exact(HEAD.c[name], self._dialect)).where(where).scalar_subquery()
+        where = HEAD.c.id == HEAD_ID
+        self._statement = select(
+            *(
+                select(exact(HEAD.c[name], dialect)).where(where).scalar_subquery()
                 for name in ("seq", "hash", "broken_at", "mac")
-            ]
-            columns += [
+            ),
+            *(
                 select(function(column)).scalar_subquery()
                 for function, column in (
                     (func.min, ENTRY.c.seq),
                     (func.max, ENTRY.c.seq),
                     (func.max, CHECKPOINT.c.id),
                 )
-            ]
-            if with_event:
-                recorded = select(ENTRY.c.seq).where(ENTRY.c.event_id == bindparam("event_id"))
-                columns.append(recorded.scalar_subquery())
-            self._statements[with_event] = select(*columns)
-        return self._statements[with_event]
+            ),
+        )
+
+    def read(self, session: Session) -> Ends:
+        """Return the ends."""
+        return Ends(*(plain(value) for value in session.execute(self._statement).one()))
 
 
 def last_link(session: Session, ends: Ends, dialect: str) -> tuple[int, str]:

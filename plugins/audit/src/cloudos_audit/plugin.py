@@ -66,7 +66,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Recorder, recorder)
     ctx.provide(Retention, Retention(ctx, seal))
     ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
-    ctx.events.subscribe(recorder.handle, "*", name="log", from_start=True)
+    ctx.events.subscribe_batches(recorder.handle, "*", name="log", from_start=True)
     yield
 
 

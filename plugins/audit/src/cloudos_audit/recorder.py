@@ -1,12 +1,13 @@
-"""Writes the log: each event becomes one entry, in one transaction with the head that it moves."""
+"""Writes the log: each event becomes one entry, those that wait in one transaction with the head that they move."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import Clock, Database, Envelope, Health, iso
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, canonical, entry_hash, time_text
@@ -15,6 +16,8 @@ from cloudos_audit.head import ENTRY, HEAD, HEAD_ID, Ending, Ends, Mark, last_li
 _LONGEST_WAIT = 30.0
 _LATE = 60.0
 _RECENT = 10.0
+_INSERT = insert(ENTRY)
+_RECORDED = select(ENTRY.c.event_id).where(ENTRY.c.event_id.in_(bindparam("events", expanding=True)))
 
 
 class Recorder:
@@ -35,54 +38,48 @@ class Recorder:
         if (await self._db.read(self._ending.read)).seq is not None:
             self._mark.make()
 
-    async def handle(self, event: Envelope) -> None:
-        """Write the entry of an event, once however often it comes."""
+    async def handle(self, events: Sequence[Envelope]) -> None:
+        """Write the entries of events, each once however often it comes."""
         wait = 0.2
         while True:
             try:
-                await self._db.write(lambda session: self.append(session, event))
+                await self._db.write(lambda session: self.append(session, events))
             except Exception as error:  # noqa: BLE001 - an entry that is lost is worse than a log that is late
-                self._refused = self._refused or (event.id, self._clock.now())
-                self._log.error("audit entry not written", event_id=event.id, error=type(error).__name__)
+                if len(events) > 1:
+                    for event in events:  # so that no more than the one that cannot be written waits, and what follows
+                        await self.handle([event])
+                    return
+                self._refused = self._refused or (events[0].id, self._clock.now())
+                self._log.error("audit entry not written", event_id=events[0].id, error=type(error).__name__)
                 await self._clock.sleep(wait)
                 wait = min(_LONGEST_WAIT, wait * 2)
             else:
                 break
         self._refused = None
-        self._late = ((self._clock.now() - event.time).total_seconds(), self._clock.monotonic())
+        self._late = ((self._clock.now() - events[-1].time).total_seconds(), self._clock.monotonic())
         self._mark.make()
 
-    def append(self, session: Session, event: Envelope) -> bool:
-        """Add the entry in the transaction of `session`; False where the event has one already."""
-        ends = self._ending.read(session, event.id)
-        if ends.recorded is not None:
-            return False
-        seq, prev_hash, broken_at = self._follow(session, ends)
-        data = {name: value for name, value in event.data.items() if name not in ("resource", "details")}
-        entry: dict[str, Any] = {
-            "seq": seq,
-            "event_id": event.id,
-            "time": time_text(event.time),
-            "action": event.type,
-            "actor_kind": event.actor.kind,
-            "actor_id": event.actor.id,
-            "actor_name": event.actor.name,
-            "address": event.actor.address,
-            "resource": event.resource,
-            "details": event.details,
-            "data": canonical(data).decode(),
-            "request_id": event.request_id,
-            "prev_hash": prev_hash,
-        }
-        entry["hash"] = entry_hash(entry)
-        session.execute(insert(ENTRY), {**entry, "time": event.time})
-        head = {"seq": seq, "hash": entry["hash"], "broken_at": broken_at}
-        head["mac"] = self._seal.head(seq, entry["hash"], broken_at)
+    def append(self, session: Session, events: Sequence[Envelope]) -> int:
+        """Add the entries in the transaction of `session`, but of events that have one already; return how many."""
+        known = set(session.execute(_RECORDED, {"events": [event.id for event in events]}).scalars())
+        events = [event for event in {event.id: event for event in events}.values() if event.id not in known]
+        if not events:
+            return 0
+        ends = self._ending.read(session)
+        next_seq, hash, broken_at = self._follow(session, ends)
+        entries = []
+        for seq, event in enumerate(events, next_seq):
+            entry = _entry(seq, hash, event)
+            hash = entry_hash(entry)
+            entries.append({**entry, "time": event.time, "hash": hash})
+        session.connection().execute(_INSERT, entries)
+        seq = entries[-1]["seq"]
+        head = {"seq": seq, "hash": hash, "broken_at": broken_at, "mac": self._seal.head(seq, hash, broken_at)}
         if ends.seq is None:
             session.execute(insert(HEAD), {"id": HEAD_ID, **head})
         else:
             session.execute(update(HEAD).where(HEAD.c.id == HEAD_ID), head)
-        return True
+        return len(entries)
 
     def _follow(self, session: Session, ends: Ends) -> tuple[int, str, int | None]:
         """Return number and link of the next entry, and where the head was lost, if it ever was.
@@ -104,3 +101,23 @@ class Recorder:
         if late > _LATE and self._clock.monotonic() - at < _RECENT:
             return Health(False, f"The log is {late:.0f} s behind the events and catching up.")
         return Health(True)
+
+
+def _entry(seq: int, prev_hash: str, event: Envelope) -> dict[str, Any]:
+    """Return what the hash of an event's entry covers."""
+    data = {name: value for name, value in event.data.items() if name not in ("resource", "details")}
+    return {
+        "seq": seq,
+        "event_id": event.id,
+        "time": time_text(event.time),
+        "action": event.type,
+        "actor_kind": event.actor.kind,
+        "actor_id": event.actor.id,
+        "actor_name": event.actor.name,
+        "address": event.actor.address,
+        "resource": event.resource,
+        "details": event.details,
+        "data": canonical(data).decode(),
+        "request_id": event.request_id,
+        "prev_hash": prev_hash,
+    }

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 from cloudos_sdk import Database, NotFound, iso
 from cloudos_sdk.http import Page
-from sqlalchemy import Integer, bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql
 from sqlmodel import Session
 
 from cloudos_webhooks.directory import TABLE as WEBHOOK
@@ -22,6 +22,21 @@ _STEP = 5000
 _CHANGED = ("state", "tries", "attempts", "due_at", "settled_at")
 _OPEN = TABLE.c.settled_at.is_(None)
 _SENT = (TABLE.c.seq, TABLE.c.event_id, TABLE.c.body, TABLE.c.tries, TABLE.c.attempts)
+_AT_ONCE = 500  # which SQLAlchemy makes one statement of, whose count of rows is then that of all
+_NEW = func.json_each(bindparam("changes")).table_valued("value", name="new")
+_INSERT: dict[str, Any] = {
+    "sqlite": insert(TABLE).prefix_with("OR IGNORE"),
+    "postgresql": postgresql.insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"]),
+}
+_UPDATE: dict[str, Any] = {
+    # one statement for all, for the reason that the host's database.py tells
+    "sqlite": update(TABLE)
+    .values({name: func.json_extract(_NEW.c.value, f"$[{at}]") for at, name in enumerate(_CHANGED, 1)})
+    .where(TABLE.c.seq == func.json_extract(_NEW.c.value, "$[0]")),
+    "postgresql": update(TABLE)
+    .where(TABLE.c.seq == bindparam("at"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGED}),
+}
 
 
 Change = Mapping[str, Any]
@@ -65,10 +80,8 @@ class Deliveries:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._last = 0
-        insert = postgresql.insert if db.dialect == "postgresql" else sqlite.insert
-        self._insert = insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"])
-        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _CHANGED}
-        self._update = update(TABLE).where(TABLE.c.seq == bindparam("at")).values(values)
+        self._insert = _INSERT[db.dialect]
+        self._update = _UPDATE[db.dialect]
         whose, most = TABLE.c.webhook_id == bindparam("id"), bindparam("most", type_=Integer)
         refused = TABLE.c.state == "retrying"
         mine = select(*_SENT).where(whose, _OPEN).order_by(TABLE.c.seq)
@@ -89,7 +102,11 @@ class Deliveries:
         """
         numbered = [{**row, "seq": seq} for seq, row in enumerate(rows, self._last + 1)]
         self._last += len(numbered)
-        if session.connection().execute(self._insert, numbered).rowcount != len(numbered):
+        added = 0
+        for first in range(0, len(numbered), _AT_ONCE):
+            some = numbered[first : first + _AT_ONCE]
+            added += session.connection().execute(self._insert, some).rowcount
+        if added != len(numbered):
             return [None] * len(numbered)
         return [Due(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
@@ -120,7 +137,17 @@ class Deliveries:
 
     def store(self, session: Session, changes: Sequence[Change]) -> None:
         """Store states and tries."""
-        session.connection().execute(self._update, changes)
+        connection = session.connection()
+        if connection.dialect.name == "sqlite":
+            stored = TABLE.c.due_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+            rows = [
+                [change["at"], *(change[f"new_{name}"] for name in _CHANGED[:3])]
+                + [stored(change[f"new_{name}"]) for name in _CHANGED[3:]]
+                for change in changes
+            ]
+            connection.execute(self._update, {"changes": orjson.dumps(rows).decode()})
+        else:
+            connection.execute(self._update, changes)
 
     async def waiting(self) -> dict[str, int]:
         """Return how many deliveries are still to be made, by webhook."""
