@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import Actor, Clock, Envelope, Event, new_id
 from cloudos_sdk.identity import Caller, act_as, caller
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
@@ -20,6 +20,8 @@ from cloudos_host.models import EventCursor, EventRow, EventSetAside
 _TABLE = EventRow.__table__
 _INSERT = insert(_TABLE)  # once: to build and compile it for each event costs three times the writing
 _BATCH = 200
+_NEWEST = select(func.max(_TABLE.c.seq))
+_BEHIND = select(_TABLE).where(_TABLE.c.seq > bindparam("behind")).order_by(_TABLE.c.seq).limit(_BATCH)
 _PASSED_OVER = 1000  # events that a reader has no use for until it writes down that it is past them
 _TRIES = 8
 _POLL = 2.0
@@ -92,7 +94,7 @@ class EventLog:
 
     async def last(self) -> int:
         """Return the number of the newest event; 0 where there is none."""
-        return int(await self.db.read(lambda s: s.execute(select(func.max(_TABLE.c.seq))).scalar()) or 0)
+        return int(await self.db.read(lambda s: s.execute(_NEWEST).scalar()) or 0)
 
     async def _poll(self) -> None:
         seen = await self.last()
@@ -112,15 +114,12 @@ class EventLog:
         statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(limit)
         return await self.db.read(lambda s: [_envelope(row) for row in s.execute(statement).mappings()])
 
-    async def _wanted(self, seq: int, types: frozenset[str]) -> tuple[list[Envelope], int]:
-        """Return the events of `types` behind `seq`, oldest first, and up to which number there are no others."""
-        statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(_BATCH)
-        if "*" not in types:
-            statement = statement.where(_TABLE.c.type.in_(types))
+    async def _wanted(self, seq: int, statement: Select[Any]) -> tuple[list[Envelope], int]:
+        """Return what `statement` finds behind `seq`, oldest first, and up to which number there are no others."""
 
         def load(session: Session) -> tuple[list[Envelope], int]:
-            newest = session.execute(select(func.max(_TABLE.c.seq))).scalar() or 0
-            found = [_envelope(row) for row in session.execute(statement).mappings()]
+            newest = session.execute(_NEWEST).scalar() or 0
+            found = [_envelope(row) for row in session.execute(statement, {"behind": seq}).mappings()]
             last = found[-1].seq if found else seq
             return found, last if len(found) == _BATCH else max(newest, last)
 
@@ -138,7 +137,7 @@ class EventLog:
             statement = delete(_TABLE).where(_TABLE.c.time < before)
             if reached:
                 statement = statement.where(_TABLE.c.seq <= min(reached))
-            newest = session.execute(select(func.max(_TABLE.c.seq))).scalar() or 0  # never: its number would come again
+            newest = session.execute(_NEWEST).scalar() or 0  # never: its number would come again
             return int(session.connection().execute(statement.where(_TABLE.c.seq < newest)).rowcount)
 
         return await self.db.write(delete_read)
@@ -156,12 +155,13 @@ class EventLog:
         wake = asyncio.Event()
         self._wakes.add(wake)
         act_as(Caller(None))
+        statement = _BEHIND if "*" in types else _BEHIND.where(_TABLE.c.type.in_(types))
         try:
             cursor = stored = await self._cursor(reader, 0 if from_start else await self.last())
             self.reached[reader] = cursor
             while True:
                 try:
-                    wanted, reach = await self._wanted(cursor, types)
+                    wanted, reach = await self._wanted(cursor, statement)
                     if not (together and len(wanted) > 1 and await self._deliver_all(reader, wanted, handler)):
                         for envelope in wanted:
                             await self._deliver(reader, envelope, handler)

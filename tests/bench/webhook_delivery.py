@@ -25,7 +25,8 @@ def main():
     with tempfile.TemporaryDirectory() as data, program("counting_sink") as sink:
         with serve(data) as server:
             server.sign_in()
-            hooks = [make(server, sink, number) for number in range(ENDPOINTS)]
+            hooks = [make(server, sink, number, "alert.fired") for number in range(ENDPOINTS)]
+            other = make(server, sink, ENDPOINTS, "app.crashed")
         bare, waiting, outbox = [], [], []
         for round in range(ROUNDS):
             command = [sys.executable, PROGRAMS / "bare_sender.py", sink.url, str(ENDPOINTS), str(ALL)]
@@ -37,11 +38,13 @@ def main():
             insert(data, insert_deliveries, round, hooks)
             with serve(data) as server:
                 server.sign_in()
-                time.sleep(3)  # the rest of the start is not what is measured
+                time.sleep(3)  # the rest of the start is not what is measured,
+                switch(server, hooks, active=False)  # nor the first request of its kind
+                time.sleep(1)
                 switch(server, hooks, active=True)
                 waiting.append(rate(sink))
                 insert(data, insert_events, round, hooks)
-                server.sign_in()  # an event that wakes the outbox
+                switch(server, [other], active=True)  # an event that wakes the outbox
                 outbox.append(rate(sink))
     raw = statistics.median(bare)
     for name, rates in (("waiting deliveries", waiting), ("events, from the outbox on", outbox)):
@@ -72,9 +75,9 @@ def serve(data):
     return node(data, "apps", CLOUDOS_WEBHOOKS__ALLOW_PRIVATE="true")
 
 
-def make(server, sink, number):
+def make(server, sink, number, event):
     """Make a webhook to the sink; return its id."""
-    status, body = server.request("POST", "/api/webhooks", {"url": f"{sink.url}/{number}", "events": ["alert.fired"]})
+    status, body = server.request("POST", "/api/webhooks", {"url": f"{sink.url}/{number}", "events": [event]})
     assert status == 201, body
     return body["id"]
 

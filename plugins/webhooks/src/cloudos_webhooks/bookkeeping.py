@@ -19,7 +19,9 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from cloudos_webhooks.deliveries import Change, Deliveries, Due
+from cloudos_webhooks import bulk
+from cloudos_webhooks.bulk import Change
+from cloudos_webhooks.deliveries import Deliveries, Due
 from cloudos_webhooks.directory import TABLE as WEBHOOK
 from cloudos_webhooks.directory import Directory
 from cloudos_webhooks.events import WebhookFailing, WebhookRecovered
@@ -124,7 +126,7 @@ class Bookkeeper:
                 first = None if attempt.outcome.gone else _first(change["new_attempts"])
                 refused[attempt.webhook_id] = (attempt.outcome.error or "", first)
         if changes:
-            self._deliveries.store(session, list(changes.values()))
+            bulk.change(session, list(changes.values()))
         if taken:
             self._taken(session, taken)
         for webhook_id, (reason, first) in refused.items():

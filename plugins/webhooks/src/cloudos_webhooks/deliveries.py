@@ -10,37 +10,16 @@ from typing import Any, NamedTuple
 import orjson
 from cloudos_sdk import Database, NotFound, iso
 from cloudos_sdk.http import Page
-from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Integer, bindparam, delete, func, select
 from sqlmodel import Session
 
+from cloudos_webhooks import bulk
+from cloudos_webhooks.bulk import TABLE, Change
 from cloudos_webhooks.directory import TABLE as WEBHOOK
-from cloudos_webhooks.models import Delivery
 
-TABLE = Delivery.__table__
 _STEP = 5000
-_CHANGED = ("state", "tries", "attempts", "due_at", "settled_at")
 _OPEN = TABLE.c.settled_at.is_(None)
 _SENT = (TABLE.c.seq, TABLE.c.event_id, TABLE.c.body, TABLE.c.tries, TABLE.c.attempts)
-_AT_ONCE = 500  # which SQLAlchemy makes one statement of, whose count of rows is then that of all
-_NEW = func.json_each(bindparam("changes")).table_valued("value", name="new")
-_INSERT: dict[str, Any] = {
-    "sqlite": insert(TABLE).prefix_with("OR IGNORE"),
-    "postgresql": postgresql.insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"]),
-}
-_UPDATE: dict[str, Any] = {
-    # one statement for all, for the reason that the host's database.py tells
-    "sqlite": update(TABLE)
-    .values({name: func.json_extract(_NEW.c.value, f"$[{at}]") for at, name in enumerate(_CHANGED, 1)})
-    .where(TABLE.c.seq == func.json_extract(_NEW.c.value, "$[0]")),
-    "postgresql": update(TABLE)
-    .where(TABLE.c.seq == bindparam("at"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGED}),
-}
-
-
-Change = Mapping[str, Any]
-"""New values of a delivery: `at` is its number, `new_…` the columns."""
 
 
 class Due(NamedTuple):
@@ -80,14 +59,13 @@ class Deliveries:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._last = 0
-        self._insert = _INSERT[db.dialect]
-        self._update = _UPDATE[db.dialect]
         whose, most = TABLE.c.webhook_id == bindparam("id"), bindparam("most", type_=Integer)
         refused = TABLE.c.state == "retrying"
         mine = select(*_SENT).where(whose, _OPEN).order_by(TABLE.c.seq)
         self._all_refused = mine.where(refused).limit(most)
         self._refused = self._all_refused.where(TABLE.c.due_at <= bindparam("before"))
-        self._new = mine.where(TABLE.c.state == "waiting", TABLE.c.seq > bindparam("reached")).limit(most)
+        new = mine.where(TABLE.c.state == "waiting", TABLE.c.seq > bindparam("reached")).limit(most)
+        self._new = bulk.packed(new, db.dialect)
         later = TABLE.c.due_at > bindparam("before")
         self._next_due = select(func.min(TABLE.c.due_at)).where(whose, _OPEN, refused, later)
 
@@ -102,11 +80,7 @@ class Deliveries:
         """
         numbered = [{**row, "seq": seq} for seq, row in enumerate(rows, self._last + 1)]
         self._last += len(numbered)
-        added = 0
-        for first in range(0, len(numbered), _AT_ONCE):
-            some = numbered[first : first + _AT_ONCE]
-            added += session.connection().execute(self._insert, some).rowcount
-        if added != len(numbered):
+        if bulk.add(session, numbered) != len(numbered):
             return [None] * len(numbered)
         return [Due(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
@@ -125,29 +99,15 @@ class Deliveries:
     async def new(self, webhook_id: str, reached: int, most: int) -> list[Due]:
         """Return what was never tried and has a number behind `reached`."""
         given = {"id": webhook_id, "reached": reached, "most": most}
-        return await self._db.read(lambda s: [Due(*row) for row in s.execute(self._new, given)])
+        return await self._db.read(lambda s: [Due(*row) for row in bulk.unpacked(s, self._new, given)])
 
     def tried(self, session: Session, seqs: Collection[int]) -> dict[int, Change]:
         """Return what the rows that are still there say, by number, in the form of a change."""
         if not seqs:
             return {}
-        statement = select(*(TABLE.c[name] for name in ("seq", *_CHANGED))).where(TABLE.c.seq.in_(seqs))
+        statement = select(*(TABLE.c[name] for name in ("seq", *bulk.CHANGED))).where(TABLE.c.seq.in_(seqs))
         rows = session.execute(statement).mappings()
-        return {row["seq"]: {f"new_{name}": row[name] for name in _CHANGED} for row in rows}
-
-    def store(self, session: Session, changes: Sequence[Change]) -> None:
-        """Store states and tries."""
-        connection = session.connection()
-        if connection.dialect.name == "sqlite":
-            stored = TABLE.c.due_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-            rows = [
-                [change["at"], *(change[f"new_{name}"] for name in _CHANGED[:3])]
-                + [stored(change[f"new_{name}"]) for name in _CHANGED[3:]]
-                for change in changes
-            ]
-            connection.execute(self._update, {"changes": orjson.dumps(rows).decode()})
-        else:
-            connection.execute(self._update, changes)
+        return {row["seq"]: {f"new_{name}": row[name] for name in bulk.CHANGED} for row in rows}
 
     async def waiting(self) -> dict[str, int]:
         """Return how many deliveries are still to be made, by webhook."""

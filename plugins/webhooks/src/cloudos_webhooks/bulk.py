@@ -1,0 +1,85 @@
+"""Many deliveries by one statement.
+
+For each row that SQLite's driver writes or reads it gives the interpreter away, and beside a busy event loop waits for
+it many times as long as the row takes. So there all rows go through one JSON text. PostgreSQL's driver sends them
+together by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.sqlite import dialect as sqlite
+from sqlmodel import Session
+
+from cloudos_webhooks.models import Delivery
+
+TABLE = Delivery.__table__
+CHANGED = ("state", "tries", "attempts", "due_at", "settled_at")
+
+_INSERTED = ("seq", "webhook_id", "event_id", "type", "body", "tries", "attempts", "created_at", "state", "settled_at")
+_ROW = func.json_each(bindparam("rows")).table_valued("value", name="given")
+_VALUES = [func.json_extract(_ROW.c.value, f"$[{at}]") for at in range(len(_INSERTED))]
+_INSERT = insert(TABLE).prefix_with("OR IGNORE").from_select(_INSERTED, select(*_VALUES))
+_UPDATE = (
+    update(TABLE)
+    .values({name: func.json_extract(_ROW.c.value, f"$[{at}]") for at, name in enumerate(CHANGED, 1)})
+    .where(TABLE.c.seq == func.json_extract(_ROW.c.value, "$[0]"))
+)
+_INSERT_EACH = postgresql.insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"])
+_UPDATE_EACH = (
+    update(TABLE).where(TABLE.c.seq == bindparam("at")).values({name: bindparam(f"new_{name}") for name in CHANGED})
+)
+
+Change = Mapping[str, Any]
+"""New values of a delivery: `at` is its number, `new_…` the columns."""
+
+
+def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert deliveries, but those that are there; return how many."""
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        return int(connection.execute(_INSERT_EACH, rows).rowcount)
+    stored = _stored()
+    values = [[_plain(row.get(name), stored) for name in _INSERTED] for row in rows]
+    return int(connection.execute(_INSERT, {"rows": orjson.dumps(values).decode()}).rowcount)
+
+
+def change(session: Session, changes: Sequence[Change]) -> None:
+    """Store changes."""
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        connection.execute(_UPDATE_EACH, changes)
+        return
+    stored = _stored()
+    values = [[each["at"], *(_plain(each[f"new_{name}"], stored) for name in CHANGED)] for each in changes]
+    connection.execute(_UPDATE, {"rows": orjson.dumps(values).decode()})
+
+
+def packed(statement: Select[Any], dialect: str) -> Select[Any]:
+    """Return a statement of which `unpacked` makes the rows of `statement`; their first column is their order."""
+    if dialect != "sqlite":
+        return statement
+    found = statement.subquery()
+    return select(func.json_group_array(func.json_array(*found.c)))
+
+
+def unpacked(session: Session, statement: Select[Any], given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
+    """Execute a packed statement and return its rows in their order. No column may be a time."""
+    found = session.execute(statement, given)
+    return sorted(orjson.loads(found.scalar_one())) if session.connection().dialect.name == "sqlite" else found.all()
+
+
+def _stored() -> Any:
+    """Return what makes of a time the text that SQLite keeps; many rows have the same."""
+    return functools.cache(TABLE.c.created_at.type.dialect_impl(sqlite()).bind_processor(sqlite()))
+
+
+def _plain(value: Any, stored: Any) -> Any:
+    return stored(value) if isinstance(value, datetime) else value
