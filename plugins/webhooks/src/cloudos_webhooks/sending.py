@@ -63,7 +63,9 @@ class Sender:
         taken = bytearray()
         try:
             async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                status, retry_after = answer.status, _seconds(answer.headers.get("Retry-After"))
+                status = answer.status
+                if status >= 300:
+                    retry_after = _seconds(answer.headers.get("Retry-After"))
                 await _read(answer, taken)
         except Exception as cause:  # noqa: BLE001 - whatever a receiver can cause; it is told to the webhook's owner
             if status is None:

@@ -24,9 +24,9 @@ class Signer:
 
     def headers(self, message_id: str, now: datetime, body: str) -> dict[str, str]:
         """Return the headers of one try at `now`; `message_id` is the same for all tries of a message."""
-        keys = [self._current, *(key for key, until in self._previous if now < until)]
-        return {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(key.sign(message_id, now, body) for key in keys),
-        }
+        signature = self._current.sign(message_id, now, body)
+        for key, until in self._previous:
+            if now < until:
+                signature += " " + key.sign(message_id, now, body)
+        stamp = str(int(now.timestamp()))
+        return {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": signature}
