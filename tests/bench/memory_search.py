@@ -25,7 +25,7 @@ from sqlalchemy import insert
 
 from tests.bench.load import key_in, program, quantile, report
 from tests.bench.mcp_calls import Caller
-from tests.bench.memory_host import OWNER, memory_host, write_all
+from tests.bench.memory_host import OWNER, faster, memory_host, write_all
 from tests.bench.notes_store import Prose, fill
 
 NOTES, EMBEDDED, QUERIES, CREATED, DRAINED = 100_000, 300, 200, 1000, 100
@@ -86,8 +86,8 @@ def searches(caller, prose, name, wanted):
 async def queue(data):
     """Create notes while they are being embedded, and let the queue drain against the model alone."""
     prose = Prose(2)
-    model = MiniLM()
     async with memory_host(data) as ctx:
+        model = await faster(ctx)
         store, analytics = ctx.use(NoteStore), ctx.use(Analytics)
         drafts = [prose.draft(number) for number in range(DRAINED)]
         texts = [piece for draft in drafts for piece in pieces_of(draft.title, draft.content)]
@@ -107,7 +107,7 @@ async def queue(data):
         await write_all(store, [prose.draft(number) for number in range(DRAINED, DRAINED + CREATED)])
         rate = CREATED / (time.perf_counter() - start)
         report("creates with embeddings queued, a second", rate / 500, ">= 1", f"{rate:.0f}", "500 wanted")
-    await model.close()
+        await model.close()
 
 
 async def embedded(analytics, count):
@@ -118,7 +118,7 @@ async def embedded(analytics, count):
 
 async def vectors(ctx):
     """Store a vector for each note: of some the real one, of the others a mixture of two."""
-    store, model, rng = ctx.use(NoteStore), MiniLM(), np.random.default_rng(1)
+    store, model, rng = ctx.use(NoteStore), await faster(ctx), np.random.default_rng(1)
     after, seeds = "", None
     while notes := await store.scan(after, 500):
         after = notes[-1].id

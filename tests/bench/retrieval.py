@@ -21,7 +21,7 @@ from cloudos_memory.queries import Queries
 from cloudos_memory.vector_search import VectorSearch
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
-from tests.bench.memory_host import OWNER, memory_host, write_all
+from tests.bench.memory_host import OWNER, faster, memory_host, write_all
 
 PACKAGE, MEMBER = "bigbench==1.0.0", "/squad_shifts/squaddev_v1.1.json"
 PARAGRAPHS, QUESTIONS, AT = 1000, 500, 10
@@ -33,6 +33,7 @@ async def main():
     paragraphs, questions = chosen(squad())
     with tempfile.TemporaryDirectory() as data:
         async with memory_host(data) as ctx:
+            await (await faster(ctx)).close()
             drafts = [NoteDraft(title=title, content=text) for title, text in paragraphs]
             notes = [note.id for note in await write_all(ctx.use(NoteStore), drafts)]
             analytics = ctx.use(Analytics)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import numpy as np
 import pytest
 from cloudos_memory.embedding import BackendDown, TextRefused, backend_of
 from cloudos_memory.embedding.minilm import MiniLM
+from cloudos_memory.embedding.quantising import NotQuantised
 from cloudos_memory.searching import NodeEmbedder
 from cloudos_memory.settings import EmbeddingSettings
 from cloudos_sdk import Unavailable
@@ -58,6 +60,42 @@ async def test_a_text_has_one_vector_whatever_length_its_neighbours_have(backend
     together, alone = await onnx.embed(texts), [(await onnx.embed([text]))[0] for text in texts]
     for one, other in zip(together, alone, strict=True):
         assert one @ other > 0.98
+
+
+async def test_the_faster_form_of_the_model_means_the_same(tmp_path):
+    plain, faster = MiniLM(), MiniLM(tmp_path)
+    texts = ["How long do we keep nightly copies?", "The retention of backups is thirty days.", "words " * 200]
+    before = await faster.embed(texts)
+    await faster.quantise()
+    (made,) = tmp_path.iterdir()
+    after, again = await faster.embed(texts), await MiniLM(tmp_path).embed(texts)
+    assert made.stat().st_size < 30_000_000
+    assert np.array_equal(before, await plain.embed(texts)) and np.array_equal(after, again)
+    assert not np.array_equal(before, after)
+    assert all(one @ other > 0.97 for one, other in zip(before, after, strict=True))
+    await faster.quantise()
+    assert list(tmp_path.iterdir()) == [made]
+    for model in (plain, faster):
+        await model.close()
+
+
+async def test_a_faster_form_that_cannot_be_made_leaves_the_model_as_it_is(tmp_path):
+    nowhere = MiniLM(tmp_path / "missing")
+    with pytest.raises(NotQuantised, match="missing"):
+        await nowhere.quantise()
+    assert (await nowhere.embed(["still there"])).shape == (1, 384)
+    await nowhere.close()
+
+
+async def test_what_a_killed_making_left_is_cleared_away(tmp_path):
+    model = MiniLM(tmp_path)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):  # the child is ended with the one that waits for it
+            await model.quantise()
+    assert not list(tmp_path.glob("*.onnx"))
+    await model.quantise()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".onnx"]
+    await model.close()
 
 
 @pytest.mark.parametrize("name", ["ollama", "openai"])

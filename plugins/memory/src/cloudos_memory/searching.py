@@ -11,6 +11,8 @@ from cloudos_sdk.capabilities import Embedder, Recall
 
 from cloudos_memory.analytics import Analytics
 from cloudos_memory.embedding import Backend, BackendDown, TextRefused, backend_of
+from cloudos_memory.embedding.minilm import MiniLM
+from cloudos_memory.embedding.quantising import NotQuantised
 from cloudos_memory.embeddings import Embeddings
 from cloudos_memory.following import EVENTS, Following
 from cloudos_memory.indexer import Indexer
@@ -18,11 +20,13 @@ from cloudos_memory.queries import Queries
 from cloudos_memory.recall import HybridRecall
 from cloudos_memory.vector_search import VectorSearch
 
+_START = 30.0
+
 
 @asynccontextmanager
 async def searching(ctx: Context) -> AsyncIterator[None]:
     """Follow the notes and provide `Recall` and `Embedder`; by words alone where embedding is off."""
-    backend = backend_of(ctx.settings.embedding)
+    backend = backend_of(ctx.settings.embedding, ctx.data_dir)
     embeddings = Embeddings(ctx)
     vectors = VectorSearch(embeddings)
     indexer = Indexer(ctx, backend, embeddings, vectors) if backend is not None else None
@@ -39,7 +43,8 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
     if indexer is not None and queries is not None:
         ctx.provide(Indexer, indexer)
         ctx.provide(Queries, queries)
-        tasks = [asyncio.create_task(work, name="memory:indexer") for work in (indexer.run(), following.catch_up())]
+        works = [indexer.run(), following.catch_up(), _make_faster(ctx, backend)]
+        tasks = [asyncio.create_task(work, name="memory:indexer") for work in works]
     try:
         yield
     finally:
@@ -51,6 +56,18 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
         if backend is not None:
             await backend.close()
         await vectors.close()
+
+
+async def _make_faster(ctx: Context, backend: Backend | None) -> None:
+    """Have the model in process made faster, once it is used: not at once, when a start has enough to do."""
+    if not isinstance(backend, MiniLM):
+        return
+    await backend.used.wait()
+    await asyncio.sleep(_START)
+    try:
+        await backend.quantise()
+    except (NotQuantised, OSError) as error:
+        ctx.log.warning("the embedding model stays slow: it could not be quantised", error=str(error))
 
 
 class NodeEmbedder:

