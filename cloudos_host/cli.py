@@ -99,7 +99,6 @@ def main() -> None:
 def serve(host: str | None, port: int | None, data_dir: Path | None, config_file: Path | None, safe: bool) -> None:
     """Serve the API."""
     gc.disable()  # until all is imported, since what is imported stays; `run` enables it
-    sys.setswitchinterval(0.001)  # a thread at work makes the event loop wait for so long each time that it comes back
     import uvloop
 
     from cloudos_host.serving import run

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 
 import click
 
@@ -20,6 +21,7 @@ async def run(config: Config, safe: bool) -> None:
     """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError where it cannot serve."""
     import hypercorn.asyncio
 
+    sys.setswitchinterval(0.001)  # a thread at work makes the event loop wait for so long each time that it comes back
     lean_tcp.install()
     logs.configure(config.host)
     node = Host(config, safe=safe)

@@ -47,7 +47,7 @@ class Reading:
         def load(session: Session) -> dict[str, Note]:
             found: dict[str, Note] = {}
             for part in parts:
-                rows = session.connection().execute(_BY_ID, {"ids": part})
+                rows = session.connection().execute(_BY_ID, {"ids": part}).all()
                 found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
             return found
 
@@ -76,7 +76,7 @@ class Reading:
         def load(session: Session) -> list[tuple[str, str]]:
             found: dict[tuple[str, str], None] = {}
             for part in parts:
-                rows = session.connection().execute(_LINKS, {"ids": part})
+                rows = session.connection().execute(_LINKS, {"ids": part}).all()
                 found.update(dict.fromkeys((row[0], row[1]) for row in rows))
             return list(found)
 
@@ -105,7 +105,7 @@ class Reading:
         return await self._db.read(count)
 
     async def _many(self, statement: Any) -> list[Note]:
-        return await self._db.read(lambda s: [note_of(row) for row in s.connection().execute(statement)])
+        return await self._db.read(lambda s: [note_of(row) for row in s.connection().execute(statement).all()])
 
 
 def _counts(session: Session, column: Any, holds: Sequence[ColumnElement[bool]]) -> dict[str, int]:
