@@ -20,6 +20,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import psutil
+from cloudos_memory.embedding.minilm import MiniLM
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -111,6 +112,9 @@ class Ours:
 async def ours(scratch):
     """Run a node and connect to it."""
     key = scratch / "key"
+    folder = scratch / "node" / "memory"
+    folder.mkdir(parents=True)
+    await MiniLM(folder).quantise()  # as a node has it from its first minute on
     with program("memory_node", scratch / "node", key) as node:
         headers = {"Authorization": f"Bearer {key_in(key)}"}
         Ours.process = psutil.Process(node.process.pid)
