@@ -27,7 +27,7 @@ from cloudos_webhooks.directory import Directory
 from cloudos_webhooks.events import WebhookFailing, WebhookRecovered
 from cloudos_webhooks.sending import Outcome
 
-_GATHER = 0.05
+_GATHER = 0.1
 _MOST = 500
 _KEPT = 50
 _SECOND = timedelta(seconds=1)
