@@ -1,27 +1,45 @@
 """Small protocols by which plugins work together without importing each other.
 
-Each has a contract test in `cloudos_sdk.testing.contracts` that every provider passes.
+Each has a contract test in `cloudos_sdk.testing.contracts` that every provider passes. Those that a start does not need
+are loaded when they are first asked for.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions
-from cloudos_sdk.capabilities.apps import AppAddress, Apps
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
-from cloudos_sdk.capabilities.embeddings import Embedder
-from cloudos_sdk.capabilities.mcp import McpParts, McpPrompt, McpResource, McpResult, McpSource, McpTool
-from cloudos_sdk.capabilities.memory import Recall, Recalled
-from cloudos_sdk.capabilities.metrics import Metric, Metrics, MetricSource, Sample, Tick
-from cloudos_sdk.capabilities.notes import (
-    Neighbour,
-    Note,
-    NoteChange,
-    NoteDraft,
-    NoteFilter,
-    NoteStats,
-    NoteStore,
-    TextHit,
-)
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
+
+if TYPE_CHECKING:
+    from cloudos_sdk.capabilities.apps import AppAddress, Apps
+    from cloudos_sdk.capabilities.embeddings import Embedder
+    from cloudos_sdk.capabilities.mcp import McpParts, McpPrompt, McpResource, McpResult, McpSource, McpTool
+    from cloudos_sdk.capabilities.memory import Recall, Recalled
+    from cloudos_sdk.capabilities.metrics import Metric, Metrics, MetricSource, Sample, Tick
+    from cloudos_sdk.capabilities.notes import (
+        Neighbour,
+        Note,
+        NoteChange,
+        NoteDraft,
+        NoteFilter,
+        NoteStats,
+        NoteStore,
+        TextHit,
+    )
+
+_LATER = {
+    "apps": ("AppAddress", "Apps"),
+    "embeddings": ("Embedder",),
+    "mcp": ("McpParts", "McpPrompt", "McpResource", "McpResult", "McpSource", "McpTool"),
+    "memory": ("Recall", "Recalled"),
+    "metrics": ("Metric", "Metrics", "MetricSource", "Sample", "Tick"),
+    "notes": ("Neighbour", "Note", "NoteChange", "NoteDraft", "NoteFilter", "NoteStats", "NoteStore", "TextHit"),
+}
+_HOMES = {name: module for module, names in _LATER.items() for name in names}
 
 __all__ = [
     "AppAddress",
@@ -56,3 +74,10 @@ __all__ = [
     "TextHit",
     "Tick",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
