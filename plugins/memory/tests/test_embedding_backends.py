@@ -79,6 +79,19 @@ async def test_the_faster_form_of_the_model_means_the_same(tmp_path):
         await model.close()
 
 
+async def test_a_faster_form_that_is_broken_is_made_anew(tmp_path):
+    model = MiniLM(tmp_path)
+    await model.quantise()
+    (made,) = tmp_path.iterdir()
+    whole = made.stat().st_size
+    made.write_bytes(made.read_bytes()[:100_000])
+    assert (await model.embed(["still there"])).shape == (1, 384)
+    assert not made.exists()
+    await model.quantise()
+    assert made.stat().st_size == whole
+    await model.close()
+
+
 async def test_a_faster_form_that_cannot_be_made_leaves_the_model_as_it_is(tmp_path):
     nowhere = MiniLM(tmp_path / "missing")
     with pytest.raises(NotQuantised, match="missing"):

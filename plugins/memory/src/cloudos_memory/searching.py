@@ -66,7 +66,7 @@ async def _make_faster(ctx: Context, backend: Backend | None) -> None:
     await asyncio.sleep(_START)
     try:
         await backend.quantise()
-    except (NotQuantised, OSError) as error:
+    except (NotQuantised, BackendDown, OSError) as error:
         ctx.log.warning("the embedding model stays slow: it could not be quantised", error=str(error))
 
 

@@ -92,10 +92,20 @@ class MiniLM:
     def _load(self) -> tuple[Any, Any]:
         with self._loading:
             if self._loaded is None:
-                faster = self._quantised()
-                model = faster if faster is not None and faster.exists() else _data_file(*_MODEL)
-                self._loaded = _open(_data_file(*_TOKENIZER), model)
+                tokenizer, model = _data_file(*_TOKENIZER), _data_file(*_MODEL)
+                self._loaded = self._open_faster(tokenizer) or _open(tokenizer, model)
             return self._loaded
+
+    def _open_faster(self, tokenizer: Path) -> tuple[Any, Any] | None:
+        """Open the faster form, if there is one; where it is broken, as a power cut leaves a file, it is made anew."""
+        faster = self._quantised()
+        if faster is None or not faster.exists():
+            return None
+        try:
+            return _open(tokenizer, faster)
+        except BackendDown:
+            faster.unlink(missing_ok=True)
+            return None
 
 
 def _open(tokenizer_file: Path, model_file: Path) -> tuple[Any, Any]:
