@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Select, bindparam, func, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from cloudos_webhooks.models import Delivery
@@ -25,13 +25,15 @@ _INSERTED = ("seq", "webhook_id", "event_id", "type", "body", "tries", "attempts
 _GIVEN = ("at", *(f"new_{name}" for name in CHANGED))
 _ROW = func.json_each(bindparam("rows")).table_valued("value", name="given")
 _VALUES = [func.json_extract(_ROW.c.value, f"$[{at}]") for at in range(len(_INSERTED))]
-_INSERT = insert(TABLE).prefix_with("OR IGNORE").from_select(_INSERTED, select(*_VALUES))
+_KEY = ["event_id", "webhook_id"]
+# the condition tells SQLite that ON begins no join
+_INSERT = sqlite.insert(TABLE).from_select(_INSERTED, select(*_VALUES).where(true())).on_conflict_do_nothing(_KEY)
 _UPDATE = (
     update(TABLE)
     .values({name: func.json_extract(_ROW.c.value, f"$[{at}]") for at, name in enumerate(CHANGED, 1)})
     .where(TABLE.c.seq == func.json_extract(_ROW.c.value, "$[0]"))
 )
-_INSERT_EACH = postgresql.insert(TABLE).on_conflict_do_nothing(index_elements=["event_id", "webhook_id"])
+_INSERT_EACH = postgresql.insert(TABLE).on_conflict_do_nothing(index_elements=_KEY)
 _UPDATE_EACH = (
     update(TABLE).where(TABLE.c.seq == bindparam("at")).values({name: bindparam(f"new_{name}") for name in CHANGED})
 )
