@@ -8,9 +8,10 @@ from types import ModuleType
 
 import cloudos_sdk
 from importlib_metadata import EntryPoint, entry_points
-from packaging.requirements import InvalidRequirement, Requirement
 
 GROUP = "cloudos.plugins"
+_MAJOR, _MINOR = cloudos_sdk.__version__.split(".")[:2]
+_USUAL = f"<{_MAJOR}.{int(_MINOR) + 1},>={_MAJOR}.{_MINOR}"  # what the scaffold writes, as metadata has it
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ def _describe(id: str, points: Sequence[EntryPoint]) -> Found:
 def _sdk_requirement(requirements: Sequence[str]) -> tuple[str | None, str | None]:
     """Return the range of the SDK that a distribution asks for, and why ours is outside of it."""
     for text in requirements:
+        if not text.startswith("cloudos-sdk"):
+            continue
+        if text == f"cloudos-sdk{_USUAL}":
+            return _USUAL, None
+        from packaging.requirements import InvalidRequirement, Requirement  # 13 ms, which a start does not have
+
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
