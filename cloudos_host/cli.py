@@ -84,6 +84,8 @@ def main() -> None:
     from cloudos_host.host import HostError
     from cloudos_host.migrating import MigrationError
 
+    gc.freeze()
+    gc.enable()
     try:
         cli()
     except (HostError, ConfigError, MigrationError) as error:
