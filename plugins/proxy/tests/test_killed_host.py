@@ -150,11 +150,12 @@ def test_a_caddy_whose_host_was_killed_as_it_was_started_is_found(node, upstream
             applying.start()
             children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children")
             end = time.monotonic() + 5
-            while not children.read_text() and time.monotonic() < end:
+            while not (started := children.read_text()) and time.monotonic() < end:
                 pass
             host.process.send_signal(signal.SIGKILL)
             host.process.wait(10)
             applying.join(20)
+            assert started
             raise Killed
     with node(**settings) as host:
         status, outcome = host.request("POST", "/api/proxy/apply")
