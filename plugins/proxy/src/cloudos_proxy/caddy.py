@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from cloudos_proxy.ring import unturned
+
 LOAD_SECONDS = 60.0
 _TRIES = 5
 
@@ -43,8 +45,8 @@ class Caddy:
         return body
 
     async def runs(self, document: bytes) -> bool:
-        """Tell whether `document` is the running one."""
-        running = (await self.config()).strip()
+        """Tell whether `document` is the running one, whichever of our sockets it listens on."""
+        running = unturned((await self.config()).strip())
         return running == document or await asyncio.to_thread(_same, running, document)
 
     async def get(self, path: str) -> Any:

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+
+from cloudos_proxy.listeners import OpenSockets, copy_sockets
 
 _PR_SET_PDEATHSIG = 1
 _KEPT = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOGC", "GOMEMLIMIT")
@@ -88,6 +90,10 @@ class Process:
     def alive(self) -> bool:
         """Tell whether it runs."""
         return not self._ended.is_set()
+
+    def sockets(self, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
+        """Return copies of its sockets of these numbers. Raises OSError where the kernel does not allow it."""
+        return copy_sockets(self._pidfd, numbers)
 
     async def wait(self) -> None:
         """Wait until it has ended."""

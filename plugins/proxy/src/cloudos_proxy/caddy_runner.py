@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from cloudos_proxy.caddy import Caddy
+from cloudos_proxy.caddy import Caddy, CaddyUnreachable
 from cloudos_proxy.caddy_process import (
     CaddyDied,
     CaddyMissing,
@@ -24,6 +24,8 @@ from cloudos_proxy.caddy_process import (
 )
 from cloudos_proxy.document import admin_part
 from cloudos_proxy.listeners import OpenSockets, Wanted, open_sockets
+from cloudos_proxy.ring import PLACES, place_of, turn, turned
+from cloudos_proxy.taking_over import TakingOver
 
 START_SECONDS = 15.0
 _SOCKET_PATH_LIMIT = 107
@@ -50,6 +52,7 @@ class CaddyRunner:
         self._pid_file = PidFile(folder / "caddy.pid")
         self._modules: frozenset[str] | None = None
         self._looked_back = False
+        self._loading: asyncio.Task[None] | None = None
         self.admin_socket = folder / "admin.sock"
         self.caddy = Caddy(f"unix/{self.admin_socket}")
 
@@ -61,7 +64,7 @@ class CaddyRunner:
     @property
     def ports(self) -> dict[str, int]:
         """The ports that are open now, by the name of their socket."""
-        is_open = bool(self._sockets.sockets) or self.pid is not None
+        is_open = bool(self._sockets.rings) or self.pid is not None
         return {one.name: one.port for one in self._wanted} if is_open else {}
 
     async def modules(self) -> frozenset[str]:
@@ -89,16 +92,38 @@ class CaddyRunner:
             )
         await asyncio.to_thread(self._clean)
         boot = {"admin": admin_part(f"unix/{self.admin_socket}|0600")}
-        fds = {variable(name): number for name, number in self._sockets.filenos().items()}
-        start = Start(program, self._folder, orjson.dumps(boot), fds, self._outlives_us)
+        start = Start(program, self._folder, orjson.dumps(boot), self._variables(), self._outlives_us)
         self._process = spawn(start, self._pid_file, self._given)
         await self._await_answer(self._process, start)
         self._log.info("Caddy runs", pid=self._process.pid)
         return True
 
+    async def load(self, document: bytes) -> None:
+        """Serve `document`; return once newcomers are served by it. Raises CaddyRefused, CaddyUnreachable.
+
+        The servers before go on for the document's `shutdown_delay` with those who had come to them; Caddy answers only
+        then, so a load waits for the one before it.
+        """
+        await self._end_of_load()
+        if not self._sockets.rings:  # they are those of a Caddy that was taken up: nobody can be sent to another
+            await self.caddy.load(turned(document, range(PLACES)))
+            return
+        place = (self._sockets.place + 1) % PLACES
+        async with TakingOver(self._folder / "caddy.log") as taking_over:
+            self._loading = asyncio.create_task(self.caddy.load(turned(document, turn(place))), name="proxy:load")
+            await asyncio.wait({self._loading, taking_over.seen}, return_when=asyncio.FIRST_COMPLETED)
+        if self._loading.done():
+            self._loading.result()
+        self._sockets.steer(place)
+
+    async def _end_of_load(self) -> None:
+        if self._loading is not None:
+            await asyncio.gather(self._loading, return_exceptions=True)
+            self._loading = None
+
     async def open_ports(self) -> None:
         """Open the ports, where they are not. Raises PortUnavailable."""
-        if not self._sockets.sockets:
+        if not self._sockets.rings:
             self._sockets = await asyncio.to_thread(open_sockets, self._wanted)
 
     async def take_over(self, *, keep: bool) -> None:
@@ -114,10 +139,24 @@ class CaddyRunner:
             return
         if keep and self._outlives_us and given == self._given and await self.caddy.answers():
             self._process = process
+            await self._take_sockets(process)
             self._log.info("Caddy is taken up again", pid=pid)
             return
         await process.end()
         self._log.info("a Caddy that was left over was ended", pid=pid)
+
+    async def _take_sockets(self, process: Process) -> None:
+        variables = await asyncio.to_thread(_environment, process.pid)
+        try:
+            numbers = {
+                one.name: [int(variables[f"{variable(one.name)}_{place}"]) for place in range(1 if one.udp else PLACES)]
+                for one in self._wanted
+            }
+            self._sockets = process.sockets(numbers)
+            self._sockets.place = place_of(await self.caddy.config())
+        except (OSError, LookupError, CaddyUnreachable) as error:
+            self._sockets.close()
+            self._log.info("the sockets stay those of the Caddy that was taken up", reason=str(error))
 
     async def ended(self) -> None:
         """Wait until it has ended."""
@@ -127,6 +166,8 @@ class CaddyRunner:
     async def stop(self, *, for_good: bool = False) -> None:
         """End it, or leave it to serve on unless `for_good`; close the ports."""
         leave = self._outlives_us and not for_good
+        if self._process is not None and self._process.alive:
+            await self._end_of_load()
         await self.caddy.close()
         if self._process is not None and self._process.alive:
             if leave:
@@ -144,7 +185,15 @@ class CaddyRunner:
 
     @property
     def _given(self) -> str:
-        return orjson.dumps([self._wanted]).decode()
+        return orjson.dumps([PLACES, self._wanted]).decode()
+
+    def _variables(self) -> dict[str, int]:
+        """Return the numbers of the sockets by their variables: of a ring, each place has one more."""
+        found = {}
+        for name, numbers in self._sockets.filenos().items():
+            found[variable(name)] = numbers[0]
+            found |= {f"{variable(name)}_{place}": number for place, number in enumerate(numbers)}
+        return found
 
     def _clean(self) -> None:
         self.admin_socket.unlink(missing_ok=True)
@@ -159,3 +208,12 @@ class CaddyRunner:
         await process.end(0.5)
         said = (await asyncio.to_thread(start.last_words.read_text, errors="replace")).strip().splitlines()
         raise CaddyDied(f"Caddy does not come up: {said[-1][:300] if said else 'it said nothing'}")
+
+
+def _environment(pid: int) -> dict[str, str]:
+    import psutil
+
+    try:
+        return dict(psutil.Process(pid).environ())
+    except psutil.Error:
+        return {}

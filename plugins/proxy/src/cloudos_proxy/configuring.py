@@ -70,6 +70,7 @@ class Configurator:
             http_port=settings.http_port,
             https_port=settings.https_port,
             stream_close_seconds=settings.stream_close_seconds,
+            drain_seconds=settings.drain_seconds if settings.admin_address is None else 0.0,
             **listeners,
         )
 

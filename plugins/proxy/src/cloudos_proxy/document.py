@@ -40,6 +40,8 @@ class Frame:
     http_port: int = 80
     https_port: int = 443
     stream_close_seconds: int = 3600
+    drain_seconds: float = 0.0
+    """How long the servers before a load go on with what they took; only where newcomers are sent to the new ones."""
 
 
 def admin_part(admin: str) -> dict[str, Any]:
@@ -73,6 +75,8 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
         "storage": {"module": "file_system", "root": frame.storage},
         "apps": {"http": {"http_port": frame.http_port, "https_port": frame.https_port, "servers": servers}},
     }
+    if frame.drain_seconds:
+        document["apps"]["http"]["shutdown_delay"] = f"{frame.drain_seconds * 1000:.0f}ms"
     document["apps"]["pki"] = dict(tls.pki)
     if tls.app:
         document["apps"]["tls"] = dict(tls.app)
@@ -89,6 +93,7 @@ def _server(listen: tuple[str, ...], routes: list[dict[str, Any]]) -> dict[str, 
     secured = {"handle": [_unless_set(name, value) for name, value in SECURITY.items()]}
     return {
         "listen": list(listen),
+        "listen_protocols": [["h1"]] * len(listen),
         "automatic_https": {"disable": True},
         "routes": [{**alive, "terminal": True}, secured, *routes, nowhere],
     }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cloudos_proxy.ring import PLACES, steer
+
 BACKLOG = 1024
+_PIDFD_GETFD = 438  # pidfd_getfd(2), on every processor
 
 
 @dataclass(frozen=True)
@@ -45,19 +49,29 @@ class Wanted:
 
 @dataclass
 class OpenSockets:
-    """The sockets that are open, by name."""
+    """The sockets that are open, by name: of a TCP port a whole ring, of a UDP port one."""
 
-    sockets: dict[str, socket.socket] = field(default_factory=dict)
+    rings: dict[str, list[socket.socket]] = field(default_factory=dict)
+    place: int = 0
+    """The place in the rings at which newcomers arrive."""
 
     def close(self) -> None:
         """Close them all."""
-        for opened in self.sockets.values():
-            opened.close()
-        self.sockets.clear()
+        for ring in self.rings.values():
+            for opened in ring:
+                opened.close()
+        self.rings.clear()
 
-    def filenos(self) -> dict[str, int]:
-        """Return their numbers."""
-        return {name: opened.fileno() for name, opened in self.sockets.items()}
+    def filenos(self) -> dict[str, list[int]]:
+        """Return their numbers, in the order of their places."""
+        return {name: [opened.fileno() for opened in ring] for name, ring in self.rings.items()}
+
+    def steer(self, place: int) -> None:
+        """Send newcomers at all TCP ports to the sockets at `place` of their rings."""
+        for ring in self.rings.values():
+            if len(ring) > 1:
+                steer(ring, place)
+        self.place = place
 
 
 def open_sockets(wanted: Iterable[Wanted]) -> OpenSockets:
@@ -65,21 +79,52 @@ def open_sockets(wanted: Iterable[Wanted]) -> OpenSockets:
     opened = OpenSockets()
     try:
         for one in wanted:
-            opened.sockets[one.name] = _open(one)
+            opened.rings[one.name] = _open(one)
     except BaseException:
         opened.close()
         raise
     return opened
 
 
-def _open(one: Wanted) -> socket.socket:
+def copy_sockets(pidfd: int, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
+    """Return copies of the sockets of another process. Raises OSError where the kernel does not allow it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    copied = OpenSockets()
     try:
-        return _bind(one)
+        for name, ring in numbers.items():
+            copied.rings[name] = []
+            for number in ring:
+                ours = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
+                if ours < 0:
+                    raise OSError(ctypes.get_errno(), "the sockets of another process cannot be had")
+                copied.rings[name].append(socket.socket(fileno=ours))
+    except BaseException:
+        copied.close()
+        raise
+    return copied
+
+
+def _open(one: Wanted) -> list[socket.socket]:
+    try:
+        # the first is bound as if it were alone: so a port in use is an error, whatever its holder allows
+        ring = [_bind(one)]
+        try:
+            if not one.udp:
+                ring[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                ring += [_bind(one, shared=True) for _ in range(PLACES - 1)]
+                for opened in ring:
+                    opened.listen(BACKLOG)
+                steer(ring, 0)
+        except BaseException:
+            for opened in ring:
+                opened.close()
+            raise
     except OSError as error:
         raise _unavailable(one, error) from None
+    return ring
 
 
-def _bind(one: Wanted) -> socket.socket:
+def _bind(one: Wanted, *, shared: bool = False) -> socket.socket:
     kind = socket.SOCK_DGRAM if one.udp else socket.SOCK_STREAM
     if one.address or not socket.has_dualstack_ipv6():
         address = one.address or "0.0.0.0"  # noqa: S104 - the web ports are for everybody, unless set otherwise
@@ -91,11 +136,11 @@ def _bind(one: Wanted) -> socket.socket:
     try:
         if not one.udp:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # a connection is handed over with its first bytes: a reload cuts those that were taken and said nothing yet
+            if shared:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # a connection is handed over with its first bytes, and read at once
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         made.bind((address, one.port))
-        if not one.udp:
-            made.listen(BACKLOG)
         made.setblocking(False)
     except BaseException:
         made.close()

@@ -40,6 +40,12 @@ class ProxySettings(PluginSettings):
     stream_close_seconds: int = Field(
         default=3600, ge=0, description="Seconds that open WebSockets and streams outlive the routes they came by"
     )
+    drain_seconds: float = Field(
+        default=0.3,
+        ge=0.01,
+        le=10,
+        description="Seconds that a request has to arrive in full at the server that a load replaced",
+    )
 
     # certificates
     acme_directory: str = Field(

@@ -34,6 +34,7 @@ class Door:
         if found is None:
             raise ValueError("a door needs a Caddy, its own or another's")
         self.caddy: Caddy = found
+        self._load = runner.load if runner is not None else found.load
         self.document: bytes | None = None
         """What is to be served; None while there is nothing."""
         self.trouble: str | None = None
@@ -63,7 +64,7 @@ class Door:
         async with self._busy:
             await self._ensure()
             try:
-                await self.caddy.load(document)
+                await self._load(document)
             except CaddyUnreachable as error:
                 raise Unavailable(f"{error}.", code="caddy_unreachable", retry_after=5) from None
             self.document, self.trouble = document, None
@@ -163,7 +164,7 @@ class Door:
             try:
                 fresh = await self._ensure()
                 if self.document is not None and (fresh or not await self.caddy.runs(self.document)):
-                    await self.caddy.load(self.document)
+                    await self._load(self.document)
                 self.trouble = None
             except (CaddyRefused, CaddyUnreachable, Unavailable) as error:
                 self.trouble = str(error)
