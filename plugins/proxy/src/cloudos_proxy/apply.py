@@ -172,7 +172,7 @@ class Applier:
         return True
 
     async def _plan(self, rows: Sequence[RouteRow]) -> Plan:
-        apps, api = await self._resolver.apps(), await self._resolver.api()
+        apps, api = await self._resolver.apps_of(rows), await self._resolver.api()
         return await asyncio.to_thread(plan, rows, self.now, lambda row: self._resolver.dial(row, apps, api))
 
     async def _silent(self, changed: Sequence[Served]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from cloudos_sdk import Conflict, Context, Event, NotFound
 from sqlalchemy import delete, insert, select, update
@@ -12,6 +12,7 @@ from sqlmodel import Session
 from cloudos_proxy.models import Domain
 
 TABLE = Domain.__table__
+T = TypeVar("T")
 
 
 class DomainStore:
@@ -19,11 +20,19 @@ class DomainStore:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._rows: Sequence[Domain] | None = None
+        self._changes = 0
 
     async def all(self) -> Sequence[Domain]:
-        """Return all domains, newest first."""
+        """Return all domains, newest first; from memory where nothing was changed since: this process alone does."""
+        if self._rows is not None:
+            return self._rows
+        changes = self._changes
         statement = select(Domain).order_by(TABLE.c.created_at.desc(), TABLE.c.id)
-        return await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
+        rows: Sequence[Domain] = await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
+        if changes == self._changes:
+            self._rows = rows
+        return rows
 
     async def get(self, domain_id: str) -> Domain:
         """Return a domain. Raises NotFound."""
@@ -40,7 +49,7 @@ class DomainStore:
             session.execute(insert(TABLE).values(**values))
             self._ctx.events.emit(session, event)
 
-        await self._ctx.db.write(store)
+        await self._write(store)
 
     async def change(
         self,
@@ -64,7 +73,7 @@ class DomainStore:
                 self._ctx.events.emit(session, event)
             return True
 
-        return await self._ctx.db.write(store)
+        return await self._write(store)
 
     async def remove(self, domain_id: str, event: Callable[[Domain], Event]) -> None:
         """Delete a row, and emit. Raises NotFound."""
@@ -76,7 +85,13 @@ class DomainStore:
             self._ctx.events.emit(session, event(row))
             session.execute(delete(TABLE).where(TABLE.c.id == domain_id))
 
-        await self._ctx.db.write(drop)
+        await self._write(drop)
+
+    async def _write(self, change: Callable[[Session], T]) -> T:
+        try:
+            return await self._ctx.db.write(change)
+        finally:
+            self._rows, self._changes = None, self._changes + 1
 
 
 def _refuse_taken(session: Session, hostname: str, own_id: str) -> None:

@@ -36,6 +36,10 @@ class Resolver:
         """Raise BadUpstream where nobody may route to `addr`."""
         await self._rules.check(addr, await self._own_ports(), seconds=self._settings.probe_seconds)
 
+    async def apps_of(self, rows: Iterable[RouteRow]) -> Mapping[str, AppAddress] | None:
+        """Return the installed apps by id, where any of the routes leads to one; None where no plugin has any."""
+        return await self.apps() if any(row.upstream_type == "app" for row in rows) else {}
+
     async def apps(self) -> Mapping[str, AppAddress] | None:
         """Return the installed apps by id; None where no plugin has any."""
         apps = self._ctx.find(Apps)
