@@ -21,11 +21,19 @@ async def change_size(node, route, size):
     assert outcome["applied"] == 1, outcome
 
 
+async def answers(node, hostname):
+    """Tell whether a certificate is there already."""
+    try:
+        return (await Visitors(node, hostname, secure=True).come()).status == 200
+    except (aiohttp.ClientError, OSError):
+        return False
+
+
 class Visitors:
     """Visitors who open a new connection for each request, until told to go."""
 
-    def __init__(self, node, hostname, count=6):
-        self._node, self._hostname, self._count = node, hostname, count
+    def __init__(self, node, hostname, *, secure=False, count=6):
+        self._node, self._hostname, self._secure, self._count = node, hostname, secure, count
         self._going = True
         self.served, self.failed = 0, []
 
@@ -40,20 +48,35 @@ class Visitors:
     async def _visit(self):
         while self._going:
             try:
-                answer = await self._node.visit(self._hostname)
+                answer = await self.come()
                 assert answer.status == 200, answer
                 self.served += 1
             except (aiohttp.ClientError, OSError, AssertionError) as error:
                 self.failed.append(repr(error))
 
+    async def come(self):
+        if not self._secure:
+            return await self._node.visit(self._hostname)
+        url, headers = f"https://127.0.0.1:{self._node.https_port}/", {"Host": self._hostname}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, headers=headers, ssl=False, server_hostname=self._hostname) as answer,
+        ):
+            await answer.read()
+            return answer
 
-async def test_no_request_fails_while_routes_are_applied(door_node, backend):
-    node, app = await door_node(drain_seconds=0.3), await backend()
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+async def test_no_request_fails_while_routes_are_applied(door_node, backend, secure):
+    certificates = "internal" if secure else "none"
+    node, app = await door_node(drain_seconds=0.3, route_certificates=certificates), await backend()
     await node.route("steady.example.com", app.addr)
     other = await node.route("other.example.com", app.addr)
     await node.apply()
     pid = node.pid()
-    async with Visitors(node, "steady.example.com") as visitors:
+    if secure:
+        await node.until(lambda: answers(node, "steady.example.com"))
+    async with Visitors(node, "steady.example.com", secure=secure) as visitors:
         for size in range(1, 16):
             await change_size(node, other, size)
     assert visitors.served > 50 and visitors.failed == []
