@@ -8,6 +8,8 @@ import ssl
 
 import pytest
 from certifying import add, events, make_pair, served, shown, ssl_of, until_status
+from cloudos_proxy import domain_parts
+from cloudos_proxy.tls_parts import tls_app
 from cloudos_sdk.capabilities import AppAddress, Apps, MetricSource
 from cloudos_sdk.testing.contracts import check_metric_source
 from cloudos_sdk.testing.fakes import FakeApps, providing
@@ -106,6 +108,33 @@ async def test_certificates_outlive_a_restart_without_a_new_order(door_node, peb
     assert (await ssl_of(node, made["id"]))["serial"] == first["serial"]
     assert pebble.orders() == orders
     assert len(await events(node, "certificate.issued")) == 1
+
+
+async def test_a_certificate_is_renewed_served_and_told_and_no_handshake_fails(door_node, pebble, monkeypatch):
+    def soon(*values):
+        """Pebble's certificates last for years: have Caddy think at each look that the time to renew has come."""
+        app = tls_app(*values)
+        if app:
+            app["automation"]["renew_interval"] = "2s"
+            for policy in app["automation"]["policies"]:
+                policy["renewal_window_ratio"] = 0.99999997
+        return app
+
+    monkeypatch.setattr(domain_parts, "tls_app", soon)
+    node = await door_node(**pebble.settings)
+    made = await add(node, "renewed.cloud.test")
+    first = await until_status(node, made["id"], "valid")
+    trust = pebble.trust()
+
+    async def renewed():
+        certificate = await asyncio.to_thread(served, node, "renewed.cloud.test", trust)
+        told = (await ssl_of(node, made["id"]))["serial"]
+        return first["serial"] not in (told, f"{certificate.serial_number:x}")
+
+    await node.until(renewed, 30)
+    issued = await events(node, "certificate.issued")
+    assert len(issued) >= 2 and {event.resource for event in issued} == {made["id"]}
+    assert await events(node, "certificate.failed") == []
 
 
 async def test_caddys_own_authority_serves_names_that_no_public_one_knows(door_node, backend):
