@@ -68,6 +68,17 @@ class Caller:
         assert answer.status < 300, f"{answer.status} {body[:300]}"
         return body
 
+    def socket(self):
+        """Return a connection on which requests are sent as they are."""
+        return socket.create_connection(tuple(self.where.split(":")), timeout=60)
+
+    def request(self, message):
+        """Return the bytes of a message's request."""
+        body = json.dumps(message).encode()
+        headers = {"Host": self.where, **self.headers, "Content-Length": len(body)}
+        lines = ["POST /mcp HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode() + body
+
     def round(self):
         """Call the tool again and again; return CPU in us and the median latency in ms of a call."""
         self.connection.close()  # it may have idled for too long

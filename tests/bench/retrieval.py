@@ -55,7 +55,9 @@ async def asked(ctx, questions, notes):
     for question, place in questions:
         wanted = notes[place]
         by_words = [hit.id for hit in await store.search_text(question, ALL, AT)]
-        by_meaning = [near.note_id for near in await vectors.search(await queries.vector(question), ALL, AT, 0.0)]
+        by_meaning = [
+            near.note_id for near in await queries.search(question, lambda row: vectors.search(row, ALL, AT, 0.0))
+        ]
         by_both = [hit.note.id for hit in await recall.search(question, ALL, AT)]
         for at, ids in enumerate((by_words, by_meaning, by_both)):
             found[at] += wanted in ids

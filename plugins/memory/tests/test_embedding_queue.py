@@ -125,7 +125,7 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
 
 
 async def test_a_failure_that_nobody_foresaw_pauses_the_queue_and_searches_go_on(search_node, monkeypatch):
-    async def fail(self, texts, *, urgent=False):
+    async def fail(self, texts):
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:

@@ -68,16 +68,16 @@ async def test_a_title_is_looked_for_in_the_own_namespace_first_and_the_oldest_w
 
     source = await make("Source", "work", "[[Plan]]")
     elsewhere = await make("Plan", "home")
-    assert await store.links_among([source.id]) == [(source.id, elsewhere.id)]
+    assert (await store.linked("usr_operator", [source.id]))[0] == [(source.id, elsewhere.id)]
     own = await make("Plan", "work")
-    assert await store.links_among([source.id]) == [(source.id, own.id)]
+    assert (await store.linked("usr_operator", [source.id]))[0] == [(source.id, own.id)]
     await make("Plan", "work")
-    assert await store.links_among([source.id]) == [(source.id, own.id)]
+    assert (await store.linked("usr_operator", [source.id]))[0] == [(source.id, own.id)]
     await store.update("usr_operator", elsewhere.id, NoteChange(title="Renamed elsewhere"))
     kept = await store.get("usr_operator", source.id)
     assert kept.content == "[[Plan]]", "only the links that lead to a note follow it"
     await store.delete("usr_operator", own.id)
-    assert len(await store.links_among([source.id])) == 1, "the next one of the title takes its place"
+    assert len((await store.linked("usr_operator", [source.id]))[0]) == 1, "the next one of the title takes its place"
 
 
 async def test_a_link_never_leads_to_the_note_of_another_person(notes):

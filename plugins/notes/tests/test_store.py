@@ -30,7 +30,7 @@ async def test_a_few_notes_take_as_long_to_read_among_many_as_among_few(cloudos,
     reads = {
         "by id": lambda: store.get_many(OWNER, ids),
         "neighbours": lambda: store.neighbours(ids[0], wanted, 4, 10),
-        "links": lambda: store.links_among(ids),
+        "links": lambda: store.linked(OWNER, ids),
         "by title": lambda: store.by_title(OWNER, "Note 12", namespaces),
         "recent": lambda: store.recent(wanted, 10),
         "to index": lambda: store.scan("", 10),

@@ -74,7 +74,7 @@ class Indexer:
             if model.startswith(mine):
                 await self._open(model, dimension)
                 with contextlib.suppress(BackendDown, TextRefused):  # so that the first search need not wait for it
-                    await self._backend.embed(["warm"], urgent=True)
+                    await self._backend.embed_query("warm", lambda row: None)
                 return
 
     async def _open(self, model: str, dimension: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from cloudos_sdk import Context
 
@@ -14,6 +15,8 @@ _KEPT = 1000
 _AT_ONCE = 8
 _LONGEST_QUERY = 1000
 _LONGEST_REST = 60.0
+
+T = TypeVar("T")
 
 
 class Queries:
@@ -25,25 +28,33 @@ class Queries:
         self._log = ctx.log
         self._limit = ctx.settings.embedding.query_milliseconds / 1000
         self._kept: OrderedDict[str, Matrix] = OrderedDict()
-        self._under_way: dict[str, asyncio.Task[Matrix | None]] = {}
+        self._under_way: dict[str, asyncio.Task[tuple[Matrix, Any] | None]] = {}
         self._rest = 0.0
         self._again_at = 0.0
 
-    async def vector(self, query: str) -> Matrix | None:
-        """Return the query's vector, or None where there is none within the limit."""
+    async def search(self, query: str, find: Callable[[Matrix], T]) -> T | None:
+        """Return what `find` finds by the query's vector; None where there is no vector within the limit.
+
+        `find` is called in a thread: where the backend is in process, in the one that has just embedded.
+        """
         query = query.strip()[:_LONGEST_QUERY]
-        known = self._kept.get(query)
-        if known is not None:
+        vector = self._kept.get(query)
+        if vector is not None:
             self._kept.move_to_end(query)
-            return known
-        task = self._under_way.get(query)
+            return await asyncio.to_thread(find, vector)
+        task, first = self._under_way.get(query), False
         if task is None:
             if self._clock.monotonic() < self._again_at or len(self._under_way) >= _AT_ONCE:
                 return None
-            task = self._under_way[query] = asyncio.create_task(self._embed(query), name="embed query")
+            task = self._under_way[query] = asyncio.create_task(self._embed(query, find), name="embed query")
             task.add_done_callback(lambda _: self._under_way.pop(query, None))
+            first = True
         done, _ = await asyncio.wait({task}, timeout=self._limit)  # it goes on: the next one who asks has it
-        return task.result() if done else None
+        embedded = task.result() if done else None
+        if embedded is None:
+            return None
+        vector, found = embedded
+        return found if first else await asyncio.to_thread(find, vector)
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -52,9 +63,9 @@ class Queries:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _embed(self, query: str) -> Matrix | None:
+    async def _embed(self, query: str, find: Callable[[Matrix], T]) -> tuple[Matrix, T] | None:
         try:
-            rows: Any = await self._backend.embed([query], urgent=True)
+            vector, found = await self._backend.embed_query(query, lambda row: (row, find(row)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on by words
             if not isinstance(error, (BackendDown, TextRefused)):
                 self._log.error("a query could not be embedded", error=repr(error))
@@ -62,8 +73,7 @@ class Queries:
             self._again_at = self._clock.monotonic() + self._rest
             return None
         self._rest = 0.0
-        vector: Matrix = rows[0]
         self._kept[query] = vector
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        return vector
+        return vector, found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStore, Recalled, TextHit
@@ -31,15 +32,17 @@ class HybridRecall:
         """Return the best matches, best first."""
         notes_of = self._ctx.use(NoteStore)
         most = max(_FOUND, 2 * limit)
-        (texts, notes), nears = await asyncio.gather(
-            self._worded(query, wanted, most), self._nearest(query, wanted, most)
+        nears, (texts, notes) = await asyncio.gather(
+            self._nearest(query, wanted, most), self._worded(query, wanted, most)
         )
         matches = fuse([(hit.id, hit.score) for hit in texts], [(near.note_id, near.similarity) for near in nears])
         if not matches or limit <= 0:
             return []
         strengths = strong(matches)
-        follow_links(matches, strengths, await notes_of.links_among(list(strengths)))
-        notes |= await notes_of.get_many(wanted.owner, [note_id for note_id in matches if note_id not in notes])
+        missing = [note_id for note_id in matches if note_id not in notes]
+        links, more = await notes_of.linked(wanted.owner, list(strengths), missing)
+        follow_links(matches, strengths, links)
+        notes |= {note_id: note for note_id, note in more.items() if note_id in matches}
         now = self._ctx.clock.now()
         ranked = sorted(
             ((*score(matches[note.id], note, now), note) for note in notes.values() if fits(note, wanted)),
@@ -59,6 +62,7 @@ class HybridRecall:
 
     async def _worded(self, query: str, wanted: NoteFilter, limit: int) -> tuple[Sequence[TextHit], dict[str, Note]]:
         """Return the hits of words and their notes, which are read while the query is embedded."""
+        await asyncio.sleep(0)  # the query is on its way to be embedded first: that takes longer
         store = self._ctx.use(NoteStore)
         hits = await store.search_text(query, wanted, limit)
         return hits, dict(await store.get_many(wanted.owner, [hit.id for hit in hits]))
@@ -66,10 +70,8 @@ class HybridRecall:
     async def _nearest(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Near]:
         if self._queries is None or not query.strip() or len(self._vectors) == 0:
             return []
-        vector = await self._queries.vector(query)
-        if vector is None:
-            return []
-        return await self._vectors.search(vector, wanted, limit, self._floor)
+        find = partial(self._vectors.search, wanted=wanted, limit=limit, floor=self._floor)
+        return await self._queries.search(query, find) or []
 
 
 def fits(note: Note, wanted: NoteFilter) -> bool:

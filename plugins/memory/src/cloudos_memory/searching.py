@@ -91,7 +91,9 @@ class NodeEmbedder:
         if not texts:
             return []
         try:
-            rows = await self._backend.embed(texts, urgent=len(texts) == 1)
+            if len(texts) == 1:
+                return [await self._backend.embed_query(texts[0], lambda row: row.tolist())]
+            rows = await self._backend.embed(texts)
         except (BackendDown, TextRefused) as error:
             raise Unavailable(str(error), code="embedding_unavailable", retry_after=5) from error
         vectors: list[list[float]] = await asyncio.to_thread(rows.tolist)

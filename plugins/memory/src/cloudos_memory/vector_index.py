@@ -2,7 +2,7 @@
 
 Two steps, both over plain arrays: the sign bits of all rows that pass the filters choose candidates by Hamming
 distance, and the int8 vectors of these are compared with the query. Why this and no graph or library is in
-docs/decisions/. Not safe for threads: one thread owns it (see `vector_search.py`).
+docs/decisions/. Not safe for threads: a lock holds it (see `vector_search.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from cloudos_memory.attributes import Attributes, Near, folded
 from cloudos_memory.vectors import Codes, Floats, Scales, signs
 
 _CANDIDATES = 2000
-_COMPARED = 1024  # rows at a time: from about 1,200 on BLAS wakes a thread on every core, 30 ms under load
+_FILTERS_KEPT = 16
+_COMPARED = 256  # rows at a time: from about 1,200 on BLAS wakes a thread on every core, 30 ms under load
+_COUNTED = 32768
+_SAMPLED = 16384
 _FEWEST_DEAD, _DEAD_SHARE = 1024, 3  # rows are moved together when more than a third of them are dead
 
 
@@ -28,6 +31,21 @@ class _Place:
     start: int
     count: int
     attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    mask: NDArray[np.bool_]
+    count: int
+
+
+class _Scratch:
+    """Room for what a search computes: to be given new memory each time costs as much as to compute it."""
+
+    def __init__(self, dimension: int) -> None:
+        self.floats = np.empty((_COMPARED, dimension), np.float32)
+        self.differ = np.empty((-(-dimension // 64), _COUNTED), np.uint64)
+        self.count = np.empty(self.differ.shape, np.uint8)
 
 
 class VectorIndex:
@@ -40,6 +58,8 @@ class VectorIndex:
         self._notes: list[str] = []  # the note of each row
         self._tags: dict[str, array[int]] = {}  # rows of each tag; those of dead rows stay until all are moved
         self._names: dict[str, int] = {}
+        self._kept: dict[NoteFilter, _Passing] = {}
+        self._scratch = _Scratch(dimension)
         self._rows = self._dead = 0
         self._allocate(1024)
 
@@ -52,6 +72,7 @@ class VectorIndex:
     def put(self, note_id: str, attributes: Attributes, scales: Scales, codes: Codes) -> None:
         """Add a note, or put it in the place of what there was of it."""
         self.remove(note_id)
+        self._kept.clear()
         count, start = len(codes), self._rows
         self._reserve(start + count)
         rows = slice(start, start + count)
@@ -74,6 +95,7 @@ class VectorIndex:
         if place.attributes.tags != attributes.tags:  # the rows of a tag only ever grow, so the note moves
             self.put(note_id, attributes, self._scales[rows].copy(), self._codes[rows].copy())
             return
+        self._kept.clear()
         place.attributes = attributes
         self._describe(rows, attributes)
 
@@ -82,6 +104,7 @@ class VectorIndex:
         place = self._places.pop(note_id, None)
         if place is None:
             return
+        self._kept.clear()
         self._alive[place.start : place.start + place.count] = False
         self._dead += place.count
         if self._dead > _FEWEST_DEAD and self._dead * _DEAD_SHARE > self._rows:
@@ -89,9 +112,8 @@ class VectorIndex:
 
     def search(self, query: Floats, wanted: NoteFilter, limit: int, floor: float = 0.0) -> list[Near]:
         """Return the notes nearest to a query of length 1 among those that are wanted, nearest first."""
-        rows = np.flatnonzero(self._mask(wanted))
-        if len(rows) > _CANDIDATES:
-            rows = self._candidates(query, rows)
+        passing = self._passing(wanted)
+        rows = self._candidates(query, passing) if passing.count > _CANDIDATES else np.flatnonzero(passing.mask)
         similarity = self._compare(query, rows)
         found: dict[str, Near] = {}
         for at in np.argsort(-similarity):
@@ -107,21 +129,41 @@ class VectorIndex:
         similarity = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), _COMPARED):
             part = rows[start : start + _COMPARED]
-            similarity[start : start + _COMPARED] = (self._codes[part].astype(np.float32) @ query) * self._scales[part]
+            floats = self._scratch.floats[: len(part)]
+            floats[:] = self._codes[part]
+            np.dot(floats, query, out=similarity[start : start + len(part)])
+        similarity *= self._scales[rows]
         return similarity
 
-    def _candidates(self, query: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    def _candidates(self, query: Floats, passing: _Passing) -> NDArray[np.intp]:
         """Return those of the rows whose signs differ least from the query's."""
-        wanted = signs((query[None, :] > 0).astype(np.int8))[:, 0]
-        most = len(rows) * 2 > self._rows  # then whole columns are read faster than picked ones
-        distance = np.zeros(self._rows if most else len(rows), np.uint16)
-        for word in range(self._words):
-            column = self._bits[word, : self._rows]
-            distance += np.bitwise_count((column if most else column.take(rows)) ^ wanted[word])
-        if most:
-            distance = distance.take(rows)
-        farthest = np.searchsorted(np.bincount(distance).cumsum(), _CANDIDATES)  # four times as fast as a partition
-        return rows[np.flatnonzero(distance <= farthest)[: 2 * _CANDIDATES]]
+        wanted = signs((query[None, :] > 0).astype(np.int8))
+        # where most pass, whole columns are read faster than picked ones
+        rows = None if passing.count * 2 > self._rows else np.flatnonzero(passing.mask)
+        distance = np.empty(self._rows if rows is None else len(rows), np.uint16)
+        for start in range(0, len(distance), _COUNTED):
+            part = slice(start, min(len(distance), start + _COUNTED))
+            bits = self._bits[:, part] if rows is None else self._bits.take(rows[part], axis=1)
+            differ, count = (room[:, : part.stop - start] for room in (self._scratch.differ, self._scratch.count))
+            np.bitwise_count(np.bitwise_xor(bits, wanted, out=differ), out=count)
+            np.add.reduce(count, axis=0, dtype=np.uint16, out=distance[part])
+        if rows is None:
+            distance[~passing.mask] = self._words * 64 + 1
+        step = 1 + len(distance) // _SAMPLED  # some rows tell well enough up to which distance there are enough
+        farthest = np.searchsorted(np.bincount(distance[::step]).cumsum(), _CANDIDATES // step)
+        nearest = np.flatnonzero(distance <= farthest)[: 2 * _CANDIDATES]
+        return nearest if rows is None else rows[nearest]
+
+    def _passing(self, wanted: NoteFilter) -> _Passing:
+        """Return the rows that pass a filter; those of filters in use are kept until anything changes."""
+        found = self._kept.get(wanted)
+        if found is None:
+            mask = self._mask(wanted)
+            found = _Passing(mask, int(np.count_nonzero(mask)))
+            if len(self._kept) == _FILTERS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[wanted] = found
+        return found
 
     def _mask(self, wanted: NoteFilter) -> NDArray[np.bool_]:
         n = self._rows

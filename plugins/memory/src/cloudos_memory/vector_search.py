@@ -1,8 +1,12 @@
-"""The index of meaning at work: filled from the database at start, owned by one thread, never in the loop's way."""
+"""The index of meaning at work: filled from the database at start, by a thread of its own, never in the loop's way.
+
+A lock holds it for whoever uses it: the thread that fills it, and those that search.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +29,7 @@ class VectorSearch:
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
         self._thread = ThreadPoolExecutor(1, "vectors")
+        self._lock = threading.Lock()
         self._index: VectorIndex | None = None
         self._removed: set[str] = set()
         self.model: str | None = None
@@ -62,18 +67,24 @@ class VectorSearch:
         if self._index is not None:
             await self._run(_remove, self._index, note_ids)
 
-    async def search(self, query: Matrix, wanted: NoteFilter, limit: int, floor: float) -> Sequence[Near]:
-        """Return the nearest notes; none where the query is of another dimension."""
-        if self._index is None or query.shape[-1] != self.dimension:
+    def search(self, query: Matrix, wanted: NoteFilter, limit: int, floor: float) -> Sequence[Near]:
+        """Return the nearest notes; none where the query is of another dimension. Blocks; call it in a thread."""
+        index = self._index
+        if index is None or query.shape[-1] != index.dimension:
             return []
-        return await self._run(self._index.search, query, wanted, limit, floor)
+        with self._lock:
+            return index.search(query, wanted, limit, floor)
 
     async def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, fn: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._locked, fn, *arguments)
+
+    def _locked(self, fn: Callable[..., T], *arguments: object) -> T:
+        with self._lock:
+            return fn(*arguments)
 
 
 def _new_index(dimension: int) -> VectorIndex:

@@ -42,16 +42,7 @@ class Reading:
 
     async def get_many(self, owner: str, note_ids: Collection[str]) -> Mapping[str, Note]:
         """Return those of the notes that are there, by id."""
-        parts = chunks([id for id in dict.fromkeys(note_ids) if "\0" not in id])
-
-        def load(session: Session) -> dict[str, Note]:
-            found: dict[str, Note] = {}
-            for part in parts:
-                rows = session.connection().execute(_BY_ID, {"ids": part}).all()
-                found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
-            return found
-
-        return await self._db.read(load) if parts else {}
+        return await self._db.read(lambda s: _by_id(s, owner, note_ids)) if note_ids else {}
 
     async def by_title(self, owner: str, title: str, namespaces: tuple[str, ...] | None = None) -> Sequence[Note]:
         """Return the notes of a title, whatever its case; the newest first."""
@@ -69,18 +60,20 @@ class Reading:
         """Return notes of every owner by rising id."""
         return await self._many(_NOTES.where(NOTE.c.id > after, PRESENT).order_by(NOTE.c.id).limit(limit))
 
-    async def links_among(self, note_ids: Collection[str]) -> Sequence[tuple[str, str]]:
-        """Return the links that begin or end at one of these notes."""
-        parts = chunks(list(dict.fromkeys(note_ids)))
+    async def linked(
+        self, owner: str, hits: Collection[str], note_ids: Collection[str] = ()
+    ) -> tuple[Sequence[tuple[str, str]], Mapping[str, Note]]:
+        """Return the links that begin or end at one of `hits`, and with their ends the notes of `note_ids`."""
 
-        def load(session: Session) -> list[tuple[str, str]]:
-            found: dict[tuple[str, str], None] = {}
-            for part in parts:
+        def load(session: Session) -> tuple[list[tuple[str, str]], dict[str, Note]]:
+            links: dict[tuple[str, str], None] = {}
+            for part in chunks(list(dict.fromkeys(hits))):
                 rows = session.connection().execute(_LINKS, {"ids": part}).all()
-                found.update(dict.fromkeys((row[0], row[1]) for row in rows))
-            return list(found)
+                links.update(dict.fromkeys((row[0], row[1]) for row in rows))
+            ends = [end for link in links for end in link]
+            return list(links), _by_id(session, owner, [*note_ids, *ends])
 
-        return await self._db.read(load) if parts else []
+        return await self._db.read(load)
 
     async def stats(self, wanted: NoteFilter) -> NoteStats:
         """Count."""
@@ -106,6 +99,14 @@ class Reading:
 
     async def _many(self, statement: Any) -> list[Note]:
         return await self._db.read(lambda s: [note_of(row) for row in s.connection().execute(statement).all()])
+
+
+def _by_id(session: Session, owner: str, note_ids: Collection[str]) -> dict[str, Note]:
+    found: dict[str, Note] = {}
+    for part in chunks([id for id in dict.fromkeys(note_ids) if "\0" not in id]):
+        rows = session.connection().execute(_BY_ID, {"ids": part}).all()
+        found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
+    return found
 
 
 def _counts(session: Session, column: Any, holds: Sequence[ColumnElement[bool]]) -> dict[str, int]:

@@ -153,8 +153,13 @@ class NoteStore(Protocol):
         """Return the notes within `depth` links in either direction, breadth-first, nearest first, itself left out."""
         ...
 
-    async def links_among(self, note_ids: Collection[str]) -> Sequence[tuple[str, str]]:
-        """Return the links that begin or end at one of these notes, as (source, target)."""
+    async def linked(
+        self, owner: str, hits: Collection[str], note_ids: Collection[str] = ()
+    ) -> tuple[Sequence[tuple[str, str]], Mapping[str, Note]]:
+        """Return the links that begin or end at one of `hits`, as (source, target), and notes by id.
+
+        The notes are those of `note_ids` and of the links' ends, read in the same snapshot.
+        """
         ...
 
     async def stats(self, wanted: NoteFilter) -> NoteStats:

@@ -93,9 +93,9 @@ async def _check_versions(store: NoteStore, note: Note) -> None:
 
 async def _check_links(store: NoteStore) -> list[Note]:
     source = (await store.by_title(_OWNER, "Cutover plan"))[0]
-    assert not await store.links_among([source.id]), "a link to a title that nobody has is none yet"
+    assert not (await store.linked(_OWNER, [source.id]))[0], "a link to a title that nobody has is none yet"
     target = await store.create(_OWNER, NoteDraft(title="Contract target", content="x", namespace="contract"))
-    assert (source.id, target.id) in await store.links_among([source.id]), "it is one once the title is written"
+    assert (source.id, target.id) in (await store.linked(_OWNER, [source.id]))[0], "it is one once the title is written"
     far = await store.create(_OWNER, NoteDraft(title="Far away", content="y", namespace="far"))
     assert await store.link(_OWNER, target.id, far.id) and not await store.link(_OWNER, target.id, far.id), "link"
     near = await store.neighbours(source.id, _ALL, 2, 10)
@@ -108,7 +108,7 @@ async def _check_links(store: NoteStore) -> list[Note]:
     await store.update(_OWNER, target.id, NoteChange(title="New name"))
     renamed = await store.get(_OWNER, source.id)
     assert renamed is not None and "[[New name]]" in renamed.content, "a link by title follows a rename"
-    assert (source.id, target.id) in await store.links_among([target.id]), "and still leads there"
+    assert (source.id, target.id) in (await store.linked(_OWNER, [target.id]))[0], "and still leads there"
     assert await store.unlink(_OWNER, target.id, far.id) and not await store.unlink(_OWNER, target.id, far.id), "unlink"
     for ends in ((source.id, "note_thereisnone"), ("note_thereisnone", source.id)):
         assert await _refused(store.link(_OWNER, *ends)) == "note_not_found", "only notes that are there are linked"

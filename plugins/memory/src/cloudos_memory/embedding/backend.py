@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     Matrix: TypeAlias = NDArray[np.float32]
 else:
     Matrix = Any
+
+T = TypeVar("T")
 
 
 def sound(text: str) -> str:
@@ -45,10 +47,14 @@ class Backend(Protocol):
         """The similarity below which two texts have nothing to do with each other."""
         ...
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
-        """Return a row for each text. What is `urgent` does not queue behind what is not.
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        """Return a row for each text. Raises BackendDown and TextRefused."""
+        ...
 
-        Raises BackendDown and TextRefused.
+    async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
+        """Embed what somebody waits for, in front of what waits in the queue; return what `then` makes of the row.
+
+        `then` is called in a thread, in that which embeds where there is one. Raises BackendDown and TextRefused.
         """
         ...
 

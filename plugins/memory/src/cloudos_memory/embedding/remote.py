@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cloudos_memory.embedding.backend import BackendDown, Matrix, TextRefused, sound
+from cloudos_memory.embedding.backend import BackendDown, Matrix, T, TextRefused, sound
 from cloudos_memory.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class _Server:
         self._timeout = settings.timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Matrix:
+    async def embed(self, texts: Sequence[str]) -> Matrix:
         """Return a row for each text, by one request."""
         if not texts:
             return _rows([], 0)
@@ -38,6 +38,10 @@ class _Server:
             return await asyncio.to_thread(_rows, self._vectors(answer), len(texts))
         except (KeyError, TypeError, ValueError) as error:
             raise BackendDown(f"{self.name} at {self._url} gave no embeddings: {error}") from error
+
+    async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
+        """Embed what somebody waits for; return what `then` makes of the row."""
+        return await asyncio.to_thread(then, (await self.embed([text]))[0])
 
     async def close(self) -> None:
         """Close the connections."""
