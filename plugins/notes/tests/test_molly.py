@@ -21,8 +21,7 @@ class WordsAlone:
 
     async def search(self, query, wanted, limit):
         hits = await self.store.search_text(query, wanted, limit)
-        notes = await self.store.get_many(wanted.owner, [hit.id for hit in hits])
-        return [Recalled(notes[h.id], h.score, ("text",), {"text": h.score}, h.snippet) for h in hits]
+        return [Recalled(h.note, h.score, ("text",), {"text": h.score}, h.snippet) for h in hits]
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ async def node(notes):
 
 async def titles(node, query, limit=10, **fields):
     hits = await node.store.search_text(query, NoteFilter(owner=OWNER, **fields), limit)
-    found = await node.store.get_many(OWNER, [hit.id for hit in hits])
-    return [found[hit.id].title for hit in hits]
+    return [hit.note.title for hit in hits]
 
 
 async def test_a_question_finds_the_note_that_answers_it(node):

@@ -72,12 +72,12 @@ class Reach:
         shown = named[:100]
         wanted = NoteFilter(owner=key.user_id, namespaces=key.readable, archived=True)
         known = {note.id: note for note in await self.store.recent(wanted, 200)}
-        hits = [hit.id for hit in await self.store.search_text(shown, wanted, 20)]
-        known |= await self.store.get_many(key.user_id, [id for id in hits if id not in known])
+        hits = [hit.note for hit in await self.store.search_text(shown, wanted, 20)]
+        known |= {note.id: note for note in hits}
         titles = {note.title.casefold(): note for note in reversed(known.values())}
         near = [titles[t] for t in difflib.get_close_matches(shown.casefold(), titles, n=_NEAR, cutoff=0.6)]
         near += [known[id] for id in difflib.get_close_matches(shown, known, n=_NEAR, cutoff=0.8)]
-        near += [known[id] for id in hits[:_NEAR] if id in known]
+        near += hits[:_NEAR]
         near = list(dict.fromkeys(near))[:_NEAR]
         hint = "; did you mean " + " or ".join(f"`{n.id}` ({n.title[:80]})" for n in near) + "?" if near else "."
         return f"no note `{shown}` in namespace `{key.namespace}`{hint}"

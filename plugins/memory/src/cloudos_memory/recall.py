@@ -32,9 +32,8 @@ class HybridRecall:
         """Return the best matches, best first."""
         notes_of = self._ctx.use(NoteStore)
         most = max(_FOUND, 2 * limit)
-        nears, (texts, notes) = await asyncio.gather(
-            self._nearest(query, wanted, most), self._worded(query, wanted, most)
-        )
+        nears, texts = await asyncio.gather(self._nearest(query, wanted, most), self._worded(query, wanted, most))
+        notes = {hit.id: hit.note for hit in texts}
         matches = fuse([(hit.id, hit.score) for hit in texts], [(near.note_id, near.similarity) for near in nears])
         if not matches or limit <= 0:
             return []
@@ -60,12 +59,9 @@ class HybridRecall:
             for points, parts, note in ranked
         ]
 
-    async def _worded(self, query: str, wanted: NoteFilter, limit: int) -> tuple[Sequence[TextHit], dict[str, Note]]:
-        """Return the hits of words and their notes, which are read while the query is embedded."""
+    async def _worded(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
         await asyncio.sleep(0)  # the query is on its way to be embedded first: that takes longer
-        store = self._ctx.use(NoteStore)
-        hits = await store.search_text(query, wanted, limit)
-        return hits, dict(await store.get_many(wanted.owner, [hit.id for hit in hits]))
+        return await self._ctx.use(NoteStore).search_text(query, wanted, limit)
 
     async def _nearest(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Near]:
         if self._queries is None or not query.strip() or len(self._vectors) == 0:

@@ -28,9 +28,6 @@ async def resembled(store: NoteStore, owner: str, namespace: str, content: str) 
     if not telling:
         return None
     hits = await store.search_text(" ".join(telling), NoteFilter(owner=owner, namespaces=(namespace,)), 5)
-    if not hits:
-        return None
-    notes = await store.get_many(owner, [hit.id for hit in hits])
-    likeness = [(similarity(given, words(note.content)), note) for note in notes.values()]
+    likeness = [(similarity(given, words(hit.note.content)), hit.note) for hit in hits]
     best, note = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
     return (note, best) if note is not None and best >= _ALIKE else None

@@ -11,7 +11,7 @@ from cloudos_sdk.capabilities import NoteFilter, TextHit
 from sqlalchemy import Text, Update, bindparam, cast, func, insert, literal, literal_column, select
 from sqlmodel import Session
 
-from cloudos_notes.rows import NOTE, conditions
+from cloudos_notes.rows import COLUMNS, NOTE, conditions, note_of
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
 _MOST_INDEXED = 200_000
@@ -78,14 +78,14 @@ class PostgresText:
                 floor = min((hit.score for hit in hits), default=1.0)
                 known = {hit.id for hit in hits}
                 more = [h for h in self._find(session, beginnings, wanted, limit) if h.id not in known]
-                hits += [TextHit(h.id, floor * 0.9 ** (at + 1), h.snippet) for at, h in enumerate(more)]
+                hits += [TextHit(h.note, floor * 0.9 ** (at + 1), h.snippet) for at, h in enumerate(more)]
         return hits[:limit]
 
     def _find(self, session: Session, words: str, wanted: NoteFilter, limit: int) -> list[TextHit]:
         asked: Any = func.to_tsquery(_config("english"), words).op("||")(func.to_tsquery(_config("simple"), words))
         rank = func.ts_rank_cd(NOTE.c.search, asked, 1).label("rank")
         best = (
-            select(NOTE.c.id, NOTE.c.seq, NOTE.c.content, rank)
+            select(*COLUMNS, NOTE.c.seq, rank)
             .where(NOTE.c.search.op("@@")(asked), *conditions(wanted))
             .order_by(rank.desc(), NOTE.c.seq.desc())
             .limit(limit)
@@ -94,5 +94,6 @@ class PostgresText:
         shown = func.ts_headline(
             _config("english"), func.left(best.c.content, 20_000), asked, cast(literal(_HEADLINE), Text)
         )
-        statement = select(best.c.id, best.c.rank, shown).order_by(best.c.rank.desc(), best.c.seq.desc())
-        return [TextHit(row[0], float(row[1]), row[2]) for row in session.connection().execute(statement)]
+        columns = [best.c[column.name] for column in COLUMNS]
+        statement = select(*columns, best.c.rank, shown).order_by(best.c.rank.desc(), best.c.seq.desc())
+        return [TextHit(note_of(row), float(row[-2]), row[-1]) for row in session.connection().execute(statement)]

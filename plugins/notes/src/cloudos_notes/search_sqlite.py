@@ -15,7 +15,7 @@ from cloudos_sdk.capabilities import NoteFilter, TextHit
 from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
-from cloudos_notes.rows import NOTE, Aliased, conditions
+from cloudos_notes.rows import COLUMNS, NOTE, Aliased, conditions, note_of
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
 _MOST_SCORED = 1_500
@@ -30,7 +30,9 @@ _COUNTS = text(
 _BOTH = text("notes_text AS t CROSS JOIN notes_note AS n")
 _N = Aliased("n")
 _FOUND: Any = select(
-    literal_column("n.id"), literal_column("t.rank"), literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)")
+    *(getattr(_N, column.name) for column in COLUMNS),
+    literal_column("t.rank"),
+    literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)"),
 )
 
 
@@ -100,10 +102,10 @@ class SqliteText:
             .limit(limit)
         )
         floor = min((hit.score for hit in hits.values()), default=1.0)
-        for id, rank, snippet in session.connection().execute(statement):
-            if id not in hits and len(hits) < limit:
-                floor = -rank if ranked else floor * 0.9
-                hits[id] = TextHit(id, floor, snippet)
+        for row in session.connection().execute(statement).all():
+            if row[0] not in hits and len(hits) < limit:
+                floor = -row[-2] if ranked else floor * 0.9
+                hits[row[0]] = TextHit(note_of(row), floor, row[-1])
 
     def _count(self, session: Session, terms: Sequence[str]) -> Mapping[str, int]:
         """Return how many notes have each term, of whomever; at most one more than are scored."""

@@ -76,9 +76,14 @@ class NoteFilter:
 class TextHit:
     """A note that the words of a query are in: `score` is higher for the better, `snippet` marks them with `**`."""
 
-    id: str
+    note: Note
     score: float
     snippet: str
+
+    @property
+    def id(self) -> str:
+        """The note's id."""
+        return self.note.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ async def _check_search(store: NoteStore) -> list[Note]:
     ]
     notes = [await store.create(_OWNER, draft) for draft in drafts]
     hits = await store.search_text("What about zorbulation?", _ALL, 10)
-    assert [hit.id for hit in hits] == [note.id for note in notes], "a word in the title weighs more; the rest is prose"
+    assert [hit.note for hit in hits] == notes, "a word in the title weighs more; the rest is prose"
     assert hits[0].score > hits[1].score, "a better match has a higher score"
     assert "**zorbulation**" in hits[1].snippet, f"the snippet marks the word: {hits[1].snippet!r}"
     for query in (

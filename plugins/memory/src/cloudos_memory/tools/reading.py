@@ -113,12 +113,7 @@ class Reading:
             recalled = await recall.search(query, wanted, limit)
             return [_hit(r.note, r.snippet, r.score, list(r.matched), dict(r.scores)) for r in recalled]
         hits = await self._reach.store.search_text(query, wanted, limit)
-        notes = await self._reach.store.get_many(wanted.owner, [hit.id for hit in hits])
-        return [
-            _hit(notes[hit.id], hit.snippet, hit.score, ["text"], {"text": hit.score})
-            for hit in hits
-            if hit.id in notes
-        ]
+        return [_hit(hit.note, hit.snippet, hit.score, ["text"], {"text": hit.score}) for hit in hits]
 
     async def recent(self, call: McpCall, arguments: RecentArguments) -> McpResult:
         """Return the newest memories."""
