@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
 from cloudos_sdk import Database
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStats
 from sqlalchemy import ColumnElement, bindparam, func, select, union
@@ -13,20 +14,42 @@ from sqlmodel import Session
 from cloudos_notes.naming import folded
 from cloudos_notes.rows import COLUMNS, LINK, NOTE, PRESENT, TAG, chunks, conditions, note_of
 
-# these are kept, since to build one costs more than to run it
-_IDS: Any = bindparam("ids", expanding=True)
 _NOTES = select(*COLUMNS)
-# by nothing but the id: with the owner beside it SQLite walks all notes of the owner
-_BY_ID = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(_IDS))
 _SOURCE, _TARGET = NOTE.alias("source"), NOTE.alias("target")
-_LINKS = union(
-    *(
-        select(_SOURCE.c.id, _TARGET.c.id)
-        .select_from(LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target))
-        .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(_IDS))
-        for end in (_SOURCE, _TARGET)
-    )
-)
+
+
+class _ByIds:
+    """The statements that are given ids. They are kept, since to build one costs more than to run it."""
+
+    def __init__(self, dialect: str) -> None:
+        self._one_text = dialect == "sqlite"  # there a list of parameters is written into the statement at each call
+        each = func.json_each(bindparam("ids")).table_valued("value")
+        ids: Any = select(each.c.value) if self._one_text else bindparam("ids", expanding=True)
+        # by nothing but the id: with the owner beside it SQLite walks all notes of the owner
+        self._notes = select(*COLUMNS, NOTE.c.deleted_at).where(NOTE.c.id.in_(ids))
+        joined = LINK.join(_SOURCE, _SOURCE.c.seq == LINK.c.source).join(_TARGET, _TARGET.c.seq == LINK.c.target)
+        self._links = union(
+            *(
+                select(_SOURCE.c.id, _TARGET.c.id)
+                .select_from(joined)
+                .where(_SOURCE.c.deleted_at.is_(None), _TARGET.c.deleted_at.is_(None), end.c.id.in_(ids))
+                for end in (_SOURCE, _TARGET)
+            )
+        )
+
+    def notes(self, session: Session, owner: str, note_ids: Collection[str]) -> dict[str, Note]:
+        """Return those of the notes that are there and the owner's, by id."""
+        rows = self._all(session, self._notes, [id for id in note_ids if id.isascii() and "\0" not in id])
+        return {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
+
+    def links(self, session: Session, note_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Return the links that begin or end at one of these notes."""
+        return list(dict.fromkeys((row[0], row[1]) for row in self._all(session, self._links, note_ids)))
+
+    def _all(self, session: Session, statement: Any, ids: Collection[str]) -> Iterator[Any]:
+        for part in chunks(list(dict.fromkeys(ids))):
+            given = orjson.dumps(part).decode() if self._one_text else part
+            yield from session.connection().execute(statement, {"ids": given}).all()
 
 
 class Reading:
@@ -34,6 +57,7 @@ class Reading:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._by_ids = _ByIds(db.dialect)
 
     async def get(self, owner: str, note_id: str) -> Note | None:
         """Return a note."""
@@ -42,7 +66,7 @@ class Reading:
 
     async def get_many(self, owner: str, note_ids: Collection[str]) -> Mapping[str, Note]:
         """Return those of the notes that are there, by id."""
-        return await self._db.read(lambda s: _by_id(s, owner, note_ids)) if note_ids else {}
+        return await self._db.read(lambda s: self._by_ids.notes(s, owner, note_ids)) if note_ids else {}
 
     async def by_title(self, owner: str, title: str, namespaces: tuple[str, ...] | None = None) -> Sequence[Note]:
         """Return the notes of a title, whatever its case; the newest first."""
@@ -66,12 +90,9 @@ class Reading:
         """Return the links that begin or end at one of `hits`, and with their ends the notes of `note_ids`."""
 
         def load(session: Session) -> tuple[list[tuple[str, str]], dict[str, Note]]:
-            links: dict[tuple[str, str], None] = {}
-            for part in chunks(list(dict.fromkeys(hits))):
-                rows = session.connection().execute(_LINKS, {"ids": part}).all()
-                links.update(dict.fromkeys((row[0], row[1]) for row in rows))
+            links = self._by_ids.links(session, hits)
             ends = [end for link in links for end in link]
-            return list(links), _by_id(session, owner, [*note_ids, *ends])
+            return links, self._by_ids.notes(session, owner, [*note_ids, *ends])
 
         return await self._db.read(load)
 
@@ -99,14 +120,6 @@ class Reading:
 
     async def _many(self, statement: Any) -> list[Note]:
         return await self._db.read(lambda s: [note_of(row) for row in s.connection().execute(statement).all()])
-
-
-def _by_id(session: Session, owner: str, note_ids: Collection[str]) -> dict[str, Note]:
-    found: dict[str, Note] = {}
-    for part in chunks([id for id in dict.fromkeys(note_ids) if "\0" not in id]):
-        rows = session.connection().execute(_BY_ID, {"ids": part}).all()
-        found |= {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
-    return found
 
 
 def _counts(session: Session, column: Any, holds: Sequence[ColumnElement[bool]]) -> dict[str, int]:

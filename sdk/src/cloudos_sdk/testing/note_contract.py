@@ -69,7 +69,8 @@ async def _check_writing(store: NoteStore) -> list[Note]:
     assert (note.source, note.namespace, note.client) == ("mcp", "contract", "claude-desktop"), f"{note!r}"
     assert note.created_at.tzinfo is not None and note.updated_at == note.created_at, f"{note!r}"
     assert await store.get(_OWNER, note.id) == note, "a note is read as it was returned"
-    assert await store.get_many(_OWNER, [note.id, "note_thereisnone", note.id]) == {note.id: note}, "get_many"
+    odd = ["note_thereisnone", "note_\0", "note_\ud800", "nöte"]
+    assert await store.get_many(_OWNER, [note.id, *odd, note.id]) == {note.id: note}, "get_many"
     found = await store.by_title(_OWNER, "cutover PLAN")
     assert [each.id for each in found] == [other.id, note.id], "by_title takes any case and gives the newest first"
     assert not await store.by_title(_OWNER, "Cutover plan", ("elsewhere",)), "by_title keeps to the namespaces"
