@@ -65,7 +65,7 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
-        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body, self.app.stopping)
+        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self._lock: int | None = None
         self._work: list[asyncio.Task[None]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from cloudos_sdk import CloudOSError, Mount
@@ -21,12 +22,13 @@ _DRAIN = 1.0
 class Mounts:
     """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
 
-    def __init__(self, app: Any, gate: Gate, max_body: int, stopping: asyncio.Event) -> None:
+    def __init__(self, app: Any, gate: Gate, max_body: int) -> None:
         self._app = app
         self._gate = gate
         self._max_body = max_body
         self._mounts: list[tuple[str, Any, Endpoint]] = []
-        self._stopping = stopping
+        self._receiving: set[asyncio.Future[Any]] = set()
+        self._stopped = False
         self.rising: Callable[[str], Awaitable[None]] | None = None
         """While plugins are still on their way up: waits for the one that a path belongs to."""
 
@@ -46,6 +48,31 @@ class Mounts:
                     return
         await self._app(scope, receive, send)
 
+    def stop_soon(self) -> None:
+        """Tell mounted applications that their clients are gone, after a moment for what ends by itself."""
+        asyncio.get_running_loop().call_later(_DRAIN, self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        for waiting in self._receiving:
+            waiting.cancel()
+
+    async def _next(self, receive: Any) -> Any:
+        """Return what a client sends next; that it is gone, once the host stops."""
+        if self._stopped:
+            return {"type": "http.disconnect"}
+        waiting = asyncio.ensure_future(receive())
+        self._receiving.add(waiting)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            us = asyncio.current_task()
+            if not self._stopped or (us is not None and us.cancelling()):
+                raise
+            return {"type": "http.disconnect"}
+        finally:
+            self._receiving.discard(waiting)
+
     async def _serve(self, app: Any, endpoint: Endpoint, scope: Any, receive: Any, send: Any) -> None:
         try:
             await self._gate.admit(_request(scope), endpoint)
@@ -54,7 +81,7 @@ class Mounts:
             return
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
-            await _Bounded(limit, _until(self._stopping, receive), send).run(app, scope)
+            await _Bounded(limit, partial(self._next, receive), send).run(app, scope)
         else:
             await app(scope, receive, send)
 
@@ -79,26 +106,6 @@ class _Bounded:
     async def send(self, message: Any) -> None:
         self._answered = True
         await self._send(message)
-
-
-def _until(stopping: asyncio.Event, receive: Any) -> Any:
-    """Return a `receive` that tells of a client who is gone once the host stops, after a moment for what ends soon."""
-
-    async def ended() -> Any:
-        await stopping.wait()
-        await asyncio.sleep(_DRAIN)
-        return {"type": "http.disconnect"}
-
-    async def either() -> Any:
-        tasks = [asyncio.ensure_future(receive()), asyncio.ensure_future(ended())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(task for task in tasks if task in done).result()
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    return either
 
 
 def _request(scope: Any) -> Request:

@@ -43,6 +43,7 @@ async def run(config: Config, safe: bool) -> None:
         await stop.wait()
         node.streams.close()
         node.app.stopping.set()
+        node.mounts.stop_soon()
 
     try:
         await node.boot_required()

@@ -176,7 +176,7 @@ async def test_a_mount_that_waits_for_its_client_is_told_of_the_stop(cloudos):
     asked = asyncio.create_task(host.anonymous.get("/raw"))
     await asyncio.sleep(0.1)
     assert not ended.is_set()
-    host.host.app.stopping.set()
+    host.host.mounts.stop_soon()
     async with asyncio.timeout(5):
         await ended.wait()
     asked.cancel()

@@ -56,6 +56,21 @@ def replay(body: bytes, receive: Any) -> Any:
     return again
 
 
+class Ends:
+    """Where a request comes from, until it is served: the SDK keeps the first request of a session as long as that."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+
+    async def receive(self) -> Any:
+        """Return the next message; that the client is gone, afterwards."""
+        return await self._receive() if self._receive is not None else {"type": "http.disconnect"}
+
+    def let_go(self) -> None:
+        """Keep nothing of the connection."""
+        self._receive = None
+
+
 async def refuse(
     send: Any,
     status: int,
@@ -143,6 +158,11 @@ class Answer:
         """Hold nothing back any more: nobody waits for it."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+
+    def let_go(self) -> None:
+        """Keep nothing of the connection; what is still sent goes nowhere."""
+        self._done, self._send, self._started, self._body = True, None, None, None
 
     def _let_go_soon(self) -> None:
         if self._held is not None:

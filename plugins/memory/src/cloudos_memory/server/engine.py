@@ -26,7 +26,7 @@ from cloudos_memory.server.event_log import EventLog
 from cloudos_memory.server.protocol import Protocol
 from cloudos_memory.sessions import McpSession, McpSessions, take_in_hand
 from cloudos_memory.settings import ServerSettings
-from cloudos_memory.wire import SESSION_HEADER, VERSION_HEADER, Answer, header
+from cloudos_memory.wire import SESSION_HEADER, VERSION_HEADER, Answer, Ends, header
 
 _RETRY_MS = 1000
 _LIST_EVENTS: dict[str, type[ToolsListChanged] | type[ResourcesListChanged] | type[PromptsListChanged]] = {
@@ -143,16 +143,20 @@ class Engine:
     async def _serve(self, session: McpSession, app: Any, scope: Any, receive: Any, answer: Answer) -> None:
         """Run one request so that it can be ended from outside."""
         take_in_hand(session)
-        scope = {**scope, "user": _user(session)}
+        scope, ends = {**scope, "user": _user(session)}, Ends(receive)
         with anyio.CancelScope() as request:
             session.open.add(request)
             try:
-                await app(scope, receive, answer.send)
+                await app(scope, ends.receive, answer.send)
             finally:
                 session.open.discard(request)
                 answer.close()
-        if request.cancelled_caught or session.ended:
-            await answer.finish()
+        try:
+            if request.cancelled_caught or session.ended:
+                await answer.finish()
+        finally:
+            ends.let_go()
+            answer.let_go()
 
     async def _delete(self, manager: StreamableHTTPSessionManager, session: McpSession) -> None:
         """End a session as its client would: by DELETE."""
