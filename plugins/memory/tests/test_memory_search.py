@@ -146,6 +146,20 @@ async def test_a_query_asked_twice_is_embedded_once(search_node, embedding):
     assert len(embedding.requests) == asked + 1
 
 
+async def test_two_who_ask_the_same_at_once_each_find_what_is_theirs(search_node, embedding):
+    node = await search_node()
+    for namespace in ("work", "home"):
+        await node.write("the tide table of the estuary", title=f"Tides of {namespace}", namespace=namespace)
+    await node.embedded()
+    asked = len(embedding.requests)
+    found = await asyncio.gather(
+        *(node.search("tide table estuary", NoteFilter(owner=OWNER, namespaces=(name,))) for name in ("work", "home"))
+    )
+    assert [[hit.note.title for hit in hits] for hits in found] == [["Tides of work"], ["Tides of home"]]
+    assert all("meaning" in hit.matched for hits in found for hit in hits)
+    assert len(embedding.requests) == asked + 1, "the query is embedded once"
+
+
 async def test_without_embedding_words_find_alone_and_nothing_waits(search_node):
     node = await search_node(backend="off")
     await node.write("a sextant in its box", title="Sextant")
