@@ -107,7 +107,8 @@ def test_a_search_is_as_if_every_vector_were_compared(steps, wanted, seed):
         assert near.piece == int(best[near.note_id].argmax())
 
 
-def test_of_many_vectors_nearly_all_of_the_nearest_are_found_within_any_filter():
+def test_of_many_vectors_nearly_all_of_the_nearest_are_found_within_any_filter(monkeypatch):
+    monkeypatch.setattr(vector_index, "_SAMPLED", 4000)  # as if there were four times as many
     rng = np.random.default_rng(7)
     centres = unit(rng, 60, 384)
     rows = np.concatenate([centres + 0.6 * unit(rng, 60, 384) for _ in range(200)])
@@ -117,12 +118,14 @@ def test_of_many_vectors_nearly_all_of_the_nearest_are_found_within_any_filter()
     for number in range(len(rows)):
         has = Attributes(
             owner="usr_a", namespace="rare" if number % 100 == 0 else "work", source="mcp", client=None,
-            tags=("odd",) if number % 2 else (), importance=0.5, archived=False, created_at=EPOCH,
+            tags=("odd",) * (number % 2) + ("most",) * (number % 4 > 0), importance=0.5, archived=False,
+            created_at=EPOCH,
         )  # fmt: skip
         index.put(f"note_{number}", has, scales[number : number + 1], codes[number : number + 1])
     for wanted, allowed in (
         (NoteFilter(owner="usr_a"), np.arange(len(rows))),
         (NoteFilter(owner="usr_a", tags=("odd",)), np.arange(1, len(rows), 2)),
+        (NoteFilter(owner="usr_a", tags=("most",)), np.flatnonzero(np.arange(len(rows)) % 4)),
         (NoteFilter(owner="usr_a", namespaces=("rare",)), np.arange(0, len(rows), 100)),
     ):
         share = []
@@ -131,6 +134,7 @@ def test_of_many_vectors_nearly_all_of_the_nearest_are_found_within_any_filter()
             query = (query / np.linalg.norm(query)).astype(np.float32)
             exact = {f"note_{i}" for i in allowed[np.argsort(-(rows[allowed] @ query))[:10]]}
             found = index.search(query, wanted, 10)
+            assert {near.note_id for near in found} <= {f"note_{i}" for i in allowed}
             share.append(len(exact & {near.note_id for near in found}) / 10)
         assert np.mean(share) > 0.93
 

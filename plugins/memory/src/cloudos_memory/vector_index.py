@@ -35,8 +35,12 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Passing:
+    """The rows that pass a filter, and every `step`-th of them, by which the distance of the nearest is judged."""
+
     mask: NDArray[np.bool_]
     count: int
+    step: int
+    sample: NDArray[np.intp]
 
 
 class _Scratch:
@@ -149,8 +153,8 @@ class VectorIndex:
             np.add.reduce(count, axis=0, dtype=np.uint16, out=distance[part])
         if rows is None:
             distance[~passing.mask] = self._words * 64 + 1
-        step = 1 + len(distance) // _SAMPLED  # some rows tell well enough up to which distance there are enough
-        farthest = np.searchsorted(np.bincount(distance[::step]).cumsum(), _CANDIDATES // step)
+        sampled = distance[passing.sample] if rows is None else distance[:: passing.step]
+        farthest = np.searchsorted(np.bincount(sampled).cumsum(), _CANDIDATES // passing.step)
         nearest = np.flatnonzero(distance <= farthest)[: 2 * _CANDIDATES]
         return nearest if rows is None else rows[nearest]
 
@@ -159,7 +163,9 @@ class VectorIndex:
         found = self._kept.get(wanted)
         if found is None:
             mask = self._mask(wanted)
-            found = _Passing(mask, int(np.count_nonzero(mask)))
+            rows = np.flatnonzero(mask)
+            step = 1 + len(rows) // _SAMPLED
+            found = _Passing(mask, len(rows), step, rows[::step])
             if len(self._kept) == _FILTERS_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[wanted] = found

@@ -99,7 +99,7 @@ class Process:
         """Wait until it has ended."""
         await self._ended.wait()
 
-    async def end(self, grace: float = 3.0) -> None:
+    async def end(self, grace: float) -> None:
         """Ask it to stop; kill it where it does not within `grace` seconds."""
         for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
             if not self.alive:

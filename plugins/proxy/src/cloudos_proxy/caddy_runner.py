@@ -28,6 +28,7 @@ from cloudos_proxy.ring import PLACES, place_of, turn, turned
 from cloudos_proxy.taking_over import TakingOver
 
 START_SECONDS = 15.0
+_GRACE = 3.0
 _SOCKET_PATH_LIMIT = 107
 
 
@@ -40,13 +41,21 @@ class CaddyRunner:
     """The process and its sockets."""
 
     def __init__(
-        self, program: Path | None, folder: Path, log: Any, wanted: Sequence[Wanted], *, outlives_us: bool
+        self,
+        program: Path | None,
+        folder: Path,
+        log: Any,
+        wanted: Sequence[Wanted],
+        *,
+        outlives_us: bool,
+        drain_seconds: float,
     ) -> None:
         self._program = program
         self._folder = folder
         self._log = log
         self._wanted = tuple(wanted)
         self._outlives_us = outlives_us
+        self._grace = _GRACE + drain_seconds
         self._sockets = OpenSockets()
         self._process: Process | None = None
         self._pid_file = PidFile(folder / "caddy.pid")
@@ -142,7 +151,7 @@ class CaddyRunner:
             await self._take_sockets(process)
             self._log.info("Caddy is taken up again", pid=pid)
             return
-        await process.end()
+        await process.end(self._grace)
         self._log.info("a Caddy that was left over was ended", pid=pid)
 
     async def _take_sockets(self, process: Process) -> None:
@@ -173,7 +182,7 @@ class CaddyRunner:
             if leave:
                 self._process.leave()
             else:
-                await self._process.end()
+                await self._process.end(self._grace)
         if not leave:
             self._pid_file.forget()
         self._sockets.close()

@@ -86,8 +86,10 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         door = Door(ctx.log, None, Caddy(settings.admin_address))
     else:
         sockets = wanted_sockets(settings)
-        keep = settings.keep_running
-        door = Door(ctx.log, CaddyRunner(settings.caddy_program, ctx.data_dir, ctx.log, sockets, outlives_us=keep))
+        keep, drain = settings.keep_running, settings.drain_seconds
+        program, folder = settings.caddy_program, ctx.data_dir
+        runner = CaddyRunner(program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain)
+        door = Door(ctx.log, runner)
     store, history, resolver = RouteStore(ctx), History(ctx), Resolver(ctx, own)
     domain_store = DomainStore(ctx)
     parts = DomainParts(ctx, domain_store)
