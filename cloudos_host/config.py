@@ -13,10 +13,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,7 +35,9 @@ class HostSettings(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one")
-    data_dir: Path = Field(default_factory=default_data_dir, description="Folder of everything the node keeps")
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default_factory=default_data_dir, description="Folder of everything the node keeps"
+    )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the data folder without it")
     database_readers: int = Field(default=3, ge=1, le=32, description="Threads that read the database")
     required: tuple[str, ...] = Field(default=("auth",), description="Plugins without which the host does not serve")

@@ -1,6 +1,7 @@
 """A person in a real browser in front of an app that asks for a sign-in, over TLS of Caddy's internal CA."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,8 @@ def home(tmp_path_factory, echo_app, caddy_program):
         "CLOUDOS_PROXY__CADDY_PROGRAM": str(caddy_program),
         "CLOUDOS_PROXY__ROUTE_CERTIFICATES": "internal",
     }
-    command = [CLOUDOS, "serve", "--port", "0", "--data-dir", tmp_path_factory.mktemp("home")]
+    folder = os.path.relpath(tmp_path_factory.mktemp("home"))  # as `make serve` names it: not from the root on
+    command = [CLOUDOS, "serve", "--port", "0", "--data-dir", folder]
     with serving(command, **environ) as server:
         server.sign_in()
         home = Home(server, https)
