@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 
 import pytest
@@ -44,6 +45,35 @@ def test_without_an_address_both_families_are_served():
             socket.create_connection((address, port), 2).close()
     finally:
         opened.close()
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1"])
+def test_all_newcomers_come_to_the_socket_whose_turn_it_is(address):
+    (port,) = free_ports(1)
+    opened = open_sockets([Wanted("http", address, port)])
+    visitors = ["127.0.0.1", "::1"] if not address and socket.has_dualstack_ipv6() else ["127.0.0.1"]
+    try:
+        for place in (0, 3, 4, PLACES - 1, 0):
+            opened.steer(place)
+            for visitor in visitors * 5:
+                with socket.create_connection((visitor, port), 2) as connection:
+                    connection.sendall(b"hello")  # it is handed over with its first bytes
+                    ready, _, _ = select.select(opened.rings["http"], [], [], 2)
+                    assert ready == [opened.rings["http"][place]]
+                    ready[0].accept()[0].close()
+    finally:
+        opened.close()
+
+
+def test_a_port_whose_holder_would_share_it_is_in_use_all_the_same():
+    (port,) = free_ports(1)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(PortUnavailable) as caught:
+            open_sockets([Wanted("http", "127.0.0.1", port)])
+    assert caught.value.code == "port_in_use"
 
 
 async def test_nothing_is_started_or_opened_before_there_is_something_to_serve(door_node):
