@@ -21,8 +21,8 @@ from cloudos_memory.vectors import Codes, Floats, Scales, signs
 _CANDIDATES = 2000
 _FILTERS_KEPT = 16
 _COMPARED = 256  # rows at a time: from about 1,200 on BLAS wakes a thread on every core, 30 ms under load
-_COUNTED = 32768
-_SAMPLED = 16384
+_COUNTED = 32768  # rows at a time, whose bits stay in the cache of a core
+_SAMPLED = 16384  # rows at most by which it is judged how far the candidates reach
 _FEWEST_DEAD, _DEAD_SHARE = 1024, 3  # rows are moved together when more than a third of them are dead
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 _SAID = b'"msg":"shutdown scheduled"'
-"""Caddy writes it when a new document serves and its `shutdown_delay` for the servers before begins (v2.6 to v2.11)."""
+"""Caddy writes it when a new document serves and its `shutdown_delay` for the servers before begins (seen in 2.6 and 2.11)."""
 _EVERY = 0.002
 
 
