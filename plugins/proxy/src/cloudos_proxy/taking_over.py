@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 _SAID = b'"msg":"shutdown scheduled"'
-"""Caddy (2.6 and 2.11 seen) writes it when a new document serves, and the `shutdown_delay` of the servers before begins."""
+"""Caddy (2.6 and 2.11) writes it when a new document serves, and the delay of the servers before begins."""
 _EVERY = 0.002
 
 
