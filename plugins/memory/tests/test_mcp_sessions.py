@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 
+from cloudos_memory.sessions import McpSessions
+from cloudos_memory.wire import Ends
 from conformance_parts import test_plugin
 from mcp_node import eventually, rpc
 
@@ -30,6 +33,16 @@ async def stream(node, bearer, path="/mcp", **headers):
 async def ends(task):
     async with asyncio.timeout(3):
         await task
+
+
+async def test_a_session_keeps_nothing_of_the_connection_that_opened_it(mcp_node):
+    node = await mcp_node()
+    async with node.client(await node.bearer()) as client:
+        await client.call_tool("memory_stats", {})
+        (session,) = node.host.ctx("memory").use(McpSessions).all()
+        held = [ends for ends in gc.get_objects() if isinstance(ends, Ends) and ends._receive is not None]
+        assert session.peer is not None, "the library keeps the first request, and what it came by"
+        assert len(held) <= len(session.open), "only requests that are being served have a connection"
 
 
 async def test_a_session_is_listed_as_printed_while_it_is_open(mcp_node):

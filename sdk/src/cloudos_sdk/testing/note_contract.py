@@ -99,6 +99,9 @@ async def _check_links(store: NoteStore) -> list[Note]:
     assert (source.id, target.id) in (await store.linked(_OWNER, [source.id]))[0], "it is one once the title is written"
     far = await store.create(_OWNER, NoteDraft(title="Far away", content="y", namespace="far"))
     assert await store.link(_OWNER, target.id, far.id) and not await store.link(_OWNER, target.id, far.id), "link"
+    _, along = await store.linked(_OWNER, [source.id], [far.id])
+    assert set(along) == {source.id, target.id, far.id}, "with the links come their ends and the notes asked for"
+    assert along[far.id] == far and not (await store.linked(_OTHER, [source.id], [far.id]))[1], "the owner's alone"
     near = await store.neighbours(source.id, _ALL, 2, 10)
     assert [(each.note.id, each.distance) for each in near] == [(target.id, 1), (far.id, 2)], f"neighbours: {near}"
     back = await store.neighbours(far.id, _ALL, 1, 10)
