@@ -18,6 +18,7 @@ from cloudos_sdk.capabilities import (
     PlanSource,
     Recall,
     Sessions,
+    Users,
 )
 from cloudos_sdk.testing.contracts import (
     check_apps,
@@ -48,7 +49,7 @@ CHECKS = {
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
 }
-BY_HAND = {Authenticator, BearerAuthenticator, Recall, Sessions}
+BY_HAND = {Authenticator, BearerAuthenticator, Recall, Sessions, Users}
 PROVIDED = [
     (found.id, capability)
     for found in discover()

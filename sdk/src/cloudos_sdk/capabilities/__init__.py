@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions
+from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions, Users
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
@@ -73,6 +73,7 @@ __all__ = [
     "Sessions",
     "TextHit",
     "Tick",
+    "Users",
 ]
 
 

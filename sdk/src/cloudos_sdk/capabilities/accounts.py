@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,4 +62,20 @@ class Sessions(Protocol):
 
     def person(self, session_id: str) -> Principal | None:
         """Return whose session it is; None once it was revoked, has expired or its user was disabled."""
+        ...
+
+
+class Users(Protocol):
+    """People as the node knows them now, from memory: for plugins that keep something in a user's name."""
+
+    def find(self, user_id: str) -> Principal | None:
+        """Return a user with the role as of now, without a session; None where there is none, or a disabled one."""
+        ...
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call `changed(user_id)` on the event loop after each change of what a user may do; return what ends it.
+
+        That is a change of role, state or password, the deletion of the user, and the end of a session or an API key,
+        once it is committed and in force.
+        """
         ...
