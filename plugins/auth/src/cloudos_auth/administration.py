@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import Forbidden, principal, requires, use
+from cloudos_sdk import Forbidden, Role, principal, requires, signed_in, use
 from quart import Blueprint
 from quart_schema import validate_request, validate_response
 
@@ -27,7 +27,7 @@ async def list_users() -> list[UserOut]:
 @validate_response(UserOut, 201)
 async def create_user(data: NewAccount) -> tuple[UserOut, int]:
     """Make a user."""
-    return UserOut.model_validate(await use(Users).create(data), from_attributes=True), 201
+    return UserOut.model_validate(await use(Users).create(principal(), data), from_attributes=True), 201
 
 
 @administration.get("/api/users/<user_id>")
@@ -44,23 +44,23 @@ async def get_user(user_id: str) -> UserOut:
 @validate_response(UserOut)
 async def change_user(user_id: str, data: UserChange) -> UserOut:
     """Change a user's role or password, or disable the user; it holds on the next request."""
-    return UserOut.model_validate(await use(Users).change(user_id, data), from_attributes=True)
+    return UserOut.model_validate(await use(Users).change(principal(), user_id, data), from_attributes=True)
 
 
 @administration.delete("/api/users/<user_id>")
 @requires("users:write")
 async def delete_user(user_id: str) -> tuple[str, int]:
     """Delete a user, with all sessions and keys."""
-    await use(Users).delete(user_id)
+    await use(Users).delete(principal(), user_id)
     return "", 204
 
 
 @administration.get("/api/keys")
-@requires("keys:read")
+@signed_in
 @validate_response(list[KeyOut])
 async def list_keys() -> list[KeyOut]:
-    """List the API keys, newest first."""
-    return use(Keys).list()
+    """List the API keys, newest first; to who lacks `keys:read` those of their own, left from another role."""
+    return use(Keys).list(_own_only("keys:read"))
 
 
 @administration.post("/api/keys")
@@ -76,8 +76,22 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 
 
 @administration.delete("/api/keys/<key_id>")
-@requires("keys:write")
+@signed_in
 async def revoke_key(key_id: str) -> tuple[str, int]:
-    """Revoke an API key; it is refused from the next request on."""
-    await use(Keys).revoke(key_id)
+    """Revoke an API key; it is refused from the next request on. One's own may be revoked in any role."""
+    await use(Keys).revoke(key_id, _own_only("keys:write"))
     return "", 204
+
+
+def _own_only(permission: str) -> str | None:
+    """Return None for who may see and revoke all keys, and the user for a person who has keys from another role.
+
+    Raises Forbidden for everybody else.
+    """
+    who = principal()
+    scoped = who.scopes is None or permission in who.scopes or permission.replace(":read", ":write") in who.scopes
+    if who.role is Role.ADMIN and scoped:
+        return None
+    if who.kind != "user" or not use(Keys).list(who.user_id):
+        raise Forbidden(f"You lack the permission {permission}.", permission=permission)
+    return who.user_id

@@ -1,4 +1,8 @@
-"""Who there is, in memory: users, sessions, API keys and verified headers. The database is the truth behind it."""
+"""Users, sessions, API keys and verified headers in memory. The database is the truth behind it.
+
+What is held is what a transaction stored, read back in that transaction and put here in the order of the commits.
+Nothing is held that was copied before an await.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +10,53 @@ from collections.abc import Callable
 
 import orjson
 from cloudos_sdk import Context, Principal, Role
-from sqlmodel import select
+from sqlmodel import Session as Db
+from sqlmodel import delete, select
 
+from cloudos_auth.events import SessionRevoked
 from cloudos_auth.models import ApiKey, Session, User
 
 _CACHE = 10_000
 
 
 class Directory:
-    """Answers without the database. Changed only after the commit of what it mirrors."""
+    """Answers without the database; also the capability `Users` of other plugins."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._watchers: list[Callable[[str], None]] = []
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
         self.keys: dict[str, ApiKey] = {}
         self.known: dict[str, tuple[Principal, float]] = {}
 
     async def load(self) -> None:
-        """Read all of it anew."""
-        users, sessions, keys = await self._ctx.db.read(
-            lambda s: (s.exec(select(User)).all(), s.exec(select(Session)).all(), s.exec(select(ApiKey)).all())
-        )
-        self.users = {user.id: user for user in users}
-        self.sessions = {session.id: session for session in sessions}
-        self.keys = {key.digest: key for key in keys}
-        self.known = {}
+        """Read everything, in its order among the writes."""
+
+        def read(db: Db) -> None:
+            users = {user.id: user for user in db.exec(select(User)).all()}
+            sessions = {session.id: session for session in db.exec(select(Session)).all()}
+            keys = {key.digest: key for key in db.exec(select(ApiKey)).all()}
+
+            def mirror() -> None:
+                concerned = {*self.users, *users}
+                self.users, self.sessions, self.keys, self.known = users, sessions, keys, {}
+                for user_id in concerned:
+                    self._tell(user_id)
+
+            self._ctx.db.after_commit(db, mirror)
+
+        await self._ctx.db.write(read)
+
+    def find(self, user_id: str) -> Principal | None:
+        """Return a user as of now; None where there is none, or a disabled one."""
+        user = self.users.get(user_id)
+        return None if user is None or user.disabled else person(user)
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call `changed(user_id)` after each change of what a user may do; return what ends it."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def by_name(self, username: str) -> User | None:
         """Return the user of a name."""
@@ -41,37 +66,100 @@ class Directory:
         """Return a key by its id."""
         return next((key for key in self.keys.values() if key.id == key_id), None)
 
-    def put_user(self, user: User) -> None:
-        """Take a user as it is now."""
-        self.users[user.id] = user
-        self.forget(lambda principal: principal.user_id == user.id)
+    def mirror_user(self, db: Db, user_id: str) -> None:
+        """Hold a user as the transaction in hand leaves it, once that is committed; forget one that it deleted."""
+        db.flush()
+        user = db.get(User, user_id, populate_existing=True)
+        if user is None:
+            self._ctx.db.after_commit(db, lambda: self._drop_user(user_id))
+            return
+        db.expunge(user)
+        self._ctx.db.after_commit(db, lambda: self._put_user(user))
 
-    def drop_user(self, user_id: str) -> None:
-        """Forget a user with sessions and keys."""
-        self.users.pop(user_id, None)
-        self.sessions = {id: s for id, s in self.sessions.items() if s.user_id != user_id}
-        self.keys = {digest: key for digest, key in self.keys.items() if key.user_id != user_id}
-        self.forget(lambda principal: principal.user_id == user_id)
+    def mirror_session(self, db: Db, session_id: str) -> None:
+        """Hold a session as the transaction in hand leaves it, once that is committed."""
+        db.flush()
+        session = db.get(Session, session_id, populate_existing=True)
+        if session is None:
+            self._ctx.db.after_commit(db, lambda: self._drop_session(session_id))
+            return
+        db.expunge(session)
+        self._ctx.db.after_commit(db, lambda: self.sessions.update({session_id: session}))
 
-    def drop_session(self, session_id: str) -> None:
-        """Forget a session."""
-        self.sessions.pop(session_id, None)
-        self.forget(lambda principal: principal.session_id == session_id)
+    def mirror_key(self, db: Db, key: ApiKey) -> None:
+        """Hold a key as the transaction in hand leaves it, once that is committed; forget one that it deleted."""
+        db.flush()
+        stored = db.get(ApiKey, key.id, populate_existing=True)
+        if stored is None:
+            self._ctx.db.after_commit(db, lambda: self._drop_key(key))
+            return
+        db.expunge(stored)
+        self._ctx.db.after_commit(db, lambda: self.keys.update({stored.digest: stored}))
 
-    def drop_key(self, key: ApiKey) -> None:
-        """Forget a key."""
-        self.keys.pop(key.digest, None)
-        self.forget(lambda principal: principal.id == key.id)
+    def end_sessions(self, db: Db, reason: str, *, user_id: str, but: str | None = None) -> None:
+        """End a user's sessions, all or `but` one, in the transaction in hand."""
+        table = Session.__table__
+        wanted = [table.c.user_id == user_id] + ([table.c.id != but] if but is not None else [])
+        for session_id in db.execute(select(table.c.id).where(*wanted)).scalars().all():
+            self.end_session(db, session_id, reason)
 
-    def forget(self, wanted: Callable[[Principal], bool]) -> None:
-        """Have the headers of some principals verified again."""
-        self.known = {header: entry for header, entry in self.known.items() if not wanted(entry[0])}
+    def end_session(self, db: Db, session_id: str, reason: str) -> bool:
+        """End a session, in the transaction in hand; False where there is none."""
+        table = Session.__table__
+        if db.connection().execute(delete(table).where(table.c.id == session_id)).rowcount != 1:
+            return False
+        self._ctx.events.emit(
+            db, SessionRevoked(resource=session_id, details=f"Session ended: {reason}", reason=reason)
+        )
+        self.mirror_session(db, session_id)
+        return True
+
+    def forget_expired(self) -> None:
+        """Forget the sessions whose refresh token has expired."""
+        now = self._ctx.clock.now()
+        for session in [session for session in self.sessions.values() if session.expires_at <= now]:
+            self._drop_session(session.id)
 
     def remember(self, header: str, principal: Principal, expires: float) -> None:
         """Know a header until it expires (seconds since 1970)."""
         if len(self.known) >= _CACHE:
             self.known.clear()
         self.known[header] = (principal, expires)
+
+    def _put_user(self, user: User) -> None:
+        before = self.users.get(user.id)
+        self.users[user.id] = user
+        if before is None or _authority(before) != _authority(user):
+            self._forget(lambda principal: principal.user_id == user.id)
+            self._tell(user.id)
+
+    def _drop_user(self, user_id: str) -> None:
+        self.users.pop(user_id, None)
+        self.sessions = {id: s for id, s in self.sessions.items() if s.user_id != user_id}
+        self.keys = {digest: key for digest, key in self.keys.items() if key.user_id != user_id}
+        self._forget(lambda principal: principal.user_id == user_id)
+        self._tell(user_id)
+
+    def _drop_session(self, session_id: str) -> None:
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            self._forget(lambda principal: principal.session_id == session_id)
+            self._tell(session.user_id)
+
+    def _drop_key(self, key: ApiKey) -> None:
+        if self.keys.pop(key.digest, None) is not None:
+            self._forget(lambda principal: principal.id == key.id)
+            self._tell(key.user_id)
+
+    def _forget(self, wanted: Callable[[Principal], bool]) -> None:
+        self.known = {header: entry for header, entry in self.known.items() if not wanted(entry[0])}
+
+    def _tell(self, user_id: str) -> None:
+        for changed in list(self._watchers):
+            try:
+                changed(user_id)
+            except Exception as error:  # a plugin's; what the others are told does not hang on it
+                self._ctx.log.error("a watcher of users failed", user=user_id, exc_info=error)
 
 
 def person(user: User, session: Session | None = None) -> Principal:
@@ -84,3 +172,7 @@ def program(key: ApiKey, owner: User) -> Principal:
     """Return an API key as the caller: what its owner may, narrowed to its scopes."""
     scopes = frozenset(orjson.loads(key.scopes))
     return Principal("api_key", key.id, key.name, Role(owner.role), owner.id, scopes=scopes)
+
+
+def _authority(user: User) -> tuple[str, bool, str]:
+    return user.role, user.disabled, user.password

@@ -17,6 +17,7 @@ from cloudos_auth.directory import Directory, program
 from cloudos_auth.events import KeyCreated, KeyRevoked
 from cloudos_auth.models import ApiKey
 from cloudos_auth.schemas import KeyOut, NewKey
+from cloudos_auth.users import still_admin
 
 PREFIX = "qzr_"
 _FLUSH = 30.0
@@ -56,31 +57,32 @@ class Keys:
         told = KeyCreated(resource=key.id, details=details, name=wanted.name, scopes=sorted(set(wanted.scopes)))
 
         def store(db: Db) -> None:
+            still_admin(db, owner)
             db.add(key)
             self._ctx.events.emit(db, told)
-            self._ctx.db.after_commit(db, lambda: self._directory.keys.update({key.digest: key}))
+            self._directory.mirror_key(db, key)
 
         await self._ctx.db.write(store)
-        return key, text
+        return self._directory.keys.get(key.digest, key), text
 
-    async def revoke(self, key_id: str) -> None:
-        """Revoke a key; it is refused from the next request on. Raises NotFound."""
+    async def revoke(self, key_id: str, user_id: str | None = None) -> None:
+        """Revoke a key, of `user_id` where that is given; it is refused from the next request on. Raises NotFound."""
         key = self._directory.key(key_id)
-        if key is None:
+        if key is None or user_id not in (None, key.user_id):
             raise NotFound("key", key_id, code="key_not_found", message=f"There is no API key {key_id!r}.")
 
         def remove(db: Db) -> None:
             if db.connection().execute(delete(ApiKey).where(ApiKey.__table__.c.id == key_id)).rowcount == 1:
                 told = KeyRevoked(resource=key_id, details=f"Revoked the API key {key.name}", name=key.name)
                 self._ctx.events.emit(db, told)
+            self._directory.mirror_key(db, key)
 
-        self._directory.drop_key(key)
         await self._ctx.db.write(remove)
 
-    def list(self) -> list[KeyOut]:
-        """Return all keys, newest first, without their text."""
-        keys = sorted(self._directory.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
-        return [self.shown(key) for key in keys]
+    def list(self, user_id: str | None = None) -> list[KeyOut]:
+        """Return all keys, or those of a user, newest first, without their text."""
+        wanted = [key for key in self._directory.keys.values() if user_id in (None, key.user_id)]
+        return [self.shown(key) for key in sorted(wanted, key=lambda key: (key.created_at, key.id), reverse=True)]
 
     def shown(self, key: ApiKey) -> KeyOut:
         """Return what the API shows of a key."""
@@ -133,7 +135,11 @@ class Keys:
             for id, at in used.items():
                 db.execute(update(ApiKey).where(table.c.id == id).values(last_used_at=at))
 
-        await self._ctx.db.write(store)
+        try:
+            await self._ctx.db.write(store)
+        except BaseException:
+            self._used = {**used, **self._used}
+            raise
         for key in list(self._directory.keys.values()):
             if key.id in used:
                 self._directory.keys[key.digest] = key.model_copy(update={"last_used_at": used[key.id]})

@@ -1,22 +1,47 @@
 """Locks accounts and addresses out for a while after failures; the while doubles with each further one.
 
-An account is locked for a quarter of an hour at most, so that nobody can keep its owner out for ever; an address for
-an hour. Names that do not exist are counted like those that do.
+An attempt is reserved before its slow work, so that no more of them are judged at once than may fail. An account is
+locked for a quarter of an hour at most, so that nobody can keep its owner out for ever; an address for an hour. An
+address at which a user has signed in before has a count of its own with that user: failures from elsewhere do not lock
+the owner out there. Names that do not exist are counted like those that do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloudos_sdk import Context, TooManyRequests
+from cloudos_sdk.addresses import address_share
 from sqlmodel import Session as Db
 from sqlmodel import delete, select
 
-from cloudos_auth.models import Lockout
+from cloudos_auth.models import KnownAddress, Lockout
 
 _FIRST = 5.0
 _FORGET = timedelta(hours=24)
+_KNOWN_FOR = timedelta(days=90)
+_MOST_KNOWN = 50
+_MOST_WAITING = 200
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A try to sign in that was admitted. `account` counts it for the user, `address` for where it comes from."""
+
+    user_id: str | None
+    account: str
+    address: str | None
+    share: str | None
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What the attempt counts for."""
+        return (self.account,) if self.address is None else (self.account, self.address)
 
 
 class Lockouts:
@@ -25,48 +50,172 @@ class Lockouts:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._failures: dict[str, tuple[int, datetime]] = {}
+        self._known: dict[str, dict[str, datetime]] = {}
+        self._working: dict[str, int] = {}
+        self._waiting = 0
+        self._ended = asyncio.Event()
         settings = ctx.settings
-        self._limits = {"user": (settings.account_failures, 900.0), "address": (settings.address_failures, 3600.0)}
+        self._limits = {
+            "user": (settings.account_failures, 900.0),
+            "known": (settings.account_failures, 900.0),
+            "address": (settings.address_failures, 3600.0),
+        }
 
     async def load(self) -> None:
-        """Read the failures that are remembered."""
-        rows = await self._ctx.db.read(lambda s: s.exec(select(Lockout)).all())
-        self._failures = {row.subject: (row.failures, row.failed_at) for row in rows}
+        """Read the failures and the known addresses, in their order among the writes."""
 
-    def check(self, username: str, address: str | None) -> None:
-        """Raise TooManyRequests where the account or the address is locked now."""
-        wait = max(self._wait(subject) for subject in _subjects(username, address))
-        if wait > 0:
-            raise TooManyRequests(
-                "Too many failed attempts; wait before you try again.", code="locked_out", retry_after=math.ceil(wait)
-            )
+        def read(db: Db) -> None:
+            failures = {row.subject: (row.failures, row.failed_at) for row in db.exec(select(Lockout))}
+            known: dict[str, dict[str, datetime]] = {}
+            for row in db.exec(select(KnownAddress)):
+                known.setdefault(row.user_id, {})[row.share] = row.seen_at
 
-    def failed(self, db: Db, username: str, address: str | None) -> None:
+            def mirror() -> None:
+                self._failures, self._known = failures, known
+
+            self._ctx.db.after_commit(db, mirror)
+
+        await self._ctx.db.write(read)
+
+    @asynccontextmanager
+    async def attempt(self, user_id: str | None, username: str, address: str | None) -> AsyncIterator[Attempt]:
+        """Reserve a try while it is judged. Waits while others that may fail are under way.
+
+        Raises TooManyRequests where the account or the address is locked now.
+        """
+        attempt = self._of(user_id, username, address)
+        while True:
+            wait = max(self._wait(subject) for subject in attempt.subjects)
+            if wait > 0:
+                raise _locked(wait)
+            if all(self._working.get(subject, 0) < self._room(subject) for subject in attempt.subjects):
+                break
+            if self._waiting >= _MOST_WAITING:
+                raise _locked(1)
+            self._waiting += 1
+            try:
+                await self._ended.wait()
+            finally:
+                self._waiting -= 1
+        for subject in attempt.subjects:
+            self._working[subject] = self._working.get(subject, 0) + 1
+        try:
+            yield attempt
+        finally:
+            for subject in attempt.subjects:
+                self._working[subject] -= 1
+                if not self._working[subject]:
+                    del self._working[subject]
+            ended, self._ended = self._ended, asyncio.Event()
+            ended.set()
+
+    def failed(self, db: Db, attempt: Attempt) -> None:
         """Count a failure, in the transaction in hand."""
         now = self._ctx.clock.now()
-        for subject in _subjects(username, address):
-            count, at = self._failures.get(subject, (0, now))
-            count = 1 if now - at > _FORGET else count + 1
-            self._failures[subject] = (count, now)
-            db.merge(Lockout(subject=subject, failures=count, failed_at=now))
+        counted: dict[str, tuple[int, datetime]] = {}
+        for subject in attempt.subjects:
+            row = db.get(Lockout, subject)
+            before = 0 if row is None or now - row.failed_at > _FORGET else int(row.failures)
+            counted[subject] = (before + 1, now)
+            db.merge(Lockout(subject=subject, failures=counted[subject][0], failed_at=now))
+        self._ctx.db.after_commit(db, lambda: self._failures.update(counted))
 
-    def succeeded(self, db: Db, username: str, address: str | None) -> None:
-        """Forget the failures of an account, and of the address that proved to be its owner's."""
-        for subject in _subjects(username, address):
-            if self._failures.pop(subject, None) is not None:
-                db.execute(delete(Lockout).where(Lockout.__table__.c.subject == subject))
+    def failed_unstored(self, attempt: Attempt) -> None:
+        """Count a failure that the database could not take: an attacker gains nothing by a full disk."""
+        now = self._ctx.clock.now()
+        for subject in attempt.subjects:
+            self._failures[subject] = (self._failures.get(subject, (0, now))[0] + 1, now)
+
+    def succeeded(self, db: Db, attempt: Attempt) -> None:
+        """Forget an account's failures, there and in the count of the address, which becomes a known one.
+
+        Other accounts' failures from the address stay: whoever has an account of their own cannot clear them by it.
+        """
+        row = db.get(Lockout, attempt.account)
+        if row is not None:
+            self._deduct(db, attempt.address, int(row.failures))
+            db.delete(row)
+            self._ctx.db.after_commit(db, lambda: self._clear(attempt.account))
+        if attempt.user_id is not None and attempt.share is not None:
+            self._remember(db, attempt.user_id, attempt.share)
+
+    def forget_user(self, db: Db, user_id: str) -> None:
+        """Forget the known addresses of a user, in the transaction in hand."""
+        db.execute(delete(KnownAddress).where(KnownAddress.__table__.c.user_id == user_id))
+
+        def mirror() -> None:
+            self._known.pop(user_id, None)
+
+        self._ctx.db.after_commit(db, mirror)
 
     async def purge(self) -> None:
-        """Forget what is a day old."""
-        before = self._ctx.clock.now() - _FORGET
-        await self._ctx.db.write(lambda s: s.execute(delete(Lockout).where(Lockout.__table__.c.failed_at < before)))
-        self._failures = {subject: entry for subject, entry in self._failures.items() if entry[1] >= before}
+        """Forget failures that are a day old, and addresses that were not seen for 90 days."""
+        now = self._ctx.clock.now()
+        failed, seen = now - _FORGET, now - _KNOWN_FOR
+
+        def remove(db: Db) -> None:
+            db.execute(delete(Lockout).where(Lockout.__table__.c.failed_at < failed))
+            db.execute(delete(KnownAddress).where(KnownAddress.__table__.c.seen_at < seen))
+
+        await self._ctx.db.write(remove)
+        self._failures = {subject: entry for subject, entry in self._failures.items() if entry[1] >= failed}
+        for places in self._known.values():
+            for share in [share for share, at in places.items() if at < seen]:
+                del places[share]
+
+    def _of(self, user_id: str | None, username: str, address: str | None) -> Attempt:
+        share = address_share(address) if address else None
+        known = user_id is not None and share in self._known.get(user_id, {})
+        account = f"known:{username[:64]}|{share}" if known else f"user:{username[:64]}"
+        return Attempt(user_id, account, f"address:{share}" if share else None, share)
+
+    def _clear(self, subject: str) -> None:
+        self._failures.pop(subject, None)
+
+    def _deduct(self, db: Db, subject: str | None, failures: int) -> None:
+        row = db.get(Lockout, subject) if subject is not None else None
+        if row is None or subject is None:
+            return
+        left = max(0, row.failures - failures)
+        entry = (left, row.failed_at)
+        if left:
+            row.failures = left
+            db.add(row)
+        else:
+            db.delete(row)
+        self._ctx.db.after_commit(db, lambda: self._failures.update({subject: entry}))
+
+    def _remember(self, db: Db, user_id: str, share: str) -> None:
+        now = self._ctx.clock.now()
+        table = KnownAddress.__table__
+        db.merge(KnownAddress(user_id=user_id, share=share, seen_at=now))
+        db.flush()
+        rows = db.exec(select(KnownAddress).where(table.c.user_id == user_id)).all()
+        places = {row.share: row.seen_at for row in rows}
+        oldest = sorted(places, key=lambda place: places[place])[: max(0, len(places) - _MOST_KNOWN)]
+        if oldest:
+            db.execute(delete(KnownAddress).where(table.c.user_id == user_id, table.c.share.in_(oldest)))
+
+        def mirror() -> None:
+            held = self._known.setdefault(user_id, {})
+            held[share] = now
+            for place in oldest:
+                held.pop(place, None)
+
+        self._ctx.db.after_commit(db, mirror)
+
+    def _entry(self, subject: str) -> tuple[int, datetime]:
+        now = self._ctx.clock.now()
+        count, at = self._failures.get(subject, (0, now))
+        return (0, now) if now - at > _FORGET else (count, at)
+
+    def _room(self, subject: str) -> int:
+        """Return how many attempts may be under way: as many as may fail before the lock, and one when it is over."""
+        free, _ = self._limits[subject.partition(":")[0]]
+        return max(1, int(free) - self._entry(subject)[0])
 
     def _wait(self, subject: str) -> float:
-        entry = self._failures.get(subject)
-        if entry is None:
-            return 0.0
-        count, at = entry
+        count, at = self._entry(subject)
         free, longest = self._limits[subject.partition(":")[0]]
         if count < free:
             return 0.0
@@ -74,5 +223,6 @@ class Lockouts:
         return locked - (self._ctx.clock.now() - at).total_seconds()
 
 
-def _subjects(username: str, address: str | None) -> list[str]:
-    return [f"user:{username[:64]}"] + ([f"address:{address}"] if address else [])
+def _locked(wait: float) -> TooManyRequests:
+    message = "Too many failed attempts; wait before you try again."
+    return TooManyRequests(message, code="locked_out", retry_after=math.ceil(wait))

@@ -1,4 +1,4 @@
-"""Tables: users, their sessions, backup codes and API keys, and who is locked out."""
+"""Tables: users, their sessions, known addresses, backup codes and API keys, and who is locked out."""
 
 from __future__ import annotations
 
@@ -61,8 +61,19 @@ class ApiKey(Base, table=True):
     last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class KnownAddress(Base, table=True):
+    """An address, or an IPv6 /64, at which a user has signed in."""
+
+    user_id: str = Field(primary_key=True)
+    share: str = Field(primary_key=True)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class Lockout(Base, table=True):
-    """How often an account (`user:<name>`) or an address (`address:<ip>`) failed in a row."""
+    """How often an account (`user:<name>`), one at a known address (`known:<name>|<ip>`) or an address failed in a row.
+
+    An address is `address:<ip>`, and an IPv6 one its /64.
+    """
 
     subject: str = Field(primary_key=True)
     failures: int

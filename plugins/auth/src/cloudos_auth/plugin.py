@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import click
 from cloudos_sdk import Context, Envelope, Job, Manifest, Permission, Role, hookimpl
 from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue, Sessions
+from cloudos_sdk.capabilities import Users as KnownUsers
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from quart import Blueprint
 
@@ -35,7 +36,7 @@ manifest = Manifest(
     settings=AuthSettings,
     tables=Base,
     migrations="cloudos_auth.migrations",
-    provides=(Authenticator, Sessions),
+    provides=(Authenticator, Sessions, KnownUsers),
     requires=(PermissionCatalogue,),
     uses=(ControlPanelLink,),
     emits=(UserLogin, UserLoginFailed, *OWN),
@@ -77,7 +78,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     directory, lockouts = Directory(ctx), Lockouts(ctx)
     factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
     mint = TokenMint(lambda: _signing_key(ctx), ctx.clock)
-    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys)
+    sign_in = SigningIn(ctx, mint, directory, passwords, lockouts, factors)
+    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in)
     await directory.load()
     await lockouts.load()
 
@@ -91,12 +93,13 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Directory, directory)
     ctx.provide(SecondFactors, factors)
     ctx.provide(Keys, keys)
-    ctx.provide(Users, Users(ctx, directory, passwords, factors))
+    ctx.provide(Users, Users(ctx, directory, passwords, factors, lockouts))
     ctx.provide(TokenMint, mint)
-    ctx.provide(SigningIn, SigningIn(ctx, mint, directory, passwords, lockouts, factors))
+    ctx.provide(SigningIn, sign_in)
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)
     ctx.provide(Sessions, accounts)
+    ctx.provide(KnownUsers, directory)
     try:
         yield
     finally:

@@ -6,19 +6,19 @@ import hmac
 import secrets
 from typing import Any
 
-from cloudos_sdk import Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, new_id
+from cloudos_sdk import Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, caller, new_id
 from cloudos_sdk.capabilities import Credentials
 from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
 from cloudos_auth.directory import Directory, person
-from cloudos_auth.events import PasswordChanged, SessionRevoked, SetupCompleted
+from cloudos_auth.events import PasswordChanged, SetupCompleted
 from cloudos_auth.keys import PREFIX, Keys
 from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.schemas import UserOut
-from cloudos_auth.signing_in import stored_password, wrong_credentials
+from cloudos_auth.signing_in import SigningIn, ended, stored_password
 from cloudos_auth.tokens import REFRESH, TokenMint
 
 __all__ = ["ACCESS_COOKIE", "Accounts", "Session"]
@@ -38,6 +38,7 @@ class Accounts:
         passwords: Passwords,
         lockouts: Lockouts,
         keys: Keys,
+        sign_in: SigningIn,
     ) -> None:
         self._ctx = ctx
         self._mint = mint
@@ -45,6 +46,7 @@ class Accounts:
         self._passwords = passwords
         self._lockouts = lockouts
         self._keys = keys
+        self._sign_in = sign_in
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:
@@ -62,62 +64,63 @@ class Accounts:
             details = f"Set up the admin account {username}"
             self._ctx.events.emit(db, SetupCompleted(resource=user.id, details=details, username=username))
 
+            self._directory.mirror_user(db, user.id)
+
         await self._ctx.db.write(create)
-        self._directory.put_user(user)
-        return user
+        return self._directory.users[user.id]
 
     async def refresh(self, token: str) -> Session:
         """Rotate a refresh token; one used twice ends its whole session."""
         claims = self._mint.claims(token, "refresh")
         session = self._session(claims)
-        if self._directory.users[session.user_id].disabled:
-            raise wrong_credentials()
-        if claims.get("jti") != session.refresh:
-            await self._end(session, "a refresh token was used twice")
-            raise _replayed()
-        used, now = session.refresh, self._ctx.clock.now()
-        fresh: Session = session.model_copy(
-            update={"refresh": secrets.token_hex(16), "last_used_at": now, "expires_at": now + REFRESH}
-        )
+        used, now = claims.get("jti"), self._ctx.clock.now()
+        values = {"refresh": secrets.token_hex(16), "last_used_at": now, "expires_at": now + REFRESH}
 
-        def rotate(db: Db) -> bool:
-            """Change the row only where it is there and the token is still the one that holds."""
+        def rotate(db: Db) -> Session | str:
+            """Change the row where the token is the one that holds, and its user is not disabled."""
+            user = db.get(User, session.user_id)
+            if user is None or user.disabled:
+                return "ended"
             table = Session.__table__
-            values = {key: getattr(fresh, key) for key in ("refresh", "last_used_at", "expires_at")}
-            statement = update(table).where(table.c.id == session.id, table.c.refresh == used).values(**values)
-            rotated: bool = db.connection().execute(statement).rowcount == 1
-            if rotated:
-                self._ctx.db.after_commit(db, lambda: self._remember(fresh))
-            return rotated
+            held = (table.c.id == session.id) & (table.c.refresh == used)
+            if db.connection().execute(update(table).where(held).values(**values)).rowcount == 1:
+                self._directory.mirror_session(db, session.id)
+                fresh = db.get(Session, session.id)
+                assert fresh is not None  # noqa: S101 # it was changed a line ago, in this transaction
+                db.expunge(fresh)
+                return fresh
+            replayed = self._directory.end_session(db, session.id, "a refresh token was used twice")
+            return "replayed" if replayed else "ended"
 
-        if not await self._ctx.db.write(rotate):
-            if session.id in self._directory.sessions:
-                await self._end(session, "a refresh token was used twice")
-            raise _replayed()
-        return fresh
+        outcome = await self._ctx.db.write(rotate)
+        if isinstance(outcome, Session):
+            return outcome
+        raise _replayed() if outcome == "replayed" else ended()
 
     async def change_password(self, who: Principal, current: str, new: str) -> None:
-        """Change the caller's password and end the caller's other sessions."""
+        """Change the caller's password and end the caller's other sessions, in one act."""
         user = self._directory.users[who.user_id]
         checked = user.password
-        if not await self._passwords.check(current, checked):
-            raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
-        changed = user.model_copy(update={"password": await self._passwords.hash(new)})
+        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+            if not await self._passwords.check(current, checked):
+                await self._sign_in.failed(attempt, user.username, "wrong current password")
+                raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
+        hashed = await self._passwords.hash(new)
         event = PasswordChanged(
             resource=user.id, details=f"{user.username} changed the password", username=user.username
         )
 
         def store(db: Db) -> None:
+            if db.get(Session, who.session_id) is None:
+                raise ended()
             if stored_password(db, user.id) != checked:
                 raise Conflict("password_changed", "The password was changed meanwhile; sign in again.")
-            db.execute(update(User).where(User.__table__.c.id == user.id).values(password=changed.password))
+            db.execute(update(User).where(User.__table__.c.id == user.id).values(password=hashed))
             self._ctx.events.emit(db, event)
-            self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
+            self._directory.end_sessions(db, "the password was changed", user_id=user.id, but=who.session_id)
+            self._directory.mirror_user(db, user.id)
 
         await self._ctx.db.write(store)
-        for session in self.sessions(who):
-            if session.id != who.session_id:
-                await self._end(session, "the password was changed")
 
     def user(self, who: Principal) -> User:
         """Return the caller's user."""
@@ -143,15 +146,14 @@ class Accounts:
         session = self._directory.sessions.get(session_id)
         if session is None or session.user_id != who.user_id:
             raise NotFound("session", session_id)
-        await self._end(session, "revoked")
+        await self._ctx.db.write(lambda db: self._directory.end_session(db, session_id, "revoked"))
 
     async def purge_expired(self) -> None:
         """Forget the sessions whose refresh token has expired."""
         now = self._ctx.clock.now()
         table = Session.__table__
         await self._ctx.db.write(lambda db: db.execute(delete(table).where(table.c.expires_at <= now)))
-        for session in [s for s in self._directory.sessions.values() if s.expires_at <= now]:
-            self._directory.drop_session(session.id)
+        self._directory.forget_expired()
         await self._lockouts.purge()
 
     def recognise(self, authorization: str) -> Principal | None:
@@ -216,28 +218,13 @@ class Accounts:
         session = self._session(claims)
         user = self._directory.users.get(session.user_id)
         if user is None or user.disabled:
-            raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
+            raise ended()
         return person(user, session)
-
-    def _remember(self, session: Session) -> None:
-        self._directory.sessions[session.id] = session
-
-    async def _end(self, session: Session, reason: str) -> None:
-        def remove(db: Db) -> None:
-            row = db.get(Session, session.id)
-            if row is not None:
-                db.delete(row)
-                self._ctx.events.emit(
-                    db, SessionRevoked(resource=session.id, details=f"Session ended: {reason}", reason=reason)
-                )
-
-        self._directory.drop_session(session.id)
-        await self._ctx.db.write(remove)
 
     def _session(self, claims: dict[str, Any]) -> Session:
         session = self._directory.sessions.get(claims["sid"])
         if session is None:
-            raise Unauthenticated("This session has ended; sign in again.", code="session_revoked")
+            raise ended()
         return session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 
 from cloudos_sdk import Caller, Conflict, Context, Principal, Unauthenticated, caller, new_id
@@ -11,7 +12,7 @@ from sqlmodel import Session as Db
 from sqlmodel import select
 
 from cloudos_auth.directory import Directory, person
-from cloudos_auth.lockout import Lockouts
+from cloudos_auth.lockout import Attempt, Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.schemas import SecondFactorNeeded
@@ -44,77 +45,85 @@ class SigningIn:
 
         Raises Unauthenticated, the same for an unknown name and a wrong password, and TooManyRequests when locked out.
         """
-        self._lockouts.check(username, caller().address)
         user = self._directory.by_name(username)
-        checked = user.password if user else None
-        if not await self._passwords.check(password, checked) or user is None or user.disabled:
-            await self._failed(username, user, "wrong credentials")
-            raise wrong_credentials()
-        if user.totp_enabled:
-            return SecondFactorNeeded(temp_token=self._mint.temporary(user.id))
-        return await self._begin(user, "password", checked, None)
+        async with self._lockouts.attempt(user.id if user else None, username, caller().address) as attempt:
+            checked = user.password if user else None
+            if not await self._passwords.check(password, checked) or user is None or user.disabled:
+                await self.failed(attempt, username, "wrong credentials")
+                raise wrong_credentials()
+            if user.totp_enabled:
+                return SecondFactorNeeded(temp_token=self._mint.temporary(user.id, self._mark(user)))
+            return await self._begin(user, attempt, "password", None)
 
     async def complete(self, temp_token: str, code: str) -> Session:
         """Complete a sign-in by a code. Raises Unauthenticated, TooManyRequests."""
         claims = self._mint.claims(temp_token, "totp")
-        user = self._directory.users.get(claims["sub"])
-        if user is None or user.disabled or not user.totp_enabled or claims["jti"] in self._spent:
+        user, jti = self._directory.users.get(claims["sub"]), claims["jti"]
+        if user is None or user.disabled or not user.totp_enabled:
             raise wrong_code()
-        self._lockouts.check(user.username, caller().address)
-        try:
-            session = await self._begin(user, "totp", user.password, code)
-        except Unauthenticated:
-            await self._failed(user.username, user, "wrong code")
-            raise
-        now = self._ctx.clock.now().timestamp()
-        self._spent = {jti: until for jti, until in self._spent.items() if until > now} | {claims["jti"]: claims["exp"]}
-        return session
+        if not hmac.compare_digest(str(claims.get("pwd")), self._mark(user)):  # of a password that was changed since
+            raise wrong_code()
+        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+            if jti in self._spent:
+                raise wrong_code()
+            self._forget_spent()
+            self._spent[jti] = claims["exp"]
+            try:
+                return await self._begin(user, attempt, "totp", code)
+            except BaseException as error:
+                self._spent.pop(jti, None)
+                if isinstance(error, Unauthenticated):
+                    await self.failed(attempt, user.username, "wrong code")
+                raise
 
     async def disable_totp(self, who: Principal, password: str, code: str) -> None:
         """Take the caller's second factor away, for password and code. Raises Conflict, Unauthenticated."""
         user = self._directory.users[who.user_id]
         if not user.totp_enabled:
             raise Conflict("totp_not_enabled", "The second factor is not in force.")
-        self._lockouts.check(user.username, caller().address)
-        held = await self._passwords.check(password, user.password)
+        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+            checked = user.password
+            held = await self._passwords.check(password, checked)
 
-        def store(db: Db) -> bool:
-            if not held or not self._factors.use(db, user, code):
-                return False
-            self._factors.take_away(db, user)
-            return True
+            def store(db: Db) -> bool:
+                if not held or stored_password(db, user.id) != checked or not self._factors.use(db, user, code):
+                    return False
+                self._factors.take_away(db, user)
+                return True
 
-        if not await self._ctx.db.write(store):
-            await self._failed(user.username, user, "wrong password or code")
-            raise Unauthenticated("The password or the code does not hold.", code="invalid_credentials")
+            if not await self._ctx.db.write(store):
+                await self.failed(attempt, user.username, "wrong password or code")
+                raise Unauthenticated("The password or the code does not hold.", code="invalid_credentials")
 
     async def confirm_totp(self, who: Principal, code: str) -> None:
         """Put the caller's second factor in force by a first code."""
         user = self._directory.users[who.user_id]
-        self._lockouts.check(user.username, caller().address)
-        try:
-            await self._factors.confirm(user, code)
-        except Unauthenticated:
-            await self._failed(user.username, user, "wrong code")
-            raise
+        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+            try:
+                await self._factors.confirm(user, code)
+            except Unauthenticated:
+                await self.failed(attempt, user.username, "wrong code")
+                raise
 
-    async def _failed(self, username: str, user: User | None, reason: str) -> None:
-        address = caller().address
+    async def failed(self, attempt: Attempt, username: str, reason: str) -> None:
+        """Count a failure and tell of it."""
+        name = username[:64]
         told = UserLoginFailed(
-            resource=user.id if user else "",
-            username=username[:64],
-            reason=reason,
-            details=f"Sign-in failed for {username[:64]}",
+            resource=attempt.user_id or "", username=name, reason=reason, details=f"Sign-in failed for {name}"
         )
 
         def store(db: Db) -> None:
-            self._lockouts.failed(db, username, address)
+            self._lockouts.failed(db, attempt)
             self._ctx.events.emit(db, told)
 
-        await self._ctx.db.write(store)
+        try:
+            await self._ctx.db.write(store)
+        except BaseException:
+            self._lockouts.failed_unstored(attempt)
+            raise
 
-    async def _begin(self, user: User, method: str, checked: str | None, code: str | None) -> Session:
-        """Make a session, where the password is still the one that was checked and the code holds."""
+    async def _begin(self, user: User, attempt: Attempt, method: str, code: str | None) -> Session:
+        """Make a session, where the user is still as was checked and the code holds."""
         now, origin = self._ctx.clock.now(), caller()
         session = Session(
             id=new_id("sess"),
@@ -128,22 +137,35 @@ class SigningIn:
         act_as(Caller(person(user, session), origin.address, origin.request_id))
         told = UserLogin(resource=user.id, details=f"{user.username} signed in", username=user.username, method=method)
 
-        def create(db: Db) -> None:
-            if stored_password(db, user.id) != checked:  # it was changed while bcrypt worked
+        def create(db: Db) -> Session:
+            stored = db.get(User, user.id)
+            if stored is None or stored.disabled or stored.password != user.password:  # changed while bcrypt worked
+                raise wrong_credentials()
+            if stored.totp_enabled and code is None:
                 raise wrong_credentials()
             if code is not None and not self._factors.use(db, user, code):
                 raise wrong_code()
-            self._lockouts.succeeded(db, user.username, origin.address)
+            self._lockouts.succeeded(db, attempt)
             db.add(session)
             self._ctx.events.emit(db, told)
-            self._ctx.db.after_commit(db, lambda: self._directory.sessions.update({session.id: session}))
+            self._directory.mirror_session(db, session.id)
+            return session
 
         try:
             await self._ctx.db.write(create)
         except Unauthenticated:
             act_as(origin)
             raise
-        return session
+        return self._directory.sessions.get(session.id, session)
+
+    def _mark(self, user: User) -> str:
+        """Return what binds a half-finished sign-in to the password that began it."""
+        return self._ctx.secrets.digest(f"temporary:{user.id}:{user.password}")[:32]
+
+    def _forget_spent(self) -> None:
+        now = self._ctx.clock.now().timestamp()
+        for jti in [jti for jti, until in self._spent.items() if until <= now]:
+            del self._spent[jti]
 
 
 def stored_password(db: Db, user_id: str) -> str | None:
@@ -156,3 +178,8 @@ def stored_password(db: Db, user_id: str) -> str | None:
 def wrong_credentials() -> Unauthenticated:
     """Return the error of a wrong password and of an unknown name alike."""
     return Unauthenticated("The user name or the password is wrong.", code="invalid_credentials")
+
+
+def ended() -> Unauthenticated:
+    """Return the error of a session that is there no more."""
+    return Unauthenticated("This session has ended; sign in again.", code="session_revoked")

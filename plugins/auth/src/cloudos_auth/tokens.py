@@ -40,9 +40,9 @@ class TokenMint:
         refresh = self._encode("refresh", session.id, session.user_id, session.refresh, session.expires_at)
         return Tokens(access_token=access, refresh_token=refresh)
 
-    def temporary(self, user_id: str) -> str:
-        """Return the token of a sign-in that waits for its second factor."""
-        return self._encode("totp", "", user_id, secrets.token_hex(8), self._clock.now() + TEMPORARY)
+    def temporary(self, user_id: str, mark: str) -> str:
+        """Return the token of a sign-in that waits for its second factor; `mark` binds it to the password."""
+        return self._encode("totp", "", user_id, secrets.token_hex(8), self._clock.now() + TEMPORARY, pwd=mark)
 
     @cached_property
     def _key(self) -> Any:
@@ -72,8 +72,8 @@ class TokenMint:
             raise Unauthenticated("This token has expired.", code="token_expired")
         return claims
 
-    def _encode(self, kind: str, session_id: str, user_id: str, jti: str, expires: datetime) -> str:
+    def _encode(self, kind: str, session_id: str, user_id: str, jti: str, expires: datetime, **more: str) -> str:
         from joserfc import jwt
 
-        claims = {"typ": kind, "sid": session_id, "sub": user_id, "jti": jti, "exp": int(expires.timestamp())}
+        claims = {"typ": kind, "sid": session_id, "sub": user_id, "jti": jti, "exp": int(expires.timestamp()), **more}
         return jwt.encode({"alg": "HS256"}, claims, self._key)

@@ -37,17 +37,16 @@ class SecondFactors:
             raise Conflict("totp_enabled", "The second factor is in force already; disable it first.")
         secret = pyotp.random_base32()
         codes = ["-".join(_word() for _ in range(2)) for _ in range(_CODES)]
-        changed = user.model_copy(update={"totp_secret": self._ctx.secrets.encrypt(secret), "totp_step": 0})
+        values = {"totp_secret": self._ctx.secrets.encrypt(secret), "totp_step": 0}
 
         def store(db: Db) -> None:
             statement = update(User).where(User.__table__.c.id == user.id, User.__table__.c.totp_enabled.is_(False))
-            values = {"totp_secret": changed.totp_secret, "totp_step": 0}
             if db.connection().execute(statement.values(**values)).rowcount != 1:
                 raise Conflict("totp_enabled", "The second factor is in force already; disable it first.")
             db.execute(delete(BackupCode).where(BackupCode.__table__.c.user_id == user.id))
             for code in codes:
                 db.add(BackupCode(digest=self._digest(user, code), user_id=user.id))
-            self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
+            self._directory.mirror_user(db, user.id)
 
         await self._ctx.db.write(store)
         uri = pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name="Cloud OS")
@@ -97,19 +96,20 @@ class SecondFactors:
         db.execute(delete(BackupCode).where(BackupCode.__table__.c.user_id == user.id))
         details = f"The second factor of {user.username} was disabled"
         self._ctx.events.emit(db, TotpDisabled(resource=user.id, details=details, username=user.username))
-        changed = user.model_copy(update=values)
-        self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
+        self._directory.mirror_user(db, user.id)
 
     def _accept(self, db: Db, user: User, step: int, *, enable: bool) -> None:
-        """Move the step on, where nobody used this code meanwhile."""
+        """Move the step on, where nobody used this code meanwhile and the factor is as it was."""
         table = User.__table__
         statement = update(User).where(
-            table.c.id == user.id, table.c.totp_step < step, table.c.totp_secret == user.totp_secret
+            table.c.id == user.id,
+            table.c.totp_step < step,
+            table.c.totp_secret == user.totp_secret,
+            table.c.totp_enabled.is_(not enable),
         )
         if db.connection().execute(statement.values(totp_step=step, totp_enabled=True)).rowcount != 1:
             raise wrong_code()
-        changed = user.model_copy(update={"totp_step": step, "totp_enabled": True})
-        self._ctx.db.after_commit(db, lambda: self._directory.users.update({user.id: changed}))
+        self._directory.mirror_user(db, user.id)
 
     def _step(self, user: User, code: str) -> int | None:
         import pyotp

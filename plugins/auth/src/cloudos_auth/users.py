@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudos_sdk import Conflict, Context, NotFound, new_id
+from cloudos_sdk import Conflict, Context, Forbidden, NotFound, Principal, new_id
 from sqlmodel import Session as Db
-from sqlmodel import delete, func, select, update
+from sqlmodel import delete, func, select
 
 from cloudos_auth.directory import Directory
 from cloudos_auth.events import PasswordChanged, UserChanged, UserCreated, UserDeleted
+from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import ApiKey, BackupCode, Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.schemas import NewAccount, UserChange
@@ -19,11 +20,14 @@ from cloudos_auth.totp import SecondFactors
 class Users:
     """Makes, changes and deletes users. The last admin who can sign in stays one."""
 
-    def __init__(self, ctx: Context, directory: Directory, passwords: Passwords, factors: SecondFactors) -> None:
+    def __init__(
+        self, ctx: Context, directory: Directory, passwords: Passwords, factors: SecondFactors, lockouts: Lockouts
+    ) -> None:
         self._ctx = ctx
         self._directory = directory
         self._passwords = passwords
         self._factors = factors
+        self._lockouts = lockouts
 
     def all(self) -> list[User]:
         """Return all users, oldest first."""
@@ -36,8 +40,9 @@ class Users:
             raise NotFound("user", user_id)
         return user
 
-    async def create(self, wanted: NewAccount) -> User:
-        """Make a user. Raises Conflict for a name that is taken."""
+    async def create(self, who: Principal, wanted: NewAccount) -> User:
+        """Make a user. Raises Conflict for a name that is taken, Forbidden where a key may not make such a user."""
+        _only_viewers_by_key(who, wanted.role)
         hashed = await self._passwords.hash(wanted.password)
         now = self._ctx.clock.now()
         user = User(id=new_id("usr"), username=wanted.username, password=hashed, role=wanted.role, created_at=now)
@@ -45,66 +50,80 @@ class Users:
         told = UserCreated(resource=user.id, details=details, username=user.username, role=user.role)
 
         def store(db: Db) -> None:
+            still_admin(db, who)
             if db.execute(select(User.__table__.c.id).where(User.__table__.c.username == wanted.username)).first():
                 raise Conflict("username_taken", f"There is a user named {wanted.username} already.")
             db.add(user)
             self._ctx.events.emit(db, told)
-            self._ctx.db.after_commit(db, lambda: self._directory.put_user(user))
+            self._directory.mirror_user(db, user.id)
 
         await self._ctx.db.write(store)
-        return user
+        return self.get(user.id)
 
-    async def change(self, user_id: str, wanted: UserChange) -> User:
+    async def change(self, who: Principal, user_id: str, wanted: UserChange) -> User:
         """Change role, state or password; a disabled user and one with a new password are signed out at once."""
-        user = self.get(user_id)
+        self.get(user_id)
         values: dict[str, Any] = wanted.model_dump(include={"role", "disabled"}, exclude_none=True)
         if wanted.password is not None:
             values["password"] = await self._passwords.hash(wanted.password)
-        changed = user.model_copy(update=values)
 
         def store(db: Db) -> None:
-            if changed.role != "admin" or changed.disabled:
+            still_admin(db, who)
+            user = db.get(User, user_id)
+            if user is None:
+                raise NotFound("user", user_id)
+            _only_viewers_by_key(who, user.role, wanted.role or user.role)
+            before = user.role, user.disabled
+            for name, value in values.items():
+                setattr(user, name, value)
+            db.add(user)
+            db.flush()
+            if user.role != "admin" or user.disabled:
                 self._keep_an_admin(db, user_id)
-            if values:
-                db.execute(update(User).where(User.__table__.c.id == user_id).values(**values))
-            if (changed.role, changed.disabled) != (user.role, user.disabled):
-                state = "disabled" if changed.disabled else "enabled"
-                details = f"{user.username} is now {changed.role}, {state}"
+            if (user.role, user.disabled) != before:
+                state = "disabled" if user.disabled else "enabled"
+                details = f"{user.username} is now {user.role}, {state}"
                 self._ctx.events.emit(
                     db,
                     UserChanged(
                         resource=user_id,
                         details=details,
                         username=user.username,
-                        role=changed.role,
-                        disabled=changed.disabled,
+                        role=user.role,
+                        disabled=user.disabled,
                     ),
                 )
             if wanted.password is not None:
                 details = f"The password of {user.username} was reset"
                 self._ctx.events.emit(db, PasswordChanged(resource=user_id, details=details, username=user.username))
-            if wanted.password is not None or changed.disabled:
-                db.execute(delete(Session).where(Session.__table__.c.user_id == user_id))
-                self._ctx.db.after_commit(db, lambda: self._sign_out(user_id))
-            self._ctx.db.after_commit(db, lambda: self._directory.put_user(changed))
+            if wanted.password is not None or user.disabled:
+                reason = "the user was disabled" if user.disabled else "the password was reset"
+                self._directory.end_sessions(db, reason, user_id=user_id)
             if wanted.reset_totp and user.totp_secret is not None:
-                self._factors.take_away(db, changed)
+                self._factors.take_away(db, user)
+            self._directory.mirror_user(db, user_id)
 
         await self._ctx.db.write(store)
         return self.get(user_id)
 
-    async def delete(self, user_id: str) -> None:
+    async def delete(self, who: Principal, user_id: str) -> None:
         """Delete a user with sessions and keys. Raises Conflict for the last admin."""
-        user = self.get(user_id)
+        self.get(user_id)
 
         def remove(db: Db) -> None:
+            still_admin(db, who)
+            user = db.get(User, user_id)
+            if user is None:
+                raise NotFound("user", user_id)
+            _only_viewers_by_key(who, user.role)
             self._keep_an_admin(db, user_id)
             for model in (Session, ApiKey, BackupCode):
                 db.execute(delete(model).where(model.__table__.c.user_id == user_id))
-            db.execute(delete(User).where(User.__table__.c.id == user_id))
+            self._lockouts.forget_user(db, user_id)
+            db.delete(user)
             told = UserDeleted(resource=user_id, details=f"Deleted the user {user.username}", username=user.username)
             self._ctx.events.emit(db, told)
-            self._ctx.db.after_commit(db, lambda: self._directory.drop_user(user_id))
+            self._directory.mirror_user(db, user_id)
 
         await self._ctx.db.write(remove)
 
@@ -115,7 +134,20 @@ class Users:
         if not db.execute(others).scalar():
             raise Conflict("last_admin", "This is the last admin who can sign in; make another one first.")
 
-    def _sign_out(self, user_id: str) -> None:
-        for session in list(self._directory.sessions.values()):
-            if session.user_id == user_id:
-                self._directory.drop_session(session.id)
+
+def still_admin(db: Db, who: Principal) -> None:
+    """Raise Forbidden where the caller was demoted, disabled or deleted while the request was at work."""
+    user = db.get(User, who.user_id)
+    if user is None or user.disabled or user.role != "admin":
+        raise Forbidden("You are not an admin any more.", code="role_changed")
+    if who.kind == "api_key" and db.get(ApiKey, who.id) is None:
+        raise Forbidden("The API key was revoked meanwhile.", code="key_revoked")
+    if who.session_id is not None and db.get(Session, who.session_id) is None:
+        raise Forbidden("Your session has ended meanwhile; sign in again.", code="session_revoked")
+
+
+def _only_viewers_by_key(who: Principal, *roles: str) -> None:
+    """Keep a key from giving more than it has: whoever signs in as an operator or admin is bound by no scopes."""
+    if who.kind != "user" and any(role != "viewer" for role in roles):
+        message = "An API key may make, change and delete viewers only; an admin who is signed in may do this."
+        raise Forbidden(message, code="person_required")
