@@ -74,6 +74,43 @@ async def test_a_key_outlives_a_restart_and_a_key_makes_no_keys(node):
     assert (status, error["error"]) == (403, "person_required")
 
 
+async def test_a_key_gives_nobody_more_than_it_has(node):
+    user, _ = await made_user(node)
+    _, key = await call(node, "POST", "/api/keys", json={"name": "people", "scopes": ["users:write"]})
+    bearer = {"Authorization": f"Bearer {key['key']}"}
+    _, me = await call(node, "GET", "/api/auth/me")
+    viewer = {"username": "eve", "password": "another password", "role": "viewer"}
+    refused = [
+        ("POST", "/api/users", {**viewer, "role": "admin"}),
+        ("POST", "/api/users", {**viewer, "role": "operator"}),
+        ("PUT", f"/api/users/{user['id']}", {"role": "admin"}),
+        ("PUT", f"/api/users/{user['id']}", {"password": "set by the key"}),
+        ("PUT", f"/api/users/{me['id']}", {"password": "set by the key"}),
+        ("PUT", f"/api/users/{me['id']}", {"reset_totp": True}),
+        ("DELETE", f"/api/users/{user['id']}", None),
+    ]
+    for method, path, body in refused:
+        status, error = await call(node, method, path, bearer, json=body)
+        assert (status, error["error"]) == (403, "person_required"), (method, body)
+    status, made = await call(node, "POST", "/api/users", bearer, json=viewer)
+    assert (status, made["role"]) == (201, "viewer")
+    status, error = await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"role": "operator"})
+    assert (status, error["error"]) == (403, "person_required")
+    assert (await call(node, "DELETE", f"/api/users/{made['id']}", bearer))[0] == 204
+
+
+async def test_a_demoted_user_sees_and_revokes_the_keys_left_from_before_and_no_others(node):
+    user, bearer = await made_user(node, "admin")
+    _, mine = await call(node, "POST", "/api/keys", bearer, json={"name": "mine", "scopes": ["users:read"]})
+    _, other = await call(node, "POST", "/api/keys", json={"name": "other", "scopes": ["users:read"]})
+    await call(node, "PUT", f"/api/users/{user['id']}", json={"role": "viewer"})
+    status, listed = await call(node, "GET", "/api/keys", bearer)
+    assert (status, [key["name"] for key in listed]) == (200, ["mine"])
+    assert (await call(node, "DELETE", f"/api/keys/{other['id']}", bearer))[1]["error"] == "key_not_found"
+    assert (await call(node, "DELETE", f"/api/keys/{mine['id']}", bearer))[0] == 204
+    assert (await call(node, "GET", "/api/keys", bearer))[0] == 403
+
+
 async def test_a_demotion_holds_on_the_next_request(node):
     user, bearer = await made_user(node, "admin")
     _, key = await call(node, "POST", "/api/keys", bearer, json={"name": "k", "scopes": ["users:read"]})

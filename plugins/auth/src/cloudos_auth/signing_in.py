@@ -58,22 +58,16 @@ class SigningIn:
     async def complete(self, temp_token: str, code: str) -> Session:
         """Complete a sign-in by a code. Raises Unauthenticated, TooManyRequests."""
         claims = self._mint.claims(temp_token, "totp")
-        user, jti = self._directory.users.get(claims["sub"]), claims["jti"]
-        if user is None or user.disabled or not user.totp_enabled:
+        user = self._directory.users.get(claims["sub"])
+        if user is None or user.disabled or not user.totp_enabled or claims["jti"] in self._spent:
             raise wrong_code()
         if not hmac.compare_digest(str(claims.get("pwd")), self._mark(user)):  # of a password that was changed since
             raise wrong_code()
         async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
-            if jti in self._spent:
-                raise wrong_code()
-            self._forget_spent()
-            self._spent[jti] = claims["exp"]
             try:
-                return await self._begin(user, attempt, "totp", code)
-            except BaseException as error:
-                self._spent.pop(jti, None)
-                if isinstance(error, Unauthenticated):
-                    await self.failed(attempt, user.username, "wrong code")
+                return await self._begin(user, attempt, "totp", code, once=(claims["jti"], float(claims["exp"])))
+            except Unauthenticated:
+                await self.failed(attempt, user.username, "wrong code")
                 raise
 
     async def disable_totp(self, who: Principal, password: str, code: str) -> None:
@@ -122,8 +116,13 @@ class SigningIn:
             self._lockouts.failed_unstored(attempt)
             raise
 
-    async def _begin(self, user: User, attempt: Attempt, method: str, code: str | None) -> Session:
-        """Make a session, where the user is still as was checked and the code holds."""
+    async def _begin(
+        self, user: User, attempt: Attempt, method: str, code: str | None, once: tuple[str, float] | None = None
+    ) -> Session:
+        """Make a session, where the user is still as was checked and the code holds.
+
+        `once` is the id of the half-finished sign-in that this completes, and when its token expires.
+        """
         now, origin = self._ctx.clock.now(), caller()
         session = Session(
             id=new_id("sess"),
@@ -143,8 +142,12 @@ class SigningIn:
                 raise wrong_credentials()
             if stored.totp_enabled and code is None:
                 raise wrong_credentials()
+            if once is not None and once[0] in self._spent:
+                raise wrong_code()
             if code is not None and not self._factors.use(db, user, code):
                 raise wrong_code()
+            if once is not None:
+                self._spent[once[0]] = once[1]
             self._lockouts.succeeded(db, attempt)
             db.add(session)
             self._ctx.events.emit(db, told)
@@ -156,6 +159,7 @@ class SigningIn:
         except Unauthenticated:
             act_as(origin)
             raise
+        self._forget_spent()
         return self._directory.sessions.get(session.id, session)
 
     def _mark(self, user: User) -> str:
