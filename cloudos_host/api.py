@@ -7,8 +7,19 @@ from functools import cache
 from typing import Any
 
 import orjson
-from cloudos_sdk import Conflict, InvalidRequest, Manifest, Permission, Role, principal, public, requires, signed_in
-from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
+from cloudos_sdk import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    Manifest,
+    Permission,
+    Role,
+    principal,
+    public,
+    requires,
+    signed_in,
+)
+from cloudos_sdk.capabilities import PermissionCatalogue
 from cloudos_sdk.http import Page, stream
 from quart import Blueprint, Response, request
 from quart_schema import validate_querystring
@@ -70,31 +81,40 @@ def routes(host: Any) -> Blueprint:
         """List the plugins: state, phase, and why."""
         return answer([record.public() for record in host.records])
 
+    def visible(audience: str) -> bool:
+        return bool(host.permissions.sees(principal(), audience))
+
     @blueprint.get("/api/operations")
     @requires("operations:read")
     @validate_querystring(Page)
     async def list_operations(query_args: Page) -> Response:
-        """List long work, newest first."""
-        table = OperationRow.__table__
+        """List long work, newest first: the caller's own, and what others with the same permissions see."""
+        table, who = OperationRow.__table__, principal()
         statement = select(OperationRow).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(query_args.limit)
+        if not visible("user:"):
+            shown = [name for name in host.permissions.permissions() if host.permissions.allows(who, name)]
+            statement = statement.where(table.c.audience.in_(shown) | (table.c.owner == who.user_id))
         for edge, older in ((query_args.before, True), (query_args.after, False)):
             if edge is not None:
-                at = (await operations.load(host.db, edge)).created_at
+                at = (await operations.load(host.db, edge, visible)).created_at
                 statement = statement.where(table.c.created_at < at if older else table.c.created_at > at)
         rows = await host.db.read(lambda s: s.execute(statement).scalars().all())
-        return answer([operations.public(row) for row in rows])
+        return answer([operations.public(row) for row in rows if visible(operations.audience_of(row))])
 
     @blueprint.get("/api/operations/<operation_id>")
     @requires("operations:read")
     async def get_operation(operation_id: str) -> Response:
         """Return how far long work is."""
-        return answer(operations.public(await operations.load(host.db, operation_id)))
+        return answer(operations.public(await operations.load(host.db, operation_id, visible)))
 
     @blueprint.post("/api/operations/<operation_id>/cancel")
-    @requires("operations:write")
+    @requires("operations:read")
     async def cancel_operation(operation_id: str) -> Response:
-        """Ask long work to stop and clean up; 202, it ends in the background."""
-        row = await operations.load(host.db, operation_id)
+        """Ask long work to stop and clean up; 202, it ends in the background. Anyone may cancel their own."""
+        row, who = await operations.load(host.db, operation_id, visible), principal()
+        own = row.owner == who.user_id and who.scopes is None
+        if not own and not host.permissions.allows(who, "operations:write"):
+            raise Forbidden("You lack the permission operations:write.", permission="operations:write")
         for record in host.records:
             if record.context is not None and record.context.operations.owns(operation_id):
                 await record.context.operations.cancel(operation_id)
@@ -111,16 +131,9 @@ def routes(host: Any) -> Blueprint:
             raise InvalidRequest.field("Last-Event-ID", "the number of the last event that you have")
 
         def allowed(audience: str) -> bool:
-            return bool(host.permissions.allows(who, audience))
+            return bool(host.permissions.sees(who, audience))
 
-        credentials = Credentials(
-            "GET", request.headers.get("Authorization"), dict(request.cookies), None, request.remote_addr
-        )
-
-        async def still_known() -> bool:
-            return bool(await host.gate.still_holds(credentials))
-
-        chunks = host.streams.stream(allowed, still_known, int(given) if given else None)
+        chunks = host.streams.stream(allowed, int(given) if given else None)
         return stream(chunks, "text/event-stream")
 
     @blueprint.get("/metrics")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,8 @@ from werkzeug.routing import MapAdapter
 
 from cloudos_host import __version__, problems
 from cloudos_host.gate import Gate
-from cloudos_host.lean_http import LeanHTTP
+from cloudos_host.lean_http import HeldWebsocket, LeanHTTP
+from cloudos_host.open_answers import OpenAnswers
 
 
 class OrjsonProvider(JSONProvider):
@@ -47,13 +47,13 @@ class CloudOSApp(Quart):
     """Quart with answers of models in one step; `served` counts them by blueprint and status."""
 
     asgi_http_class = LeanHTTP
+    asgi_websocket_class = HeldWebsocket
     gate: Gate
+    open_answers: OpenAnswers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
-        self.stopping = asyncio.Event()
-        """Set when the host begins to stop: answers that would go on for ever end."""
 
     async def full_dispatch_request(self, request_context: Any = None) -> Any:
         """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""

@@ -48,6 +48,9 @@ class HostSettings(BaseModel):
     )
     stop_limit: float = Field(default=12.0, gt=0, description="Seconds for draining and stopping")
     max_body: int = Field(default=2 * 1024 * 1024, ge=1024, description="Largest request body, in bytes")
+    streams_per_user: int = Field(
+        default=100, ge=1, description="Event streams, followed logs and WebSockets that one user may have open"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
     log_format: Literal["console", "json"] = Field(default="console", description="How the log is written")
     debug: bool = Field(default=False, description="Name in the log what holds the event loop over 10 ms")

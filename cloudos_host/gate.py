@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloudos_sdk import (
+    CloudOSError,
     Forbidden,
     NotFound,
     Permission,
@@ -28,6 +29,7 @@ from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cloudos_host.licence import PlanLicence
+from cloudos_host.open_answers import OpenAnswer, csrf_token_of
 from cloudos_host.registry import Record, State, owner
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -67,6 +69,14 @@ class PermissionTable:
         area, _, verb = name.partition(":")
         return verb == "read" and f"{area}:write" in principal.scopes
 
+    def sees(self, principal: Principal, audience: str) -> bool:
+        """Tell whether events and long work of an audience are shown: a permission, or one user (`user:<id>`)."""
+        kind, _, user_id = audience.partition(":")
+        if kind != "user":
+            return self.allows(principal, audience)
+        mine = user_id == principal.user_id or (principal.role is Role.ADMIN and principal.scopes is None)
+        return mine and self.allows(principal, "operations:read")
+
 
 class Gate:
     """Admits a request or raises what it is answered with."""
@@ -103,17 +113,19 @@ class Gate:
             raise NoSuchPath()
         endpoint = mounted or (self.endpoints.get(request.endpoint) if request.endpoint else None)
         if endpoint is None:
-            self._refuse_unknown(request)
+            await self._refuse_unknown(request, address)
             return
         record, policy = endpoint.record, endpoint.policy
         if record.state is not State.RUNNING:
-            raise self._down(record)
+            raise await self._down(record, request, address)
         if policy.max_body is not None and isinstance(request, Request):
             # before anything is awaited, so before any of the body is taken
             request.body = request.body_class(request.content_length, policy.max_body)
         enter_context(record.context)
         if policy.access == "bearer":
-            principal: Principal | None = await self._by_bearer(request, policy.bearer or "", address)
+            principal: Principal | None = await self._by_bearer(
+                request.headers.get("Authorization"), policy.bearer or "", address
+            )
         else:
             principal = await self._identify(request, address, required=policy.access != "public")
         if principal is not None:
@@ -125,37 +137,37 @@ class Gate:
             self._count_call(policy, request.endpoint or "", principal, address)
         if request.method not in _SAFE:
             self._check_body(request, policy)
+        request.admitted = (endpoint, principal)  # type: ignore[union-attr] # for the answers that stay open
 
-    async def still_holds(self, credentials: Credentials) -> bool:
-        """Tell whether credentials that were admitted still hold: for answers that stay open."""
-        authenticator = self._authenticator()
-        if authenticator is None:
+    async def readmits(self, answer: OpenAnswer) -> bool:
+        """Tell whether what was admitted would be admitted again, as the same and with the same rights."""
+        endpoint: Endpoint = answer.endpoint
+        if endpoint.record.state is not State.RUNNING:
             return False
-        if credentials.authorization and authenticator.recognise(credentials.authorization) is not None:
-            return True
+        policy, authorization = endpoint.policy, answer.credentials.authorization
         try:
-            return await authenticator.authenticate(credentials) is not None
-        except (Unauthenticated, Forbidden):
+            principal: Principal | None
+            if policy.access == "bearer":
+                principal = await self._by_bearer(authorization, policy.bearer or "", answer.credentials.address)
+            else:
+                principal = await self._principal(answer.credentials)
+            if principal is not None:
+                self._check(policy, principal)
+        except CloudOSError:
             return False
+        return principal == answer.principal
 
     async def _identify(self, request: Request | Websocket, address: str | None, *, required: bool) -> Principal | None:
-        authenticator = self._authenticator()
-        if authenticator is None:
+        if self._authenticator() is None:
             if required:
                 raise Unavailable("Nobody can sign in: no plugin provides it now.", code="sign_in_unavailable")
             return None
         authorization = request.headers.get("Authorization")
-        if authorization is not None:
-            known = authenticator.recognise(authorization)
-            if known is not None:
-                return known
-        elif isinstance(request, Websocket) and _from_elsewhere(request):
+        if authorization is None and isinstance(request, Websocket) and _from_elsewhere(request):
             raise Forbidden("A page of another site may not open this with your cookies.", code="origin_not_allowed")
-        credentials = Credentials(
-            request.method, authorization, request.cookies, request.headers.get("X-CSRF-Token"), address
-        )
+        credentials = Credentials(request.method, authorization, request.cookies, csrf_token_of(request), address)
         try:
-            principal = await authenticator.authenticate(credentials)
+            principal = await self._principal(credentials)
         except (Unauthenticated, Forbidden):
             if required:
                 raise
@@ -164,9 +176,18 @@ class Gate:
             raise Unauthenticated()
         return principal
 
-    async def _by_bearer(self, request: Request | Websocket, prefix: str, address: str | None) -> Principal:
+    async def _principal(self, credentials: Credentials) -> Principal | None:
+        authenticator = self._authenticator()
+        if authenticator is None:
+            return None
+        if credentials.authorization is not None:
+            known = authenticator.recognise(credentials.authorization)
+            if known is not None:
+                return known
+        return await authenticator.authenticate(credentials)
+
+    async def _by_bearer(self, authorization: str | None, prefix: str, address: str | None) -> Principal:
         """Identify the caller of an endpoint that takes one family of bearers and nothing else: no cookie, no token."""
-        authorization = request.headers.get("Authorization")
         if authorization is None or not authorization.removeprefix("Bearer ").startswith(prefix):
             raise Unauthenticated(f"Send `Authorization: Bearer {prefix}…`.")
         for authenticator in self._bearers():
@@ -209,10 +230,10 @@ class Gate:
                 return forwarded.rsplit(",", 1)[-1].strip()
         return peer
 
-    def _refuse_unknown(self, request: Request | Websocket) -> None:
+    async def _refuse_unknown(self, request: Request | Websocket, address: str | None) -> None:
         record = owner(self._records, request.path)
         if record is not None and record.state is not State.RUNNING:
-            raise self._down(record)
+            raise await self._down(record, request, address)
         if isinstance(request.routing_exception, NoSuchPath) and record is None and request.path.startswith("/api/"):
             area = "/".join(request.path.split("/")[:3])
             raise NotFound(
@@ -222,15 +243,18 @@ class Gate:
                 message=f"No installed plugin serves {area}; `cloudos plugins` lists what is installed.",
             )
 
-    def _down(self, record: Record) -> Unavailable:
+    async def _down(self, record: Record, request: Request | Websocket, address: str | None) -> Unavailable:
+        """Return the error of a plugin that does not run; why is told to those who may see the plugins."""
         title = record.manifest.title if record.manifest else record.id
-        return Unavailable(
-            f"{title} is {record.state.value}: {record.reason or 'not started yet'}",
-            code="plugin_unavailable",
-            retry_after=5,
-            plugin=record.id,
-            state=record.state.value,
-        )
+        state = record.state.value
+        message = f"{title} does not run now; an admin finds out why by `cloudos plugins`."
+        try:
+            who = await self._identify(request, address, required=False)
+        except CloudOSError:
+            who = None
+        if who is not None and self.permissions.allows(who, "plugins:read"):
+            message = f"{title} is {state}: {record.reason or 'not started yet'}"
+        return Unavailable(message, code="plugin_unavailable", retry_after=5, plugin=record.id, state=state)
 
 
 def _from_elsewhere(request: Request | Websocket) -> bool:

@@ -10,7 +10,7 @@ from datetime import time, timedelta
 from typing import Any
 
 from cloudos_sdk import Job
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, PermissionCatalogue
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, PermissionCatalogue, Users
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, api, jobs, logs, migrating, operations
@@ -25,6 +25,7 @@ from cloudos_host.health import HealthChecks
 from cloudos_host.licence import PlanLicence
 from cloudos_host.lifespans import Lifespans
 from cloudos_host.mounts import Mounts
+from cloudos_host.open_answers import OpenAnswers
 from cloudos_host.operations import PluginOperations
 from cloudos_host.registry import Phase, Record, State, owner
 from cloudos_host.secret_box import PluginSecrets, host_key
@@ -65,7 +66,8 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
-        self.mounts = Mounts(self.app.asgi_app, self.gate, self.settings.max_body)
+        self.app.open_answers = OpenAnswers(self.gate.readmits, self.settings.streams_per_user, self.log)
+        self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self._lock: int | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -117,6 +119,10 @@ class Host:
         await self.events.start()
         await self._start(ordered)
         self._require()
+        users = self.capabilities.find(Users)
+        if users is not None:
+            users.watch(self.app.open_answers.changed)
+        self._work.append(asyncio.create_task(self.app.open_answers.sweep(), name="open-answers:sweep"))
         for record in self.records:
             if record.state is State.PENDING:
                 record.prefixes = tuple(notes.prefixes.get(record.id, ()))

@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from quart.asgi import ASGIHTTPConnection, _handle_exception
+from cloudos_sdk import CloudOSError
+from quart.asgi import ASGIHTTPConnection, ASGIWebsocketConnection, _handle_exception
 from quart.utils import encode_headers
 from quart.wrappers import Response
 from quart.wrappers.response import DataBody
+
+from cloudos_host import problems
+from cloudos_host.open_answers import GuardedBody
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -25,24 +29,37 @@ class LeanHTTP(ASGIHTTPConnection):
         """Handle the request, and send the answer."""
         request = self._create_request_from_scope(send)
         if not self._without_body():
-            await _first_of(self.handle_request(request, send), self.handle_messages(request, receive))
+            await first_of(self.handle_request(request, send), self.handle_messages(request, receive))
             return
         request.body.set_complete()
         response = await self._respond(request)
         if is_whole(response):
             await self._answer(send, response)
         else:
-            await _first_of(self._answer(send, response), _gone(receive), *self._stop(response))
+            await self._stay(request, send, response, _gone(receive))
 
     async def handle_request(self, request: Any, send: Any) -> None:
         """Handle a request whose body may still be on its way, and send the answer."""
         response = await self._respond(request)
-        await _first_of(self._answer(send, response), *self._stop(response))
+        await self._stay(request, send, response)
 
-    def _stop(self, response: Any) -> list[Any]:
-        """Return what a live answer ends with beside its client: the host that stops."""
-        stopping = getattr(self.app, "stopping", None)
-        return [stopping.wait()] if stopping is not None and getattr(response, "live", False) else []
+    async def _stay(self, request: Any, send: Any, response: Any, *watches: Any) -> None:
+        """Send an answer; a live one ends with its client, with its credentials, and when the host stops."""
+        answers: Any = self.app.open_answers  # type: ignore[attr-defined] # of the host's application
+        held = None
+        if getattr(response, "live", False):
+            try:
+                held = answers.hold(request)
+            except CloudOSError as error:
+                response = problems.answer(error)
+            else:
+                response.response = GuardedBody(response.response, answers, held)
+                watches = (*watches, held.ended.wait())
+        try:
+            await first_of(self._answer(send, response), *watches)
+        finally:
+            if held is not None:
+                answers.release(held)
 
     def _without_body(self) -> bool:
         """Tell whether it is a GET that announces no body, and so has none (RFC 9112, 6.3)."""
@@ -71,6 +88,45 @@ class LeanHTTP(ASGIHTTPConnection):
             pass
 
 
+class HeldWebsocket(ASGIWebsocketConnection):
+    """Serves one WebSocket; it ends with its client, with its credentials, and when the host stops."""
+
+    _POLICY_VIOLATION = 1008
+    _TRY_AGAIN_LATER = 1013
+
+    async def __call__(self, receive: Any, send: Any) -> None:
+        """Handle the messages of both sides."""
+        websocket = self._create_websocket_from_scope(send)
+        self._open = asyncio.Event()
+        await first_of(
+            self.handle_websocket(websocket, send), self.handle_messages(receive), self._end(websocket, send)
+        )
+
+    async def accept_connection(self, send: Any, headers: Any, subprotocol: str | None) -> None:
+        """Accept, and hold it from now on."""
+        await super().accept_connection(send, headers, subprotocol)
+        self._open.set()
+
+    async def _end(self, websocket: Any, send: Any) -> None:
+        await self._open.wait()
+        answers: Any = self.app.open_answers  # type: ignore[attr-defined] # of the host's application
+        try:
+            held = answers.hold(websocket)
+        except CloudOSError:
+            await self._close(send, self._TRY_AGAIN_LATER)
+            return
+        try:
+            await held.ended.wait()
+            await self._close(send, self._POLICY_VIOLATION)
+        finally:
+            answers.release(held)
+
+    async def _close(self, send: Any, code: int) -> None:
+        if not self._closed:
+            self._closed = True
+            await send({"type": "websocket.close", "code": code})
+
+
 def is_whole(response: Any) -> bool:
     """Tell whether an answer is there to the last byte."""
     return (
@@ -80,7 +136,7 @@ def is_whole(response: Any) -> bool:
     )
 
 
-async def _first_of(work: Any, *watches: Any) -> None:
+async def first_of(work: Any, *watches: Any) -> None:
     """Do the work until it is done or one of the watches is, such as that the client is gone; raise what it raised."""
     if not watches:
         await work

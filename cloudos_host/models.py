@@ -55,7 +55,10 @@ class EventSetAside(Base, table=True):
 
 
 class OperationRow(Base, table=True):
-    """Long work: what was asked, how far it is, how it ended."""
+    """Long work: what was asked, how far it is, how it ended.
+
+    `owner` is the user who asked for it. Those with the permission `audience` see it; without one, it is the owner's.
+    """
 
     __tablename__ = "host_operation"
 
@@ -74,6 +77,8 @@ class OperationRow(Base, table=True):
     actor_id: str
     actor_name: str
     address: str | None = None
+    owner: str = Field(default="", index=True)
+    audience: str = ""
     created_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

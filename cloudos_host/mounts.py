@@ -14,6 +14,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cloudos_host import problems
 from cloudos_host.gate import Endpoint, Gate
+from cloudos_host.lean_http import first_of
+from cloudos_host.open_answers import OpenAnswers
 from cloudos_host.registry import Record, covers
 
 _DRAIN = 1.0
@@ -22,9 +24,10 @@ _DRAIN = 1.0
 class Mounts:
     """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
 
-    def __init__(self, app: Any, gate: Gate, max_body: int) -> None:
+    def __init__(self, app: Any, gate: Gate, open_answers: OpenAnswers, max_body: int) -> None:
         self._app = app
         self._gate = gate
+        self._open_answers = open_answers
         self._max_body = max_body
         self._mounts: list[tuple[str, Any, Endpoint]] = []
         self._receiving: set[asyncio.Future[Any]] = set()
@@ -74,16 +77,28 @@ class Mounts:
             self._receiving.discard(waiting)
 
     async def _serve(self, app: Any, endpoint: Endpoint, scope: Any, receive: Any, send: Any) -> None:
+        request, held = _request(scope), None
         try:
-            await self._gate.admit(_request(scope), endpoint)
+            await self._gate.admit(request, endpoint)
+            if endpoint.policy.access != "bearer":  # whoever gives bearers ends what is open by them
+                held = self._open_answers.hold(request)
         except (CloudOSError, HTTPException) as error:
             await _refuse(error, scope, send)
             return
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
-            await _Bounded(limit, partial(self._next, receive), send).run(app, scope)
+            work = _Bounded(limit, partial(self._next, receive), send).run(app, scope)
         else:
-            await app(scope, receive, send)
+            work = app(scope, receive, send)
+        if held is None:
+            await work
+            return
+        try:
+            await first_of(work, held.ended.wait())
+            if held.ended.is_set() and scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+        finally:
+            self._open_answers.release(held)
 
 
 class _Bounded:

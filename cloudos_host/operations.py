@@ -33,6 +33,7 @@ class RunningOperation:
     input: Mapping[str, Any]
     resumed: bool
     owner: PluginOperations
+    audience: str
     cancel_requested: bool = False
     task: asyncio.Task[None] | None = None
     stored_at: float = 0.0
@@ -42,7 +43,7 @@ class RunningOperation:
         fraction = min(1.0, max(0.0, fraction))
         data = {"operation_id": self.id, "progress": fraction, "message": message, "detail": detail}
         ctx = self.owner.context
-        ctx.events.announce("operation.progressed", data, audience="operations:read", resource=self.resource)
+        ctx.events.announce("operation.progressed", data, audience=self.audience, resource=self.resource)
         now = ctx.clock.monotonic()
         if now - self.stored_at >= 1.0 or fraction == 1.0:
             self.stored_at = now
@@ -57,19 +58,22 @@ class PluginOperations:
         self._log = log
         self.context: Any = None
         self._runners: dict[str, Runner] = {}
+        self._audiences: dict[str, str] = {}
         self._running: dict[str, RunningOperation] = {}
         self._resuming: set[asyncio.Task[None]] = set()
 
-    def register(self, kind: str, runner: Runner) -> None:
-        """Name the code that does `kind`, and run the unfinished ones again."""
+    def register(self, kind: str, runner: Runner, *, audience: str = "") -> None:
+        """Name the code that does `kind` and who may see it, and run the unfinished ones again."""
         self._runners[kind] = runner
+        self._audiences[kind] = audience
         task = asyncio.create_task(self._resume(kind), name=f"operations:{kind}")
         self._resuming.add(task)
         task.add_done_callback(self._resuming.discard)
 
     def start(self, session: Session, kind: str, resource: str, title: str, input: Mapping[str, Any]) -> str:
         """Add an operation in the transaction of `session`; it runs after the commit."""
-        actor = caller().actor()
+        origin = caller()
+        actor = origin.actor()
         row = OperationRow(
             id=new_id("op"),
             plugin=self.context.id,
@@ -82,6 +86,8 @@ class PluginOperations:
             actor_id=actor.id,
             actor_name=actor.name,
             address=actor.address,
+            owner=origin.principal.user_id if origin.principal is not None else "",
+            audience=self._audiences.get(kind, ""),
             created_at=self.context.clock.now(),
         )
         session.add(row)
@@ -127,7 +133,7 @@ class PluginOperations:
         if runner is None or row.id in self._running:
             return  # its plugin registers the kind when it starts, and takes it up then
         input = orjson.loads(self.context.secrets.decrypt(row.input))
-        running = RunningOperation(row.id, row.resource, input, resumed, self)
+        running = RunningOperation(row.id, row.resource, input, resumed, self, audience_of(row))
         self._running[row.id] = running
         running.task = asyncio.create_task(self._run(running, row, runner), name=f"operation:{row.id}")
 
@@ -153,7 +159,7 @@ class PluginOperations:
         self._running.pop(row.id, None)
         await self.store(row.id, finished_at=clock.now(), **end)
         data = {"operation_id": row.id, "state": end["state"], "message": end.get("message", "")}
-        self.context.events.announce("operation.finished", data, audience="operations:read", resource=row.resource)
+        self.context.events.announce("operation.finished", data, audience=audience_of(row), resource=row.resource)
 
 
 def _origin(row: OperationRow) -> Caller:
@@ -161,6 +167,11 @@ def _origin(row: OperationRow) -> Caller:
     if row.actor_kind == "system":
         return Caller(None)
     return Caller(Principal(row.actor_kind, row.actor_id, row.actor_name, Role.VIEWER, row.actor_id), row.address)
+
+
+def audience_of(row: OperationRow) -> str:
+    """Return who may see an operation: a permission, or one user (`user:<id>`)."""
+    return str(row.audience or f"user:{row.owner}")
 
 
 def public(row: OperationRow) -> dict[str, Any]:
@@ -186,9 +197,9 @@ async def prune(db: Database, before: datetime) -> None:
     await db.write(lambda s: s.execute(delete(_TABLE).where(_TABLE.c.finished_at < before)))
 
 
-async def load(db: Database, operation_id: str) -> OperationRow:
-    """Return an operation; NotFound where there is none."""
+async def load(db: Database, operation_id: str, visible: Callable[[str], bool]) -> OperationRow:
+    """Return an operation of an audience that is `visible`; NotFound where there is none."""
     row = await db.read(lambda s: s.get(OperationRow, operation_id))
-    if row is None:
+    if row is None or not visible(audience_of(row)):
         raise NotFound("operation", operation_id)
     return row

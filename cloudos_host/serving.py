@@ -42,7 +42,7 @@ async def run(config: Config, safe: bool) -> None:
     async def stopped() -> None:
         await stop.wait()
         node.streams.close()
-        node.app.stopping.set()
+        node.app.open_answers.end_all()
         node.mounts.stop_soon()
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 from cloudos_sdk import Envelope, iso
@@ -28,13 +28,11 @@ class EventStreams:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)
 
-    async def stream(
-        self, allowed: Callable[[str], bool], still_known: Callable[[], Awaitable[bool]], last_seen: int | None
-    ) -> AsyncIterator[bytes]:
+    async def stream(self, allowed: Callable[[str], bool], last_seen: int | None) -> AsyncIterator[bytes]:
         """Yield the stream of one listener; `last_seen` is the number of the last event that it has.
 
-        It ends before the next message, and within 15 s, once the listener's token no longer holds: the client comes
-        back with a fresh one and its `Last-Event-ID`.
+        As every open answer it ends once the listener's token no longer holds: the client comes back with a fresh one
+        and its `Last-Event-ID`.
         """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
 
@@ -56,7 +54,7 @@ class EventStreams:
                         chunk = await queue.get()
                 except TimeoutError:
                     chunk = b": still here\n\n"
-                if chunk is None or not await still_known():
+                if chunk is None:
                     return
                 yield chunk
         finally:

@@ -12,6 +12,7 @@ from quart import Quart, Response, request
 
 from cloudos_host import lean_tcp
 from cloudos_host.lean_http import LeanHTTP
+from cloudos_host.open_answers import OpenAnswers
 
 
 class Wire:
@@ -22,7 +23,7 @@ class Wire:
         self.sent = 0
         self.app = Quart("wire", static_folder=None)
         self.app.asgi_http_class = LeanHTTP
-        self.app.stopping = asyncio.Event()
+        self.app.open_answers = OpenAnswers(None, 100, None)
 
         @self.app.route("/echo", methods=["GET", "POST", "DELETE"])
         async def echo():

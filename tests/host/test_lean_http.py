@@ -97,7 +97,7 @@ async def test_an_answer_without_an_end_ends_when_the_host_stops(wire):
         writer.write(asked(method, "/live", *headers, last=False))
         await reader.readuntil(b"tick")
         readers.append((reader, writer))
-    wire.app.stopping.set()
+    wire.app.open_answers.end_all()
     async with asyncio.timeout(2):
         for reader, writer in readers:
             await reader.read()

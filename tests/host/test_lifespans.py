@@ -36,10 +36,6 @@ def made(name, lifespan, *jobs, **manifest):
     return module
 
 
-async def yes():
-    return True
-
-
 async def until(condition):
     async with asyncio.timeout(5):
         while not condition():
@@ -108,7 +104,7 @@ async def test_the_event_stream_resumes_and_shows_what_another_process_wrote(clo
     host = await cloudos(notes_plugin())
     await host.client.post("/api/jotter", json={"text": "one"})
     await host.client.post("/api/jotter", json={"text": "two"})
-    stream = host.host.streams.stream(lambda audience: True, yes, 1)
+    stream = host.host.streams.stream(lambda audience: True, 1)
     assert await anext(stream) == b"retry: 2000\n\n"
     async with asyncio.timeout(10):
         first = (await anext(stream)).decode().splitlines()
@@ -122,23 +118,16 @@ async def test_the_event_stream_resumes_and_shows_what_another_process_wrote(clo
     await stream.aclose()
 
 
-async def test_the_event_stream_hides_what_its_listener_may_not_read_and_ends_with_the_token(cloudos):
+async def test_the_event_stream_hides_what_its_listener_may_not_read(cloudos):
     host = await cloudos(notes_plugin())
     await host.client.post("/api/jotter", json={"text": "secret"})
-    known = [True]
-
-    async def still():
-        return known[0]
-
-    stream = host.host.streams.stream(lambda audience: audience == "operations:read", still, 0)
+    stream = host.host.streams.stream(lambda audience: audience == "operations:read", 0)
     await anext(stream)
+    host.ctx("jotter").events.announce("operation.progressed", {"n": 0}, audience="user:usr_1")
     host.ctx("jotter").events.announce("operation.progressed", {"n": 1}, audience="operations:read")
     async with asyncio.timeout(5):
         assert b'"n":1' in await anext(stream)
-        known[0] = False
-        host.ctx("jotter").events.announce("operation.progressed", {"n": 2}, audience="operations:read")
-        with pytest.raises(StopAsyncIteration):
-            await anext(stream)
+    await stream.aclose()
 
 
 def test_a_section_of_a_plugin_that_is_not_installed_is_a_warning():

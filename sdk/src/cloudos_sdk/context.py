@@ -151,10 +151,13 @@ class Operation(Protocol):
 class Operations(Protocol):
     """Long work that survives a restart: rows, progress, cancel."""
 
-    def register(self, kind: str, runner: Callable[[Operation], Awaitable[Mapping[str, Any] | None]]) -> None:
+    def register(
+        self, kind: str, runner: Callable[[Operation], Awaitable[Mapping[str, Any] | None]], *, audience: str = ""
+    ) -> None:
         """Name the code that does `kind`; unfinished ones of it are run again now, with `resumed` set.
 
-        What the runner returns is the operation's result; what it raises its error.
+        What the runner returns is the operation's result; what it raises its error. Those who have the permission
+        `audience` see its operations; without one, an operation is seen by the user who started it, and by admins.
         """
         ...
 

@@ -31,9 +31,9 @@ class Installer:
 
     def register(self) -> None:
         """Take up what a crash interrupted."""
-        self._ctx.operations.register("install", self._install)
-        self._ctx.operations.register("update", self._update)
-        self._ctx.operations.register("uninstall", self._uninstall)
+        self._ctx.operations.register("install", self._install, audience="apps:read")
+        self._ctx.operations.register("update", self._update, audience="apps:read")
+        self._ctx.operations.register("uninstall", self._uninstall, audience="apps:read")
 
     def ended(self, app_id: str) -> asyncio.Event:
         """Return what is set at the end of the next uninstall of an app."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import orjson
 from cloudos_sdk import iso
@@ -20,15 +20,13 @@ class MetricStreams:
         self._tick: Tick | None = None
         self._messages: dict[tuple[str, ...], bytes] = {}
 
-    async def follow(self, wanted: Sequence[str], still_allowed: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """Yield the newest tick at once and each one that follows, until the listener may no longer see them."""
+    async def follow(self, wanted: Sequence[str]) -> AsyncIterator[bytes]:
+        """Yield the newest tick at once and each one that follows."""
         chosen = tuple(sorted(set(wanted)))
         ticks = self._sampler.ticks()
         newest = self._sampler.latest()
         yield b"retry: 2000\n\n" + (self._message(newest, chosen) if newest is not None else b"")
         async for tick in ticks:
-            if not await still_allowed():
-                return
             yield self._message(tick, chosen)
 
     def _message(self, tick: Tick, wanted: tuple[str, ...]) -> bytes:
