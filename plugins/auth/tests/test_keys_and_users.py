@@ -181,35 +181,6 @@ async def test_the_lock_out_grows_is_the_same_for_unknown_names_and_ends(node):
     await sign_in(node, **ACCOUNT)
 
 
-async def test_a_browser_signs_in_by_cookie_and_needs_the_csrf_token(node):
-    answer = await node.anonymous.post("/api/auth/login", json={**ACCOUNT, "cookie": True})
-    body = await answer.get_json()
-    assert set(body) == {"csrf_token", "token_type"}
-    set_cookies = answer.headers.getlist("Set-Cookie")
-    access = next(c for c in set_cookies if c.startswith("cloudos_access="))
-    assert "HttpOnly" in access
-    assert "SameSite=Lax" in access
-    cookies = "; ".join(c.split(";")[0] for c in set_cookies)
-
-    async def by_cookie(method, path, **headers):
-        return await node.anonymous.request(method, path, headers={"Cookie": cookies, **headers}, json={})
-
-    fresh = node.host.app.test_client(use_cookies=False)
-    node.anonymous._client = fresh
-    assert (await by_cookie("GET", "/api/auth/me")).status_code == 200
-    refused = await by_cookie("POST", "/api/auth/totp/enable")
-    assert (refused.status_code, (await refused.get_json())["error"]) == (403, "csrf_failed")
-    refused = await by_cookie("POST", "/api/auth/refresh")
-    assert (refused.status_code, (await refused.get_json())["error"]) == (403, "csrf_failed")
-    token = {"X-CSRF-Token": body["csrf_token"]}
-    assert (await by_cookie("POST", "/api/auth/totp/enable", **token)).status_code == 200
-    assert (await by_cookie("POST", "/api/auth/refresh", **token)).status_code == 200
-    out = await by_cookie("POST", "/api/auth/logout", **token)
-    assert out.status_code == 204
-    assert any("cloudos_access=;" in c for c in out.headers.getlist("Set-Cookie"))
-    assert (await by_cookie("GET", "/api/auth/me")).status_code == 401
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=200))
 async def test_no_authorization_header_does_more_than_be_refused(node, header):

@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_request, validate_response
 
+from cloudos_auth import cookies
+from cloudos_auth.cookies import set_cookie
 from cloudos_auth.schemas import (
     Account,
     Code,
@@ -37,15 +39,12 @@ from cloudos_auth.schemas import (
     TotpState,
     UserOut,
 )
-from cloudos_auth.service import ACCESS_COOKIE, Accounts, Session
+from cloudos_auth.service import Accounts, Session
 from cloudos_auth.signing_in import SigningIn
 from cloudos_auth.tokens import ACCESS, REFRESH, TokenMint
 from cloudos_auth.totp import SecondFactors
 
 routes = Blueprint("auth", __name__)
-
-REFRESH_COOKIE, CSRF_COOKIE = "cloudos_refresh", "cloudos_csrf"
-_REFRESH_PATH = "/api/auth/refresh"
 
 
 def _answer(model: BaseModel) -> Response:
@@ -58,17 +57,10 @@ def _signed_in(session: Session, *, cookie: bool) -> Response:
     tokens = use(TokenMint).pair(session)
     if not cookie:
         return _answer(tokens)
-    csrf = accounts.csrf_token(session.id)
-    response = _answer(CookieSession(csrf_token=csrf))
+    response = _answer(CookieSession(csrf_token=accounts.csrf_token(session.id)))
     secure = "https" in (request.scheme, request.headers.get("X-Forwarded-Proto"))
-    for name, value, path, age, hidden in (
-        (ACCESS_COOKIE, tokens.access_token, "/", ACCESS, True),
-        (REFRESH_COOKIE, tokens.refresh_token, _REFRESH_PATH, REFRESH, True),
-        (CSRF_COOKIE, csrf, "/", REFRESH, False),
-    ):
-        response.set_cookie(
-            name, value, max_age=int(age.total_seconds()), path=path, secure=secure, httponly=hidden, samesite="Lax"
-        )
+    set_cookie(response, cookies.ACCESS, tokens.access_token, ACCESS, secure=secure)
+    set_cookie(response, cookies.REFRESH, tokens.refresh_token, REFRESH, secure=secure)
     return response
 
 
@@ -99,6 +91,7 @@ async def login(data: SignIn) -> Response:
 
 @routes.post("/api/auth/refresh")
 @public
+@limited(60, 60)
 @validate_request(Refresh)
 @document_response(Tokens)
 async def refresh(data: Refresh) -> Response:
@@ -107,10 +100,10 @@ async def refresh(data: Refresh) -> Response:
     accounts = use(Accounts)
     if data.refresh_token is not None:
         return _signed_in(await accounts.refresh(data.refresh_token), cookie=False)
-    token = request.cookies.get(REFRESH_COOKIE)
-    if token is None:
+    tokens = cookies.cookie_values(request.cookies, cookies.REFRESH)
+    if not tokens:
         raise InvalidRequest.field("refresh_token", "is missing, and no cookie has one")
-    accounts.check_csrf(accounts.session_of(token), request.headers.get("X-CSRF-Token"))
+    token = accounts.refresh_token_of(tokens, request.headers.get("X-CSRF-Token"))
     return _signed_in(await accounts.refresh(token), cookie=True)
 
 
@@ -175,9 +168,7 @@ async def logout() -> Response:
     who = principal()
     await use(Accounts).revoke(who, who.session_id or "")
     response = Response(status=204)
-    for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, _REFRESH_PATH), (CSRF_COOKIE, "/")):
-        if name in request.cookies:
-            response.delete_cookie(name, path=path)
+    cookies.delete_cookies(response, request.cookies)
     return response
 
 

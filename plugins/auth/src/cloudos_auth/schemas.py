@@ -109,7 +109,7 @@ class Tokens(BaseModel):
 
 
 class CookieSession(BaseModel):
-    """A session whose tokens are in cookies; send `csrf_token` as `X-CSRF-Token` with every unsafe method."""
+    """A session whose tokens are in cookies; send `csrf_token` as `X-CSRF-Token` with every request."""
 
     csrf_token: str
     token_type: str = "cookie"  # noqa: S105 - tells where the token is

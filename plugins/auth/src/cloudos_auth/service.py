@@ -6,11 +6,12 @@ import hmac
 import secrets
 from typing import Any
 
-from cloudos_sdk import Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, caller, new_id
+from cloudos_sdk import CloudOSError, Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, caller, new_id
 from cloudos_sdk.capabilities import Credentials
 from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
+from cloudos_auth.cookies import ACCESS, cookie_values
 from cloudos_auth.directory import Directory, person
 from cloudos_auth.events import PasswordChanged, SetupCompleted
 from cloudos_auth.keys import PREFIX, Keys
@@ -21,10 +22,9 @@ from cloudos_auth.schemas import UserOut
 from cloudos_auth.signing_in import SigningIn, ended, stored_password
 from cloudos_auth.tokens import REFRESH, TokenMint
 
-__all__ = ["ACCESS_COOKIE", "Accounts", "Session"]
+__all__ = ["Accounts", "Session"]
 
-ACCESS_COOKIE = "cloudos_access"
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_COOKIES = 4  # of one name: a server on another port or path may have set some, and comes first
 
 
 class Accounts:
@@ -172,10 +172,11 @@ class Accounts:
         """Verify a bearer token, an API key or the cookie of a browser."""
         header = credentials.authorization
         if header is None:
-            token = credentials.cookies.get(ACCESS_COOKIE)
-            if token:
-                await self._mint.load()
-            return self._by_cookie(token, credentials) if token else None
+            tokens = cookie_values(credentials.cookies, ACCESS)
+            if not tokens:
+                return None
+            await self._mint.load()
+            return self._by_cookie(tokens, credentials.csrf_token)
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.", code="token_invalid")
@@ -196,23 +197,40 @@ class Accounts:
         return None if user is None or user.disabled else person(user, session)
 
     def csrf_token(self, session_id: str) -> str:
-        """Return the token that must come with a cookie's unsafe methods; it is bound to the session."""
+        """Return the token that must come with each request by cookie; it is bound to the session."""
         return self._ctx.secrets.digest(f"csrf:{session_id}")
 
-    def check_csrf(self, session_id: str, given: str | None) -> None:
-        """Raise Forbidden `csrf_failed` where the token is not the session's."""
-        if not hmac.compare_digest((given or "").encode(), self.csrf_token(session_id).encode()):
-            raise Forbidden("Send the value of the cookie cloudos_csrf as X-CSRF-Token.", code="csrf_failed")
+    def refresh_token_of(self, tokens: list[str], given: str | None) -> str:
+        """Return the refresh token of cookies whose session the CSRF token is bound to. Raises Forbidden."""
+        for token in tokens[:_MOST_COOKIES]:
+            try:
+                session_id = str(self._mint.claims(token, "refresh")["sid"])
+            except Unauthenticated:
+                continue
+            if self._is_csrf_token(session_id, given):
+                return token
+        raise _csrf_failed()
 
-    def session_of(self, refresh_token: str) -> str:
-        """Return the session that a refresh token names. Raises Unauthenticated."""
-        return str(self._mint.claims(refresh_token, "refresh")["sid"])
+    def _is_csrf_token(self, session_id: str, given: str | None) -> bool:
+        return hmac.compare_digest((given or "").encode(), self.csrf_token(session_id).encode())
 
-    def _by_cookie(self, token: str, credentials: Credentials) -> Principal:
-        principal = self._person(self._mint.claims(token, "access"))
-        if credentials.method not in _SAFE:
-            self.check_csrf(principal.session_id or "", credentials.csrf_token)
-        return principal
+    def _by_cookie(self, tokens: list[str], csrf_token: str | None) -> Principal:
+        """Return whose cookie it is that belongs to the CSRF token.
+
+        It is asked for with reads too: a browser sends the cookie to every port of the host, the token to this one.
+        """
+        if not csrf_token:
+            raise _csrf_failed()
+        refused: CloudOSError = _csrf_failed()
+        for token in tokens[:_MOST_COOKIES]:
+            try:
+                principal = self._person(self._mint.claims(token, "access"))
+            except Unauthenticated as error:
+                refused = error
+                continue
+            if self._is_csrf_token(principal.session_id or "", csrf_token):
+                return principal
+        raise refused
 
     def _person(self, claims: dict[str, Any]) -> Principal:
         session = self._session(claims)
@@ -226,6 +244,11 @@ class Accounts:
         if session is None:
             raise ended()
         return session
+
+
+def _csrf_failed() -> Forbidden:
+    message = "Send the csrf_token of the answer that signed you in as X-CSRF-Token, with every request by cookie."
+    return Forbidden(message, code="csrf_failed")
 
 
 def _replayed() -> Unauthenticated:
