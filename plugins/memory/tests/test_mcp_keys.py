@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 
 import pytest
 from cloudos_memory.bearers import KeyBearers
+from cloudos_memory.hashing import Hasher
 from cloudos_memory.models import Key
 from cloudos_sdk import Unauthenticated
 from cloudos_sdk.capabilities import BearerAuthenticator
@@ -257,7 +259,105 @@ async def test_keys_follow_their_owner(cloudos):
     await change(None, disabled=True)
     await change(["read_memory", "write_memory"], disabled=False)
     await host.anonymous.delete(f"/api/users/{user['id']}", headers=root)
-    await eventually(lambda: bearers.recognise(f"Bearer {key['raw']}") is None)
+    assert bearers.recognise(f"Bearer {key['raw']}") is None, "at once, before anybody has read the event"
+    async with asyncio.timeout(5):
+        while await refusal(host, key["raw"]) != "key_revoked":
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def with_owner(cloudos):
+    """Run a node with people: `root`, and `ann`, whose MCP key is about to be made while bcrypt is held."""
+    settings = {"auth": {"bcrypt_cost": 4}, "memory": {"keys": {"bcrypt_cost": 4}, "embedding": {"backend": "off"}}}
+    host = await cloudos("auth", "notes", "memory", settings=settings)
+    who = {"username": "root", "password": "correct horse battery"}
+    ann = {"username": "ann", "password": "another horse battery"}
+    await host.anonymous.post("/api/auth/setup", json=who)
+
+    async def sign_in(who):
+        body = await (await host.anonymous.post("/api/auth/login", json=who)).get_json()
+        return {"Authorization": f"Bearer {body['access_token']}"}
+
+    host.root = await sign_in(who)
+    made = await host.anonymous.post("/api/users", json={**ann, "role": "operator"}, headers=host.root)
+    host.path = f"/api/users/{(await made.get_json())['id']}"
+    host.user_id = host.path.rsplit("/")[-1]
+    host.ann = await sign_in(ann)
+    return host
+
+
+@pytest.mark.parametrize("change", [{"role": "viewer"}, {"disabled": True}, None], ids=["demoted", "disabled", "gone"])
+async def test_a_key_that_is_being_made_when_its_owner_loses_the_right_is_not_made(with_owner, monkeypatch, change):
+    host, reached, go = with_owner, asyncio.Event(), asyncio.Event()
+    real = Hasher.hash
+
+    async def held(hasher, bearer):
+        hashed = await real(hasher, bearer)
+        reached.set()
+        await go.wait()
+        return hashed
+
+    monkeypatch.setattr(Hasher, "hash", held)
+    making = asyncio.create_task(host.anonymous.post("/api/mcp/keys", json=BODY, headers=host.ann))
+    await reached.wait()
+    method = "DELETE" if change is None else "PUT"
+    await host.anonymous.request(method, host.path, json=change, headers=host.root)
+    go.set()
+    answer = await making
+    assert (answer.status_code, (await answer.get_json())["error"]) == (403, "role_changed")
+    assert not await host.ctx("memory").db.read(lambda db: db.exec(select(Key)).all())
+
+
+async def test_a_key_that_was_stored_before_its_owner_was_deleted_ends_with_the_owner(with_owner):
+    """The deletion and the key wait for the database together; the memory hears of the key after the deletion."""
+    host, go, begun = with_owner, threading.Event(), threading.Event()
+
+    def wait(session):
+        begun.set()
+        go.wait(5)
+
+    held = asyncio.create_task(host.ctx("memory").db.write(wait))
+    await asyncio.to_thread(begun.wait, 5)
+    deleting = asyncio.create_task(host.anonymous.delete(host.path, headers=host.root))
+    await asyncio.sleep(0.1)
+    making = asyncio.create_task(host.anonymous.post("/api/mcp/keys", json=BODY, headers=host.ann))
+    await asyncio.sleep(0.2)
+    go.set()
+    await held
+    assert (await deleting).status_code == 204
+    made = await making
+    if made.status_code == 201:
+        assert await refusal(host, (await made.get_json())["raw"]) in ("key_suspended", "key_revoked")
+    async with asyncio.timeout(5):
+        while await host.ctx("memory").db.read(
+            lambda db: db.exec(select(Key).where(Key.__table__.c.revoked_at.is_(None))).all()
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def test_of_many_keys_made_at_once_no_more_are_made_than_a_user_may_have(host):
+    made = await asyncio.gather(*(create(host) for _ in range(8)))
+    assert sorted(status for status, _ in made) == [201] * 3 + [409] * 5
+
+
+async def test_an_admin_sees_and_revokes_the_keys_of_others(with_owner):
+    host = with_owner
+    key = await (await host.anonymous.post("/api/mcp/keys", json=BODY, headers=host.ann)).get_json()
+    path = f"/api/mcp/keys?user={host.user_id}"
+    assert [k["id"] for k in await (await host.anonymous.get(path, headers=host.root)).get_json()] == [key["id"]]
+    assert await (await host.anonymous.get("/api/mcp/keys", headers=host.root)).get_json() == []
+    other = await host.anonymous.get("/api/mcp/keys?user=usr_other", headers=host.ann)
+    assert (other.status_code, (await other.get_json())["error"]) == (403, "admin_required")
+    revoked = await host.anonymous.delete(f"/api/mcp/keys/{key['id']}", headers=host.root)
+    assert revoked.status_code == 204
+    assert await refusal(host, key["raw"]) == "key_revoked"
+
+
+async def test_who_was_demoted_revokes_their_own_keys(with_owner):
+    host = with_owner
+    key = await (await host.anonymous.post("/api/mcp/keys", json=BODY, headers=host.ann)).get_json()
+    await host.anonymous.put(host.path, json={"role": "viewer"}, headers=host.root)
+    assert (await host.anonymous.delete(f"/api/mcp/keys/{key['id']}", headers=host.ann)).status_code == 204
     assert await refusal(host, key["raw"]) == "key_revoked"
 
 

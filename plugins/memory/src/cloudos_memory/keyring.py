@@ -53,7 +53,6 @@ def held(row: Key) -> HeldKey:
     """Return a row as it is kept in memory. A viewer's key reads, whatever its scopes."""
     scopes = tuple(orjson.loads(row.scopes))
     role = Role(row.role)
-    allowed = frozenset(scopes if role.includes(Role.OPERATOR) else set(scopes) & {"read_memory"})
     return HeldKey(
         id=row.id,
         user_id=row.user_id,
@@ -70,8 +69,20 @@ def held(row: Key) -> HeldKey:
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
-        principal=Principal("mcp_key", row.id, row.name, role, row.user_id, allowed),
+        principal=Principal("mcp_key", row.id, row.name, role, row.user_id, _allowed(scopes, role)),
     )
+
+
+def as_of_now(key: HeldKey, owner: Principal | None) -> HeldKey:
+    """Return a key with what its owner may now; None is an owner who was deleted or disabled."""
+    if owner is None:
+        return replace(key, suspended=True)
+    principal = replace(key.principal, role=owner.role, scopes=_allowed(key.scopes, owner.role))
+    return replace(key, suspended=False, principal=principal)
+
+
+def _allowed(scopes: tuple[str, ...], role: Role) -> frozenset[str]:
+    return frozenset(scopes if role.includes(Role.OPERATOR) else set(scopes) & {"read_memory"})
 
 
 class KeyRing:
@@ -102,6 +113,10 @@ class KeyRing:
     def get(self, key_id: str) -> HeldKey | None:
         """Return a key."""
         return self._keys.get(key_id)
+
+    def users(self) -> set[str]:
+        """Return the ids of the users who have keys."""
+        return {key.user_id for key in self._keys.values()}
 
     def of(self, user_id: str) -> list[HeldKey]:
         """Return the keys of a user that were not revoked, newest first."""

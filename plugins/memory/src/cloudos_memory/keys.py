@@ -7,17 +7,18 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import orjson
-from cloudos_sdk import Conflict, Context, Envelope, Event, NotFound, Principal, new_id
-from cloudos_sdk.capabilities import BearerAuthenticator
-from sqlalchemy import delete, select, update
+from cloudos_sdk import Conflict, Context, Envelope, Event, Forbidden, NotFound, Principal, Role, new_id
+from cloudos_sdk.capabilities import BearerAuthenticator, Users
+from sqlalchemy import delete, func, select, update
 from sqlmodel import Session as Db
 
 from cloudos_memory.bearers import ALPHABET, LENGTH, PREFIX, SHOWN, KeyBearers
 from cloudos_memory.events import McpKeyCreated, McpKeyRevoked, McpKeyRotated
 from cloudos_memory.hashing import Hasher
-from cloudos_memory.keyring import HeldKey, KeyRing, held
+from cloudos_memory.keyring import HeldKey, KeyRing, as_of_now, held
 from cloudos_memory.models import Key
 from cloudos_memory.schemas import KeyCreatedOut, KeyOut, NewKey
 
@@ -39,12 +40,12 @@ class Keys:
     async def load(self) -> None:
         """Read all keys into memory."""
         for row in await self._ctx.db.read(lambda db: list(db.scalars(select(Key)))):
-            self._ring.put(held(row))
+            self._put(row)
 
     async def create(self, owner: Principal, wanted: NewKey) -> KeyCreatedOut:
         """Make a key; its bearer is in the answer and nowhere else. Raises Conflict over the limit of a user."""
         if len(self._ring.of(owner.user_id)) >= self._ctx.settings.keys.max_per_user:
-            raise Conflict("too_many_keys", "You have as many MCP keys as one user may have; revoke one first.")
+            raise _too_many()
         return await self._make(owner, wanted, None)
 
     async def rotate(self, owner: Principal, key_id: str) -> KeyCreatedOut:
@@ -61,48 +62,55 @@ class Keys:
         return await self._make(owner, wanted, old)
 
     async def revoke(self, owner: Principal, key_id: str) -> None:
-        """Revoke a key; it is refused from the next request on and its open streams end now. Raises NotFound."""
-        key = self._mine(owner, key_id)
+        """Revoke a key, as an admin anybody's; it is refused from the next request on and its open streams end now.
+
+        Raises NotFound.
+        """
+        key = self._mine(owner, key_id, admins=True)
         now = self._ctx.clock.now()
 
         def store(db: Db) -> None:
             if self._mark_revoked(db, key.id, now):
                 self._ctx.events.emit(db, _told_revoked(key))
+            self._ctx.db.after_commit(db, lambda: self._end(key.id, now))
 
-        self._end(key.id, now)
         await self._ctx.db.write(store)
 
-    def list(self, owner: Principal) -> list[KeyOut]:
-        """Return the owner's keys, newest first."""
-        return [self._shown(key) for key in self._ring.of(owner.user_id)]
+    def list(self, user_id: str) -> list[KeyOut]:
+        """Return a user's keys, newest first."""
+        return [self._shown(key) for key in self._ring.of(user_id)]
+
+    def follow_authority(self, user_id: str) -> None:
+        """Let the keys of a user do what the user may now, at once."""
+        for key in self._ring.of(user_id):
+            now = self._now(key)
+            self._ring.put(now)
+            if now.suspended and not key.suspended:
+                self.ended(key.id)
 
     async def follow_owner(self, event: Envelope) -> None:
         """Follow a change of a user: a deleted one's keys end, a disabled one's rest, a role narrows them."""
-        mine = [key for key in self._ring.of(event.resource)]
-        if not mine:
-            return
         if event.type == "user.deleted":
             now = self._ctx.clock.now()
 
             def revoke_all(db: Db) -> None:
-                for key in mine:
+                mine = (_TABLE.c.user_id == event.resource) & _TABLE.c.revoked_at.is_(None)
+                for row in db.scalars(select(Key).where(mine)).all():
+                    key = held(row)
                     if self._mark_revoked(db, key.id, now):
                         self._ctx.events.emit(db, _told_revoked(key))
+                    self._ctx.db.after_commit(db, partial(self._end, key.id, now))
 
-            for key in mine:
-                self._end(key.id, now)
             await self._ctx.db.write(revoke_all)
             return
         changed = {"role": event.data["role"], "suspended": event.data["disabled"]}
 
-        def store(db: Db) -> list[Key]:
+        def store(db: Db) -> None:
             db.execute(update(Key).where(_TABLE.c.user_id == event.resource).values(**changed))
-            return list(db.scalars(select(Key).where(_TABLE.c.user_id == event.resource)))
+            for row in db.scalars(select(Key).where(_TABLE.c.user_id == event.resource)).all():
+                self._ctx.db.after_commit(db, partial(self._follow, row))
 
-        for row in await self._ctx.db.write(store):
-            self._ring.put(held(row))
-            if row.suspended:
-                self.ended(row.id)
+        await self._ctx.db.write(store)
 
     async def prune(self) -> None:
         """Delete the keys that were revoked, or expired, long ago."""
@@ -123,13 +131,17 @@ class Keys:
         if not used:
             return
 
-        def store(db: Db) -> list[Key]:
+        def store(db: Db) -> None:
             for id, at in used.items():
                 db.execute(update(Key).where(_TABLE.c.id == id).values(last_used_at=at))
-            return list(db.scalars(select(Key).where(_TABLE.c.id.in_(used))))
+            for row in db.scalars(select(Key).where(_TABLE.c.id.in_(used))).all():
+                self._ctx.db.after_commit(db, partial(self._put, row))
 
-        for row in await self._ctx.db.write(store):
-            self._ring.put(held(row))
+        try:
+            await self._ctx.db.write(store)
+        except BaseException:
+            self._bearers.used = {**used, **self._bearers.used}
+            raise
 
     async def store_use_for_ever(self) -> None:
         """Store twice a minute when keys were used last."""
@@ -160,14 +172,19 @@ class Keys:
         key, digest = held(row), self._ctx.secrets.digest(raw)
 
         def store(db: Db) -> None:
+            self._still_may_write(owner)
             if replaced is not None and not self._mark_revoked(db, replaced.id, now):
                 raise self._no_key(replaced.id)
+            mine = (_TABLE.c.user_id == owner.user_id) & _TABLE.c.revoked_at.is_(None)
+            held_now = db.scalar(select(func.count()).select_from(_TABLE).where(mine)) or 0
+            if held_now >= self._ctx.settings.keys.max_per_user:
+                raise _too_many()
             db.add(row)
             self._ctx.events.emit(db, _told_made(key, replaced))
             self._ctx.db.after_commit(db, hold)
 
         def hold() -> None:
-            self._ring.put(key)
+            self._ring.put(self._now(key))
             self._ring.remember(digest, key.id)
             if replaced is not None:
                 self._end(replaced.id, now)
@@ -175,11 +192,39 @@ class Keys:
         await self._ctx.db.write(store)
         return KeyCreatedOut(raw=raw, **self._shown(key).model_dump(exclude={"created_at", "last_used_at"}))
 
-    def _mine(self, owner: Principal, key_id: str) -> HeldKey:
+    def _mine(self, owner: Principal, key_id: str, *, admins: bool = False) -> HeldKey:
         key = self._ring.get(key_id)
-        if key is None or key.user_id != owner.user_id or key.revoked_at is not None:
+        mine = key is not None and (key.user_id == owner.user_id or (admins and owner.role is Role.ADMIN))
+        if key is None or not mine or key.revoked_at is not None:
             raise self._no_key(key_id)
         return key
+
+    def _put(self, row: Key) -> None:
+        self._ring.put(self._now(held(row)))
+
+    def _follow(self, row: Key) -> None:
+        before = self._ring.get(row.id)
+        self._put(row)
+        after = self._ring.get(row.id)
+        if after is not None and after.suspended and (before is None or not before.suspended):
+            self.ended(row.id)
+
+    def _now(self, key: HeldKey) -> HeldKey:
+        """Return a key with what its owner may now, where that is known beside the row."""
+        users = self._ctx.find(Users)
+        return key if users is None else as_of_now(key, users.find(key.user_id))
+
+    def _still_may_write(self, owner: Principal) -> None:
+        """Raise Forbidden where the owner was deleted, disabled or demoted while bcrypt worked.
+
+        In the transaction, so that what follows the owner's change finds either the key or nothing.
+        """
+        users = self._ctx.find(Users)
+        if users is None:
+            return
+        person = users.find(owner.user_id)
+        if person is None or not person.role.includes(Role.OPERATOR):
+            raise Forbidden("You may not make MCP keys any more.", code="role_changed")
 
     def _no_key(self, key_id: str) -> NotFound:
         return NotFound("key", key_id, message=f"You have no MCP key {key_id[:40]!r}.")
@@ -207,6 +252,10 @@ class Keys:
         )
 
 
+def _too_many() -> Conflict:
+    return Conflict("too_many_keys", "You have as many MCP keys as one user may have; revoke one first.")
+
+
 def _told_made(key: HeldKey, replaced: HeldKey | None) -> Event:
     if replaced is not None:
         details = f"Rotated the MCP key {key.name}"
@@ -228,6 +277,8 @@ async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
     bearers = KeyBearers(ctx, ring, hasher)
     keys = Keys(ctx, ring, hasher, bearers)
     await keys.load()
+    users = ctx.find(Users)
+    unwatch = users.watch(keys.follow_authority) if users is not None else None
     ctx.provide(Keys, keys)
     ctx.provide(KeyRing, ring)
     ctx.provide(BearerAuthenticator, bearers)
@@ -236,6 +287,8 @@ async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        if unwatch is not None:
+            unwatch()
         storing.cancel()
         await asyncio.gather(storing, return_exceptions=True)
         await keys.store_use()

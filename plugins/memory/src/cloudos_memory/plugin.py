@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from cloudos_sdk import Context, Event, Feature, Health, Job, Manifest, Mount, Permission, Policy, Role, hookimpl
-from cloudos_sdk.capabilities import BearerAuthenticator, Embedder, McpSource, NoteStore, Recall
+from cloudos_sdk.capabilities import BearerAuthenticator, Embedder, McpSource, NoteStore, Recall, Users
 from quart import Blueprint
 
 from cloudos_memory.analytics import COVERAGE
@@ -70,7 +70,7 @@ manifest = Manifest(
     ),
     features=(Feature("orbit_memory_sync", "Memory sync between nodes"),),
     provides=(BearerAuthenticator, Embedder, McpSource, Recall),
-    uses=(NoteStore,),
+    uses=(NoteStore, Users),
     emits=EVENTS,
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import Forbidden, Principal, licensed, principal, requires, use
+from collections.abc import Awaitable
+
+from cloudos_sdk import Forbidden, NotFound, Principal, Role, licensed, principal, requires, use
 from quart import Blueprint
-from quart_schema import validate_request, validate_response
+from quart_schema import validate_querystring, validate_request, validate_response
 
 from cloudos_memory.keys import Keys
 from cloudos_memory.schemas import (
@@ -12,6 +14,7 @@ from cloudos_memory.schemas import (
     KeyOut,
     NamespaceChoice,
     NewKey,
+    OfUser,
     SessionOut,
     SyncNamespaceOut,
     SyncStatusOut,
@@ -30,12 +33,33 @@ def _person() -> Principal:
     return who
 
 
+async def _end(ending: Awaitable[None]) -> None:
+    """End what is the caller's own, in whatever role; of others a viewer is not told whether it is there."""
+    try:
+        await ending
+    except NotFound:
+        if principal().role is Role.VIEWER:
+            raise Forbidden("You lack the permission memory:write.", permission="memory:write") from None
+        raise
+
+
+def _whose(query: OfUser) -> str:
+    """Return the user whose keys are asked for: the caller, or the one that an admin names."""
+    who = principal()
+    if query.user in (None, who.user_id):
+        return who.user_id
+    if who.kind != "user" or who.role is not Role.ADMIN:
+        raise Forbidden("Only an admin who is signed in may see the MCP keys of others.", code="admin_required")
+    return query.user or ""
+
+
 @routes.get("/api/mcp/keys")
 @requires("memory:read")
+@validate_querystring(OfUser)
 @validate_response(list[KeyOut])
-async def list_keys() -> list[KeyOut]:
-    """List the caller's MCP keys, newest first."""
-    return use(Keys).list(principal())
+async def list_keys(query_args: OfUser) -> list[KeyOut]:
+    """List the caller's MCP keys, newest first; to an admin those of `user`."""
+    return use(Keys).list(_whose(query_args))
 
 
 @routes.post("/api/mcp/keys")
@@ -48,10 +72,10 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 
 
 @routes.delete("/api/mcp/keys/<key_id>")
-@requires("memory:write")
+@requires("memory:read")
 async def revoke_key(key_id: str) -> tuple[str, int]:
-    """Revoke an MCP key; its open streams end."""
-    await use(Keys).revoke(_person(), key_id)
+    """Revoke an MCP key; its open streams end. One's own in any role, and anybody's as an admin."""
+    await _end(use(Keys).revoke(_person(), key_id))
     return "", 204
 
 
@@ -65,17 +89,18 @@ async def rotate_key(key_id: str) -> tuple[KeyCreatedOut, int]:
 
 @routes.get("/api/mcp/sessions")
 @requires("memory:read")
+@validate_querystring(OfUser)
 @validate_response(list[SessionOut])
-async def list_sessions() -> list[SessionOut]:
-    """List the MCP connections of the caller's keys that are open now, newest first."""
-    return use(McpSessions).list(principal())
+async def list_sessions(query_args: OfUser) -> list[SessionOut]:
+    """List the MCP connections of the caller's keys that are open now, newest first; to an admin those of `user`."""
+    return use(McpSessions).list(_whose(query_args))
 
 
 @routes.delete("/api/mcp/sessions/<session_id>")
-@requires("memory:write")
+@requires("memory:read")
 async def end_session(session_id: str) -> tuple[str, int]:
     """Disconnect an MCP client."""
-    await use(McpSessions).disconnect(_person(), session_id)
+    await _end(use(McpSessions).disconnect(_person(), session_id))
     return "", 204
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.capabilities.mcp import MCP_SCOPES
-from cloudos_sdk.http import Body
+from cloudos_sdk.http import Body, Query
 from pydantic import AfterValidator, BaseModel, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 MOLLY = "molly"
@@ -19,6 +19,12 @@ def _name(given: str) -> str:
     if not given.strip():
         raise ValueError("a name has a character that can be seen")
     return given.strip()
+
+
+class OfUser(Query):
+    """Whose keys or sessions are listed: the caller's, or those of a user whom an admin names."""
+
+    user: str | None = Field(default=None, max_length=64)
 
 
 class NewKey(Body):
