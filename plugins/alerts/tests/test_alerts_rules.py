@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from cloudos_sdk.capabilities import Metric, MetricSource
 from cloudos_sdk.testing.fakes import FakeMetricSource, providing
 
@@ -278,3 +280,15 @@ async def test_a_new_node_has_six_rules_once(alerts):
 
 async def test_the_models_are_what_the_migrations_made(alerts):
     assert (await alerts()).running.schema_differences("alerts") == []
+
+
+async def test_of_two_changes_of_a_rule_at_once_none_is_lost(alerts):
+    node = await alerts()
+    rule = await node.rule()
+    path = f"/rules/{rule['id']}"
+    async with node.engine.lock:  # both have begun; what one writes must not be what it read before the other
+        changes = [asyncio.create_task(node.ask("PUT", path, json=b)) for b in ({"threshold": 50}, {"name": "Hot"})]
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*changes)
+    rule = await node.ask("GET", path)
+    assert (rule["threshold"], rule["name"]) == (50, "Hot")

@@ -84,14 +84,18 @@ class Channels:
     async def change(self, channel_id: str, data: ChannelChange) -> dict[str, Any]:
         """Change a channel; what waits for it is tried at once. Raises NotFound."""
         row = await self._row(channel_id)
-        name, values = data.name or row.name, {"name": data.name or row.name, "updated_at": self._ctx.clock.now()}
+        values: dict[str, Any] = {"updated_at": self._ctx.clock.now()} | ({"name": data.name} if data.name else {})
         if data.config is not None:
             config = await self._checked(row.type, self._completed(row, data.config))
             values |= {"config": self._sealed(config), "failures": 0, "retry_at": None}
 
         def store(session: Session) -> None:
-            if not session.execute(update(CHANNEL).where(CHANNEL.c.id == channel_id).values(**values)).rowcount:  # type: ignore[attr-defined] # of an update
-                _none(channel_id)
+            now = session.execute(select(CHANNEL).where(CHANNEL.c.id == channel_id)).first() or _none(channel_id)
+            if data.config is not None and now.config != row.config:
+                message = "The channel was changed by somebody else meanwhile; read it and send your change again."
+                raise Conflict("channel_changed", message)
+            session.execute(update(CHANNEL).where(CHANNEL.c.id == channel_id).values(**values))
+            name = data.name or now.name
             self._emit(session, AlertChannelChanged, channel_id, f"Changed the channel {name}", name=name)
             self._ctx.db.after_commit(session, self._outbox.wake)
 

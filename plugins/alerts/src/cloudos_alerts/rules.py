@@ -86,13 +86,12 @@ class Rules:
         given |= {
             name: empty for name, empty in (("labels", {}), ("channel_ids", [])) if given.get(name, empty) is None
         }
-        before = await self._ctx.db.read(lambda s: _row(s, rule_id))
-        new = checked(NewRule, {**_as_given(before, given), **given})
-        if (new.metric, new.labels) != (before.metric, before.labels):
-            self._catalogue.check(new.metric, new.labels)
 
         def store(session: Session) -> LiveRule:
-            _row(session, rule_id)
+            before = _row(session, rule_id)
+            new = checked(NewRule, {**_as_given(before, given), **given})
+            if (new.metric, new.labels) != (before.metric, before.labels):
+                self._catalogue.check(new.metric, new.labels)
             _check_channels(session, new)
             self._set(session, rule_id, **_columns(new))
             self._emit(session, AlertRuleChanged, rule_id, f"Changed the alert rule {new.name}", name=new.name)
