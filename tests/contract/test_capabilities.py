@@ -33,6 +33,7 @@ from cloudos_sdk.testing.contracts import (
     check_plan_source,
     check_recall,
     check_sessions,
+    check_users,
 )
 from contract.promises import all_plugins
 
@@ -106,6 +107,18 @@ async def test_the_sessions_keep_the_contract(cloudos):
         assert (await host.anonymous.post("/api/auth/logout", headers=head)).status_code == 204
 
     await check_sessions(host.ctx("auth").use(Sessions), session_id=listed[0]["id"], revoke=log_out)
+
+
+async def test_the_users_keep_the_contract(cloudos):
+    host, head = await all_plugins(cloudos)
+    account = {"username": "contract", "password": "a long password", "role": "operator"}
+    made = await (await host.anonymous.post("/api/users", json=account, headers=head)).get_json()
+
+    async def disable():
+        answer = await host.anonymous.put(f"/api/users/{made['id']}", json={"disabled": True}, headers=head)
+        assert answer.status_code == 200
+
+    await check_users(host.ctx("auth").use(Users), user_id=made["id"], disable=disable)
 
 
 async def test_the_recall_keeps_the_contract(cloudos):

@@ -25,6 +25,7 @@ from cloudos_sdk.capabilities import (
     PlanSource,
     Sample,
     Sessions,
+    Users,
 )
 from cloudos_sdk.plans import PLANS
 from cloudos_sdk.testing.mcp_contract import check_mcp_source as check_mcp_source
@@ -107,6 +108,21 @@ async def check_sessions(sessions: Sessions, *, session_id: str, revoke: Callabl
     assert person is not None and person.kind == "user" and person.session_id == session_id, f"{person!r}"
     await revoke()
     assert sessions.person(session_id) is None, "a session that was revoked is still somebody's"
+
+
+async def check_users(users: Users, *, user_id: str, disable: Callable[[], Awaitable[object]]) -> None:
+    """Check the users with one that may sign in until `disable`."""
+    for other in ("", "usr_thereisnone", user_id + "x"):
+        assert users.find(other) is None, f"{other!r} is somebody"
+    person = users.find(user_id)
+    assert person is not None and person.kind == "user" and person.user_id == user_id, f"{person!r}"
+    assert person.session_id is None and person.scopes is None, "a user is found without a session"
+    told: list[tuple[str, bool]] = []
+    end = users.watch(lambda changed: told.append((changed, users.find(changed) is None)))
+    await disable()
+    assert (user_id, True) in told, "a change is told once it is in force"
+    end()
+    assert users.find(user_id) is None, "a disabled user may do nothing"
 
 
 async def check_apps(apps: Apps) -> None:
