@@ -153,7 +153,16 @@ def routes(host: Any) -> Blueprint:
     @public
     async def openapi() -> Response:
         """Describe the API of the enabled plugins (OpenAPI 3.1)."""
-        return answer(host.describe())
+        text, tag = await host.description.given()
+        response = Response(text, content_type="application/json")
+        response.set_etag(tag)
+        response.headers["Cache-Control"] = "no-cache"
+        if request.if_none_match.contains_weak(tag):
+            response.status_code = 304
+            response.set_data(b"")
+            response.headers.pop("Content-Length", None)
+            response.headers.pop("Content-Type", None)
+        return response
 
     @blueprint.get("/api/docs")
     @public

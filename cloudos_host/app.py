@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import orjson
+from cloudos_sdk.json_text import read_json
 from pydantic import BaseModel
 from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
@@ -15,6 +16,7 @@ from quart_schema.openapi import Info, OpenAPIProvider
 from werkzeug.routing import MapAdapter
 
 from cloudos_host import __version__, problems
+from cloudos_host.bodies import CountedRequest
 from cloudos_host.gate import Gate
 from cloudos_host.lean_http import HeldWebsocket, LeanHTTP
 from cloudos_host.open_answers import OpenAnswers
@@ -28,8 +30,8 @@ class OrjsonProvider(JSONProvider):
         return orjson.dumps(obj, default=_plain).decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Read JSON text."""
-        return orjson.loads(s)
+        """Read JSON text that somebody sent. Raises InvalidRequest."""
+        return read_json(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Return a JSON response."""
@@ -48,12 +50,15 @@ class CloudOSApp(Quart):
 
     asgi_http_class = LeanHTTP
     asgi_websocket_class = HeldWebsocket
+    request_class = CountedRequest
     gate: Gate
     open_answers: OpenAnswers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
+        self.routes_changed = 0
+        """Counts up whenever routes are added; what is made of them is made again then."""
 
     async def full_dispatch_request(self, request_context: Any = None) -> Any:
         """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""
@@ -91,6 +96,7 @@ class CloudOSApp(Quart):
 
     def register_blueprint(self, blueprint: Any, **options: Any) -> None:
         """Take a blueprint, also while requests are served: plugins that are not required come up beside them."""
+        self.routes_changed += 1
         super().register_blueprint(blueprint, **options)
         self.__dict__.pop("_hooked", None)
 

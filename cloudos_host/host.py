@@ -18,6 +18,7 @@ from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import DeathNotes, Ladder
 from cloudos_host.config import Config, strangers
 from cloudos_host.database import Database, sqlite_url
+from cloudos_host.description import Description
 from cloudos_host.discovery import Found, discover
 from cloudos_host.events import EventLog, PluginEvents
 from cloudos_host.gate import Endpoint, Gate, PermissionTable
@@ -53,6 +54,7 @@ class Host:
         self.licence = PlanLicence(self.capabilities.find)
         self.permissions = PermissionTable()
         self.app = make_app(self.log, self.settings.max_body)
+        self.description = Description(self.app)
         self.own = Record(Found("host", "cloudos_host.api", "cloudos-host", __version__), state=State.RUNNING)
         self.own.manifest, self.own.prefixes = api.manifest, api.manifest.prefixes
         self.records = [self._judge(plugin, safe) for plugin in (discover() if found is None else found)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 from cloudos_sdk.identity import caller
 
@@ -25,6 +26,10 @@ def _without_rich() -> Any:
 
 structlog = _without_rich()
 
+_MOST_FRAMES = 24
+_LONGEST_CRASH = 12_000
+_LONGEST_VALUE = 4_000
+
 
 def logger() -> Any:
     """Return the host's logger."""
@@ -34,20 +39,53 @@ def logger() -> Any:
 def configure(settings: HostSettings) -> None:
     """Set level and form of the log, for the whole process."""
     # plain_traceback: the renderer's own shows the values of local variables, and with them secrets
-    plain = structlog.dev.plain_traceback
-    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_crash)]
     if settings.log_format == "json":
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        tell = structlog.processors.ExceptionRenderer(lambda crash: told(crash[1]))
+        last = [tell, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_request_id,
+            _on_one_line,
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def told(error: BaseException) -> str:
+    """Return a crash as it is logged: its innermost frames and what led to it, in no more than some pages.
+
+    Frames, causes and what an exception says may all be as many or as long as a request likes.
+    """
+    parts = traceback.TracebackException.from_exception(
+        error, limit=-_MOST_FRAMES, max_group_width=5, max_group_depth=3
+    )
+    text = "".join(parts.format()).rstrip("\n")
+    if len(text) > _LONGEST_CRASH:
+        half = _LONGEST_CRASH // 2
+        text = f"{text[:half]}\n… {len(text) - 2 * half} characters are left out …\n{text[-half:]}"
+    return text
+
+
+def _write_crash(sio: TextIO, crash: Any) -> None:
+    sio.write("\n" + told(crash[1]))
+
+
+def one_line(text: str) -> str:
+    """Return a text without what ends a line or steers a terminal; each such character as its escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _on_one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let nothing that was sent to us end a line of the log or begin one, nor fill it."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in ("exception", "stack"):
+            event[name] = one_line(value[:_LONGEST_VALUE])
+    return event
 
 
 def _add_request_id(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

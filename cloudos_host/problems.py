@@ -12,6 +12,9 @@ from quart import Quart, Response, request
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException
 
+_MOST_FIELDS = 20
+_LONGEST_PATH = 200
+_LONGEST_MESSAGE = 2000
 _CODES = {
     400: ("invalid_request", "The request cannot be read: is its body JSON?"),
     404: ("not_found", "There is nothing at this path."),
@@ -24,7 +27,7 @@ _CODES = {
 
 def answer(error: CloudOSError) -> Response:
     """Return the response of an error."""
-    response = Response(orjson.dumps(error.body()), error.status, content_type="application/json")
+    response = _respond(error.body(), error.status)
     response.headers.update(error.headers)
     return response
 
@@ -47,10 +50,12 @@ def install(app: Quart, log: Any) -> None:
         return answer(error)
 
     async def misfit(error: RequestSchemaValidationError) -> Response:
-        fields = _fields(error.validation_error)
+        fields, more = _fields(error.validation_error)
         message = (
             "; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]) or "The request does not fit its schema."
         )
+        if more:
+            message = f"{message[: _LONGEST_MESSAGE // 2]}; and {more} more fields that do not fit"
         return _respond({"error": "invalid_request", "message": message, "fields": fields}, 400)
 
     async def http(error: HTTPException) -> Response:
@@ -75,13 +80,27 @@ def install(app: Quart, log: Any) -> None:
 
 
 def _respond(body: dict[str, Any], status: int) -> Response:
+    body["message"] = cut(body["message"], _LONGEST_MESSAGE)
+    if "fields" in body:
+        body["fields"] = [
+            {"path": cut(field["path"], _LONGEST_PATH), "message": cut(field["message"], _LONGEST_MESSAGE)}
+            for field in body["fields"][:_MOST_FIELDS]
+        ]
     return Response(orjson.dumps(body), status, content_type="application/json")
 
 
-def _fields(error: Exception) -> list[dict[str, str]]:
-    if isinstance(error, ValidationError):
-        return [
-            {"path": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
-            for item in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    return [{"path": "", "message": str(error)}]
+def cut(text: str, most: int) -> str:
+    """Return a text of `most` characters at most: an answer is not as long as the request wants it to be."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _fields(error: Exception) -> tuple[list[dict[str, str]], int]:
+    """Return the first fields that do not fit, and how many more there are."""
+    if not isinstance(error, ValidationError):
+        return [{"path": "", "message": cut(str(error), _LONGEST_PATH)}], 0
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    shown = [
+        {"path": cut(".".join(str(part) for part in item["loc"]), _LONGEST_PATH), "message": cut(item["msg"], 300)}
+        for item in found[:_MOST_FIELDS]
+    ]
+    return shown, len(found) - len(shown)

@@ -1,6 +1,7 @@
 """Every error has the contract's shape, however strange the request."""
 
 import json
+import re
 
 import pytest
 from contract.promises import all_plugins, check_error, installed
@@ -51,6 +52,37 @@ async def test_json_of_another_kind(ask, body):
 async def test_another_media_type_is_415(ask, kind):
     problem = await ask("POST", "/api/auth/login", 415, data=b"x=1", headers={"Content-Type": kind}, signed_in=False)
     assert problem["error"] == "unsupported_media_type"
+
+
+@pytest.fixture
+async def node(cloudos):
+    return await all_plugins(cloudos)
+
+
+DEEP = b'{"a": ' * 5 + b"[" * 300 + b"]" * 300 + b"}" * 5
+MANY = b"{" + b",".join(b'"a%d":%d' % (n, n) for n in range(30_000)) + b"}"
+WIDE = b'{"' + b"k" * 500_000 + b'": [' + b"9" * 5000 + b"]}"
+
+
+@pytest.mark.parametrize("body", [DEEP, MANY, WIDE], ids=["deep", "many", "wide"])
+async def test_a_costly_body_is_a_short_400_wherever_json_is_taken(node, body):
+    host, head = node
+    tried = 0
+    for rule in host.host.app.url_map.iter_rules():
+        endpoint = host.host.gate.endpoints.get(rule.endpoint)
+        if endpoint is None or endpoint.policy.media_types != ("application/json",):
+            continue
+        for method in rule.methods & {"POST", "PUT", "PATCH"}:
+            view = host.host.app.view_functions[rule.endpoint]
+            if not hasattr(view, "_quart_schema_request_schema"):
+                continue
+            path = re.sub("<[^>]+>", "x", rule.rule)
+            answer = await host.anonymous.request(method, path, data=body, headers={**head, **JSON})
+            said = await answer.get_data()
+            assert answer.status_code in (400, 401, 402, 403, 404, 429, 503), f"{method} {path}: {answer.status_code}"
+            assert len(said) < 20_000, f"{method} {path}"
+            tried += answer.status_code == 400
+    assert tried > 20
 
 
 async def test_a_body_of_10_mb_is_413(ask):

@@ -37,3 +37,37 @@ def test_a_logged_crash_does_not_show_the_values_of_variables(form, capsys, rest
 def test_a_host_starts_without_the_rendering_of_tracebacks():
     script = "import sys, cloudos_host.host; sys.exit('rich.console' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_crash_is_logged_in_few_words_however_deep_and_wordy_it_is(form, capsys, restored):
+    logs.configure(HostSettings(log_format=form))
+
+    def first(depth):
+        return second(depth)
+
+    def second(depth):
+        if depth == 0:
+            raise RuntimeError("x" * 1_000_000)
+        return first(depth - 1)
+
+    try:
+        try:
+            first(400)
+        except RuntimeError as error:
+            raise ValueError("y" * 1_000_000) from error
+    except ValueError as error:
+        structlog.get_logger().error("request crashed", exc_info=error)
+    written = capsys.readouterr().err
+    assert "in second" in written
+    assert len(written) < 20_000
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_what_was_sent_to_us_begins_no_line_of_the_log(form, capsys, restored):
+    logs.configure(HostSettings(log_format=form))
+    structlog.get_logger().warning("odd\nname", name="a\r\n2026-01-01 [info] forged\x1b[2J\u2028end", n=1)
+    written = capsys.readouterr().err
+    assert written.count("\n") == 1
+    assert "\x1b[2J" not in written and "\u2028" not in written and "\r" not in written
+    assert "forged" in written

@@ -9,6 +9,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from quart import Response
 
+from cloudos_sdk.json_text import holds_nul
+
 
 class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
@@ -17,7 +19,7 @@ class _Given(BaseModel):
     @classmethod
     def _without_nul(cls, given: Any) -> Any:
         """Refuse the one character that no database can store in a text."""
-        if _holds_nul(given):
+        if holds_nul(given):
             raise ValueError("the text holds a NUL character")
         return given
 
@@ -28,14 +30,6 @@ class Body(_Given):
 
 class Query(_Given):
     """Base of query strings: an unknown parameter is an error that names it, as is a NUL character."""
-
-
-def _holds_nul(given: Any) -> bool:
-    if isinstance(given, str):
-        return "\0" in given
-    if isinstance(given, Mapping):
-        return any(_holds_nul(key) or _holds_nul(value) for key, value in given.items())
-    return isinstance(given, list) and any(_holds_nul(item) for item in given)
 
 
 class Page(Query):

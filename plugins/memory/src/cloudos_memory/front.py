@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from cloudos_sdk import Context, caller, principal, use
+from cloudos_sdk import Context, InvalidRequest, caller, principal, use
+from cloudos_sdk.json_text import read_json
 
 from cloudos_memory.calls import Calls
 from cloudos_memory.catalogue import Catalogue
@@ -108,16 +109,16 @@ class Front:
             await refuse(send, 413, INVALID_REQUEST, message)
             return
         try:
-            message = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            await refuse(send, 400, PARSE_ERROR, f"Parse error: {str(error)[:200]}")
+            message = read_json(body)
+        except InvalidRequest as error:
+            await refuse(send, 400, PARSE_ERROR, f"Parse error: {error.message}")
             return
         if not isinstance(message, dict):
             await refuse(send, 400, INVALID_REQUEST, "One message at a time: MCP has no batches since 2025-06-18.")
             return
         if not await self._counted(key, message, send):
             return
-        receive = replay(body, receive)
+        receive = replay(orjson.dumps(message), receive)  # what was counted here is what is done there
         if path == "/mcp":
             await self._streamable(engine, key, message, scope, receive, send)
             return

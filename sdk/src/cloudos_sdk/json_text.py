@@ -1,0 +1,73 @@
+"""JSON that somebody else wrote: read by one parser, and only as deep and as large as a request has reason to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from cloudos_sdk.errors import InvalidRequest
+
+MOST_LEVELS = 64
+MOST_VALUES = 50_000
+
+
+def read_json(text: bytes | str) -> Any:
+    """Return what a text says; of a name that is given twice, the last.
+
+    Raises InvalidRequest where it is not JSON (RFC 8259), nests over `MOST_LEVELS` deep or has over `MOST_VALUES`
+    values: what is checked, stored or answered afterwards costs no more than these.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not JSON: {str(error)[:200]}.") from None
+    if _may_be_deep(text) or _may_be_many(text):
+        _measure(value)
+    return value
+
+
+def holds_nul(value: Any) -> bool:
+    """Tell whether a text in a value of JSON, or a name in it, has the one character that no database can store."""
+    if isinstance(value, str):
+        return "\0" in value
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            if "\0" in each:
+                return True
+        elif isinstance(each, dict):
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return False
+
+
+def _may_be_deep(text: bytes | str) -> bool:
+    if isinstance(text, str):
+        return text.count("[") + text.count("{") > MOST_LEVELS
+    return text.count(b"[") + text.count(b"{") > MOST_LEVELS
+
+
+def _may_be_many(text: bytes | str) -> bool:
+    return (text.count(",") if isinstance(text, str) else text.count(b",")) >= MOST_VALUES
+
+
+def _measure(value: Any) -> None:
+    """Refuse what is too deep or too much; level by level, so that depth costs no stack."""
+    level, depth, values = [value], 0, 1
+    while level:
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        depth, values = depth + 1, values + len(inner)
+        if depth > MOST_LEVELS:
+            raise InvalidRequest(f"The body nests over {MOST_LEVELS} levels deep.")
+        if values > MOST_VALUES:
+            raise InvalidRequest(f"The body has over {MOST_VALUES} values; send it in parts.")
+        level = inner
