@@ -149,6 +149,7 @@ GARBAGE = [
     (b"\xff\xfe", -32700),
     (b'{"jsonrpc": "2.0", "id": 1, "method": "\\ud800"}', -32700),
     (b"[" * 5000, -32700),
+    (b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": ' + b"[" * 300 + b"]" * 300 + b"}", -32700),
     (b"NaN", -32700),
     (b"[]", -32600),
     (b"[" + b",".join([b'{"jsonrpc":"2.0","id":1,"method":"ping"}'] * 10000) + b"]", -32600),
@@ -250,7 +251,7 @@ async def test_pages_of_other_sites_and_rebound_names_stay_out(mcp_node, headers
 
 async def test_the_plans_rate_is_kept_with_429_and_a_json_rpc_error(mcp_node):
     node = await mcp_node(plan="community")
-    bearer, other = await node.bearer(), await node.bearer()
+    bearer, other = await node.bearer(), await node.bearer(who=node.host.operator)
     wire_id = await node.open(bearer)
 
     async def call(bearer=bearer, wire_id=wire_id, method="tools/list"):
@@ -261,7 +262,7 @@ async def test_the_plans_rate_is_kept_with_429_and_a_json_rpc_error(mcp_node):
     assert over.status_code == 429 and int(over.headers["Retry-After"]) == 60
     assert over.json()["id"] == 4 and "30 calls a minute" in over.json()["error"]["message"]
     assert (await call(method="ping")).status_code == 200, "a ping is no call"
-    assert (await call(other, await node.open(other))).status_code == 200, "each key has its own"
+    assert (await call(other, await node.open(other))).status_code == 200, "each user has their own"
     node.plan.plan = "pro"
     assert (await call()).status_code == 200, "a better plan holds on the next request"
     node.plan.plan = "community"

@@ -6,8 +6,9 @@ import asyncio
 import re
 from datetime import datetime
 
-from cloudos_sdk import Context, Principal, TooManyRequests, Unauthenticated, iso
+from cloudos_sdk import Context, Principal, Unauthenticated, iso
 
+from cloudos_memory.guesses import Guesses
 from cloudos_memory.hashing import Hasher
 from cloudos_memory.keyring import HeldKey, KeyRing
 
@@ -16,7 +17,6 @@ ALPHABET = "ABCDEFGHJKLMNPQRSTVWXYZ123456789"  # 32 letters; 0, I, O and U are e
 LENGTH = 29  # 145 random bits
 SHOWN = len(PREFIX) + 7
 _BEARER = re.compile(rf"Bearer ({PREFIX}[{ALPHABET}]{{{LENGTH}}})")
-_WAITING = 16
 
 
 class KeyBearers:
@@ -29,6 +29,7 @@ class KeyBearers:
         self._digest = ctx.secrets.digest
         self._ring = ring
         self._hasher = hasher
+        self._guesses = Guesses()
         self._checking: dict[str, asyncio.Task[str | None]] = {}
         self.used: dict[str, datetime] = {}
         """When keys were used last; emptied by who stores it."""
@@ -48,7 +49,7 @@ class KeyBearers:
         """Return the caller of a header; check its bearer where that was not done before.
 
         Callers that come with one bearer at once share one check, which goes on when they give up.
-        Raises Unauthenticated, and TooManyRequests where too many bearers wait to be checked.
+        Raises Unauthenticated, and TooManyRequests where the address has more to be checked than is its share.
         """
         match = _BEARER.fullmatch(authorization)
         if match is None:
@@ -56,7 +57,7 @@ class KeyBearers:
         bearer = match[1]
         digest = self._digest(bearer)
         known = self._ring.known(digest)
-        key_id = known.id if known is not None else await asyncio.shield(self._check(digest, bearer))
+        key_id = known.id if known is not None else await asyncio.shield(self._check(digest, bearer, address))
         key = self._ring.get(key_id) if key_id is not None else None
         if key is None:
             raise Unauthenticated("This MCP key does not hold.", code="key_invalid")
@@ -65,21 +66,30 @@ class KeyBearers:
         self.used[key.id] = self._clock.now()
         return key.principal
 
-    def _check(self, digest: str, bearer: str) -> asyncio.Task[str | None]:
+    def _check(self, digest: str, bearer: str, address: str | None) -> asyncio.Task[str | None]:
         task = self._checking.get(digest)
-        if task is None:
-            if len(self._checking) >= _WAITING:
-                raise TooManyRequests("Too many keys wait to be checked.", retry_after=1)
-            task = asyncio.create_task(self._find(bearer), name="memory:check-key")
-            self._checking[digest] = task
-            task.add_done_callback(lambda _: self._checking.pop(digest, None))
+        if task is not None:
+            return task
+        # a key has one bearer: where that is known by its digest, another needs no bcrypt to be wrong
+        asked = [key for key in self._ring.candidates(bearer[:SHOWN]) if not self._ring.proven(key.id)]
+        place = self._guesses.take(address, self._clock.monotonic()) if asked else None
+        task = asyncio.create_task(self._find(bearer, asked, place), name="memory:check-key")
+        self._checking[digest] = task
+        task.add_done_callback(lambda _: self._checking.pop(digest, None))
         return task
 
-    async def _find(self, bearer: str) -> str | None:
-        for key in self._ring.candidates(bearer[:SHOWN]):
-            if await self._hasher.matches(bearer, key.hash):
-                return key.id
-        return None
+    async def _find(self, bearer: str, asked: list[HeldKey], place: str | None) -> str | None:
+        found, wrong = None, False
+        try:
+            for key in asked:
+                if await self._hasher.matches(bearer, key.hash):
+                    found = key.id
+                    break
+            wrong = found is None
+        finally:
+            if place is not None:
+                self._guesses.give_back(place, self._clock.monotonic(), wrong=wrong)
+        return found
 
     def _refuse(self, key: HeldKey) -> None:
         if key.revoked_at is not None:

@@ -87,7 +87,8 @@ class Front:
         elif path == "/mcp/sse":
             if await self._room(key, send):
                 session = self._sessions.begin(key, "sse", _address(scope), {})
-                await engine.sse(session, scope, receive, send)
+                with self._sessions.opening(session):
+                    await engine.sse(session, scope, receive, send)
         else:
             await self._streamable(engine, key, None, scope, receive, send)
 
@@ -147,10 +148,11 @@ class Front:
         fresh = self._sessions.begin(key, "streamable-http", _address(scope), client)
         if message is not None and message.get("method") == "initialize":
             if await self._room(key, send, _id(message)):
-                await engine.open(fresh, scope, receive, send)
+                with self._sessions.opening(fresh):
+                    await engine.open(fresh, scope, receive, send)
         elif message is None or (not header(scope, VERSION_HEADER) and "method" in message):
             await refuse(send, 400, INVALID_REQUEST, "Bad Request: Missing session ID", _id(message))
-        else:
+        elif await self._room(key, send, _id(message)):
             await engine.alone(fresh, scope, receive, send)
 
     async def _counted(self, key: HeldKey, message: Mapping[str, Any], send: Any) -> bool:
@@ -159,20 +161,23 @@ class Front:
         if "id" not in message or not isinstance(method, str) or method in _UNCOUNTED:
             return True
         limit = self._ctx.licence.limit("mcp_rate_per_minute")
-        wait = self._rates.wait(key.id, limit, self._ctx.clock.monotonic())
+        wait = self._rates.wait(key.user_id, limit, self._ctx.clock.monotonic())
         if not wait:
             return True
-        text = f"This key may make {limit} calls a minute on the plan {self._ctx.licence.plan}; wait {wait} s."
+        plan = self._ctx.licence.plan
+        text = f"You may make {limit} calls a minute, by all your keys, on the plan {plan}; wait {wait} s."
         retry = (b"retry-after", str(wait).encode())
         await refuse(send, 429, RATE_LIMITED, text, _id(message), (retry,), {"retry_after": wait})
         return False
 
     async def _room(self, key: HeldKey, send: Any, id: Any = None) -> bool:
-        """Refuse a session over the limits."""
-        full = len(self._sessions) >= self._settings.max_sessions
-        if full or len(self._sessions.of_key(key.id)) >= self._settings.max_sessions_per_key:
+        """Refuse a session over the limits; nobody takes the last half of what others left."""
+        limits, used = self._settings, self._sessions.counted(key)
+        share = min(limits.max_sessions_per_user, (limits.max_sessions - used.others) / 2)
+        if used.key >= limits.max_sessions_per_key or used.user >= share:
             retry = ((b"retry-after", b"30"),)
-            await refuse(send, 503, INVALID_REQUEST, "Too many MCP sessions are open; end some first.", id, retry)
+            text = "Too many MCP sessions are open" if used.others else "Too many of your MCP sessions are open"
+            await refuse(send, 503, INVALID_REQUEST, f"{text}; end some first.", id, retry)
             return False
         return True
 

@@ -92,6 +92,7 @@ class KeyRing:
         self._keys: dict[str, HeldKey] = {}
         self._by_prefix: dict[str, list[str]] = {}
         self._by_digest: dict[str, str] = {}
+        self._proven: set[str] = set()
 
     def put(self, key: HeldKey) -> None:
         """Hold a key, or what became of it. One that was revoked stays so, however old the row that comes."""
@@ -105,6 +106,7 @@ class KeyRing:
     def drop(self, key_id: str) -> None:
         """Forget a key."""
         key = self._keys.pop(key_id, None)
+        self._proven.discard(key_id)
         if key is not None:
             self._by_prefix[key.key_prefix].remove(key_id)
             for digest in [digest for digest, id in self._by_digest.items() if id == key_id]:
@@ -135,6 +137,11 @@ class KeyRing:
     def remember(self, digest: str, key_id: str) -> None:
         """Keep that a bearer is that of a key."""
         self._by_digest[digest] = key_id
+        self._proven.add(key_id)
+
+    def proven(self, key_id: str) -> bool:
+        """Tell whether a key's bearer was checked before."""
+        return key_id in self._proven
 
     def revoke(self, key_id: str, at: datetime) -> None:
         """Let a key hold no longer. Its bearer stays known, so that refusing it costs no bcrypt."""

@@ -1,4 +1,4 @@
-"""How many calls a key may make in a minute: the plan's limit, over a sliding window."""
+"""How many calls a user may make in a minute, by all keys together: the plan's limit, over a sliding window."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import math
 from collections import deque
 
 _WINDOW = 60.0
+_MANY = 256
 
 
 class Rates:
-    """Counts the calls of each key. A window without a call in it is forgotten with the next sweep."""
+    """Counts the calls of each user. A window without a call in it is forgotten where there are many."""
 
     def __init__(self) -> None:
         self._calls: dict[str, deque[float]] = {}
 
-    def wait(self, key_id: str, limit: int | None, now: float) -> int:
+    def wait(self, user_id: str, limit: int | None, now: float) -> int:
         """Count a call at `now` and return 0, or return the seconds to wait where the limit is reached."""
         if limit is None:
             return 0
-        calls = self._calls.setdefault(key_id, deque())
+        if len(self._calls) >= _MANY:
+            self.sweep(now)
+        calls = self._calls.setdefault(user_id, deque())
         while calls and calls[0] <= now - _WINDOW:
             calls.popleft()
         if len(calls) >= limit:
@@ -27,6 +30,6 @@ class Rates:
         return 0
 
     def sweep(self, now: float) -> None:
-        """Forget the keys that did not call for a whole window."""
-        for key_id in [id for id, calls in self._calls.items() if not calls or calls[-1] <= now - _WINDOW]:
-            del self._calls[key_id]
+        """Forget the users that did not call for a whole window."""
+        for user_id in [id for id, calls in self._calls.items() if not calls or calls[-1] <= now - _WINDOW]:
+            del self._calls[user_id]

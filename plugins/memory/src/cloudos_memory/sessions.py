@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +51,15 @@ class McpSession:
     telling: asyncio.Task[None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """How many sessions there are."""
+
+    key: int
+    user: int
+    others: int
+
+
 _in_hand: ContextVar[McpSession] = ContextVar("cloudos_memory_session")
 
 
@@ -72,10 +81,23 @@ class McpSessions:
         self._ring = ring
         self._by_id: dict[str, McpSession] = {}
         self._by_wire_id: dict[str, McpSession] = {}
+        self._opening: dict[str, McpSession] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._by_id)
+    def counted(self, key: HeldKey) -> Used:
+        """Return how many sessions are open or being opened, of a key, of its user by all keys, and of all others."""
+        held = [session.key for session in {**self._opening, **self._by_id}.values()]
+        of_user = [each.id for each in held if each.user_id == key.user_id]
+        return Used(of_user.count(key.id), len(of_user), len(held) - len(of_user))
+
+    @contextmanager
+    def opening(self, session: McpSession) -> Iterator[None]:
+        """Count a session from before it is known, so that many that open at once are counted too."""
+        self._opening[session.id] = session
+        try:
+            yield
+        finally:
+            self._opening.pop(session.id, None)
 
     def begin(self, key: HeldKey, transport: str, ip: str | None, client: dict[str, Any]) -> McpSession:
         """Return a session that is not known yet; `client` is what the client says of itself."""

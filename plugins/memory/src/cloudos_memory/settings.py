@@ -30,6 +30,7 @@ class ServerSettings(_Section):
     )
     max_body: int = Field(default=1024 * 1024, ge=16 * 1024, description="Largest MCP message, in bytes")
     max_sessions: int = Field(default=1000, ge=1, description="MCP sessions at a time")
+    max_sessions_per_user: int = Field(default=500, ge=1, description="MCP sessions of one user at a time")
     max_sessions_per_key: int = Field(default=250, ge=1, description="MCP sessions of one key at a time")
     session_idle_seconds: float = Field(default=1800, gt=0, description="Seconds without a request that end a session")
     events_kept: int = Field(default=200, ge=1, description="Messages kept for each session that resumes a stream")
