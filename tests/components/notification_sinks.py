@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,11 +101,19 @@ def _serve() -> Iterator[Sink]:
 
 
 @pytest.fixture
-def slack(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Sink:
-    """Have what goes to Slack go to the sink."""
+def slack(sink: Sink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sink:
+    """Have what goes to Slack go to the sink, in this process and in those that it starts."""
     from apprise.plugins.slack import NotifySlack
 
     monkeypatch.setattr(NotifySlack, "webhook_url", f"{sink.url}/services")
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import sys\nif 'cloudos_alerts.courier' in sys.orig_argv:\n"
+        "    from apprise.plugins.slack import NotifySlack\n"
+        f"    NotifySlack.webhook_url = {sink.url + '/services'!r}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     return sink
 
 

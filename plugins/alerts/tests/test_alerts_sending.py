@@ -126,6 +126,16 @@ def test_a_mail_arrives_and_the_reply_of_the_server_comes_back(mail_server):
     assert HELLO.body in text_of(mail_server.mails[0])
 
 
+def test_a_name_puts_no_header_into_a_mail(mail_server):
+    mail = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "node@example.org"}
+    title = "Critical: Disk\r\nBcc: eve@example.org\r\n\r\nforged\x1b[2J on node"
+    assert send(config("email", **mail, to=["a@example.org"]), Message(title, "a\x07b\nc", "critical")).delivered
+    (mail,) = mail_server.mails
+    assert mail["Subject"] == "Critical: Disk Bcc: eve@example.org forged[2J on node"
+    assert mail["Bcc"] is None
+    assert "ab\nc" in text_of(mail).replace("\r\n", "\n")
+
+
 def test_a_mail_that_is_refused_says_why(mail_server):
     mail_server.refusal = "550 there is no such person"
     mail = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "node@example.org"}

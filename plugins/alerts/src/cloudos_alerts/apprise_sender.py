@@ -44,6 +44,8 @@ class Delivery:
     status: int | None
     response: str | None
     reason: str | None
+    slow: bool = False
+    """Whether it ran out of time."""
 
 
 def check(config: Config) -> None:
@@ -52,7 +54,7 @@ def check(config: Config) -> None:
 
 
 def send(config: Config, message: Message) -> Delivery:
-    """Send a message, once."""
+    """Send a message, once; its title as one line, which a header of a mail is."""
     try:
         service = _service(config)
     except UnfitConfig as error:
@@ -62,7 +64,10 @@ def send(config: Config, message: Message) -> Delivery:
     with listening() as heard:
         try:
             result: Any = Apprise([service], asset=service.asset, log_level=logging.DEBUG).notify(
-                body=message.body, title=message.title, notify_type=_LEVELS[message.level], body_format="text"
+                body=_printable(message.body),
+                title=_printable(" ".join(message.title.split())),
+                notify_type=_LEVELS[message.level],
+                body_format="text",
             )
             delivered, said = bool(result), [(entry.level, entry.message) for entry in result.logs()]
         except Exception as error:  # noqa: BLE001 - a service of Apprise that crashes has failed to deliver
@@ -70,6 +75,11 @@ def send(config: Config, message: Message) -> Delivery:
     status, response = heard.verdict()
     reason = None if delivered else _reason(said, heard.trouble)
     return Delivery(delivered, status, _clean(response, config), _clean(reason, config))
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters but the ends of its lines; a name may have any."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t\u200d")
 
 
 def _clean(text: str | None, config: Config) -> str | None:

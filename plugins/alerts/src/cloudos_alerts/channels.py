@@ -11,7 +11,7 @@ from cloudos_sdk import Conflict, Context, Event, InvalidRequest, NotFound, iso,
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
-from cloudos_alerts.apprise_sender import Delivery, Message, UnfitConfig, check, send
+from cloudos_alerts.apprise_sender import Delivery, Message, UnfitConfig
 from cloudos_alerts.channel_types import TYPES, Config, kept
 from cloudos_alerts.engine import Engine
 from cloudos_alerts.events import (
@@ -132,7 +132,7 @@ class Channels:
         message = Message(f"Test from {self._ctx.settings.node_name or 'Cloud OS'}", f"{row.name} works.", "info")
         begun = time.perf_counter()
         try:
-            delivery = await self._outbox.in_thread(send, self._outbox.config(row), message)
+            delivery = await self._outbox.couriers.trial(self._outbox.config(row), message)
         except ValueError:
             delivery = Delivery(False, None, None, "The settings cannot be read with this host's key; set them again.")
         took = round((time.perf_counter() - begun) * 1000)
@@ -159,7 +159,7 @@ class Channels:
     async def _checked(self, type: str, given: Mapping[str, Any]) -> Config:
         config = checked(TYPES[type], given, below="config")
         try:
-            await self._outbox.in_thread(check, config)
+            await self._outbox.couriers.check(config)
         except UnfitConfig as error:
             raise InvalidRequest.field("config.url" if type == "apprise" else "config", str(error)) from None
         return config

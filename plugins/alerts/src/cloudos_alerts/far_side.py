@@ -1,8 +1,9 @@
 """What the far side of a notification says: its HTTP answers and SMTP replies, seen as they pass by.
 
 Apprise tells success or failure and throws the answer away. So the two calls that every sender of it goes through are
-observed, as instrumentation for tracing does it, and only while `listening` in the same context. HTTP bodies are
-read to 64 KB and for ten seconds, so that no endless one holds a thread.
+observed, as instrumentation for tracing does it, and only while `listening` in the same context; in the process that
+sends (`courier`), in which nothing else uses them. HTTP bodies are read to 64 KB and for ten seconds; a far side that
+drips its headers or replies holds a thread for longer, and is ended with that process.
 """
 
 from __future__ import annotations

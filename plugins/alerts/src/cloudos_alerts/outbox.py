@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,14 +17,14 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from cloudos_alerts.apprise_sender import Delivery, Message, send
+from cloudos_alerts.apprise_sender import Delivery, Message
 from cloudos_alerts.channel_types import TYPES, Config
+from cloudos_alerts.couriers import Couriers
 from cloudos_alerts.events import AlertChannelFailed, AlertChannelRecovered
 from cloudos_alerts.models import Channel, Notification
 
 CHANNEL = Channel.__table__
 NOTIFICATION = Notification.__table__
-_AT_ONCE = 8
 _FAILING_AFTER = 3
 _FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 10.0, 3.0, 3600.0
 _SLOWER, _SLOWER_WAIT = 429, 30.0
@@ -48,7 +46,8 @@ class Outbox:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="alerts-send")
+        self.couriers = Couriers(ctx.settings.send_seconds)
+        self._slow: set[str] = set()
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._closing = False
@@ -62,10 +61,6 @@ class Outbox:
         """Remember which channels failed when the host stopped."""
         for row in await self._ctx.db.read(lambda s: s.execute(select(CHANNEL).where(CHANNEL.c.failing)).all()):
             self.failing[row.id] = Trouble(row.name, row.last_error or "", row.last_error_at or row.updated_at)
-
-    async def in_thread(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Run what blocks in one of the few threads for it."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -87,7 +82,7 @@ class Outbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        await self.couriers.close()
 
     def health(self) -> Health:
         """Name the channels that fail."""
@@ -160,7 +155,9 @@ class Outbox:
             config = self.config(channel)
         except ValueError:
             return Delivery(False, None, None, "The channel's settings cannot be read with this host's key; set them.")
-        delivery: Delivery = await self.in_thread(send, config, Message(row.title, row.body, row.level))
+        message = Message(row.title, row.body, row.level)
+        delivery = await self.couriers.deliver(config, message, slow=channel.id in self._slow)
+        (self._slow.add if delivery.slow else self._slow.discard)(channel.id)
         return delivery
 
     def config(self, channel: Any) -> Config:

@@ -18,6 +18,7 @@ class AlertsSettings(PluginSettings):
     event_seconds: int = Field(
         default=600, ge=10, le=604_800, description="Seconds for which an event counts in event.* metrics"
     )
+    send_seconds: float = Field(default=20, gt=0, le=300, description="Seconds that sending one notification may take")
     give_up_hours: int = Field(default=24, ge=1, le=168, description="Hours in which a notification is tried")
     history_days: int = Field(default=365, ge=1, le=36_500, description="Days that ended alerts are kept")
     default_rules: bool = Field(default=True, description="Make the first rules of a new node")
