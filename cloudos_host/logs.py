@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 from cloudos_sdk.identity import caller
+from cloudos_sdk.lines import one_line
 
 from cloudos_host.config import HostSettings
 
@@ -73,11 +74,6 @@ def told(error: BaseException) -> str:
 
 def _write_crash(sio: TextIO, crash: Any) -> None:
     sio.write("\n" + told(crash[1]))
-
-
-def one_line(text: str) -> str:
-    """Return a text without what ends a line or steers a terminal; each such character as its escape."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _on_one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -60,6 +60,7 @@ class Node:
 
     def __init__(self, running) -> None:
         self.running = running
+        self.url = running.host.db.url
 
     @property
     def client(self):
@@ -106,7 +107,7 @@ class Node:
 
     def tamper(self, *statements, triggers=False, **values):
         """Change the database from outside, like someone who has the file; triggers out of the way first."""
-        engine = make_engine(self.running.host.db.url, writes=True, size=1)
+        engine = make_engine(self.url, writes=True, size=1)
         try:
             with engine.begin() as connection:
                 if not triggers:

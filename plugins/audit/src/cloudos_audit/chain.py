@@ -62,6 +62,10 @@ class Seal:
         """Return the MAC of a head."""
         return self._mac(["head", seq, hash, broken_at])
 
+    def position(self, seq: int, hash: str) -> str:
+        """Return the MAC of a position that is kept outside of the database."""
+        return self._mac(["position", seq, hash])
+
     def checkpoint(self, row: Mapping[str, Any]) -> str:
         """Return the MAC of a checkpoint, which covers that of the one before; `time` is its text."""
         return self._mac(

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import click
-from cloudos_sdk import Context
+from cloudos_sdk import Context, InvalidRequest
 from pydantic import ValidationError
 
+from cloudos_audit.outside import Position
 from cloudos_audit.reading import Log
 from cloudos_audit.schemas import Filters, Verification
 from cloudos_audit.verification import Verifier
@@ -26,12 +27,23 @@ class Node(Protocol):
 
 
 @click.command()
+@click.option("--number", type=click.IntRange(1), help="Number of an entry that was noted elsewhere.")
+@click.option("--hash", help="The hash that was noted with it.")
 @click.pass_obj
-def verify(node: Node) -> None:
+def verify(node: Node, number: int | None, hash: str | None) -> None:
     """Verify the audit log; exit 1 where an entry was altered, removed, added or reordered."""
+    if (number is None) != (hash is None):
+        raise click.UsageError("--number and --hash go together")
 
     async def check(ctx: Context) -> Verification:
-        return await Verifier.of(ctx).verify()
+        verifier = Verifier.of(ctx)
+        outcome = await verifier.verify()
+        if number is None or hash is None:
+            return outcome
+        try:
+            return await verifier.expect(outcome, Position(number, hash))
+        except InvalidRequest as error:
+            raise click.UsageError(error.message) from None
 
     outcome = node.run(check)
     if outcome.problem is not None:

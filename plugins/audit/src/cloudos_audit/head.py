@@ -21,21 +21,24 @@ HEAD_ID = 1
 
 
 class Mark:
-    """A file outside the database that is made with the first head: from then on a head must be there."""
+    """A file outside the database that is made with the first head: from then on a head must be there.
+
+    In it is where the log ended (`PositionFile`).
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.begun"
+        self.path = folder / "log.begun"
         self._made = False
 
     def stands(self) -> bool:
         """Tell whether a head was ever written."""
-        self._made = self._made or self._path.exists()
+        self._made = self._made or self.path.exists()
         return self._made
 
     def make(self) -> None:
         """Make it, where it is not there."""
         if not self.stands():
-            self._path.touch(mode=0o600)
+            self.path.touch(mode=0o600)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ from cloudos_audit.chain import Seal
 from cloudos_audit.head import Mark
 from cloudos_audit.jobs import KEEP
 from cloudos_audit.models import Base
+from cloudos_audit.outside import Syslog
 from cloudos_audit.reading import Log
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.retention import AuditPruned, Retention
 from cloudos_audit.routes import routes
+from cloudos_audit.sealing import AuditSealed, seal_for_ever
 from cloudos_audit.settings import AuditSettings
 from cloudos_audit.verification import Verifier
 from cloudos_audit.watch import AuditTampered, Watch
@@ -31,7 +34,7 @@ manifest = Manifest(
     tables=Base,
     migrations="cloudos_audit.migrations",
     permissions=(Permission("audit:read", "Read, export and verify the audit log", Role.ADMIN),),
-    emits=(AuditPruned, AuditTampered),
+    emits=(AuditPruned, AuditSealed, AuditTampered),
 )
 
 
@@ -60,14 +63,22 @@ def cloudos_commands() -> Sequence[click.Command]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow all events from the first one on."""
     seal, mark = Seal(ctx.secrets.digest), Mark(ctx.data_dir)
-    recorder = Recorder(ctx.db, ctx.clock, seal, mark, ctx.log)
+    syslog = Syslog(ctx.settings.syslog, ctx.log) if ctx.settings.syslog else None
+    recorder = Recorder(ctx.db, ctx.clock, seal, mark, ctx.log, syslog)
     await recorder.open()
     ctx.provide(Log, Log(ctx.db))
     ctx.provide(Recorder, recorder)
     ctx.provide(Retention, Retention(ctx, seal))
     ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
     ctx.events.subscribe_batches(recorder.handle, "*", name="log", from_start=True)
-    yield
+    sealing = asyncio.create_task(seal_for_ever(ctx), name="audit:seal")
+    try:
+        yield
+    finally:
+        sealing.cancel()
+        await asyncio.gather(sealing, return_exceptions=True)
+        if syslog is not None:
+            syslog.close()
 
 
 @hookimpl

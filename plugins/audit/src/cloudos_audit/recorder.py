@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import Clock, Database, Envelope, Health, iso
+from cloudos_sdk.lines import one_line
 from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, canonical, entry_hash, time_text
 from cloudos_audit.head import ENTRY, HEAD, HEAD_ID, Ending, Ends, Mark, last_link
+from cloudos_audit.outside import BrokenPosition, Durable, Position, PositionFile, Syslog
 
 _LONGEST_WAIT = 30.0
 _LATE = 60.0
@@ -23,27 +26,48 @@ _RECORDED = select(ENTRY.c.event_id).where(ENTRY.c.event_id.in_(bindparam("event
 class Recorder:
     """The reader of all events. It never gives one up: what cannot be written now is tried until it can."""
 
-    def __init__(self, db: Database, clock: Clock, seal: Seal, mark: Mark, log: Any) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, seal: Seal, mark: Mark, log: Any, syslog: Syslog | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
         self._seal = seal
         self._mark = mark
         self._log = log
+        self._file = PositionFile(mark.path, seal)
+        self._syslog = syslog
+        self._durable: Durable | None = None
+        self._sealed: Position | None = None
+        self._turned_back = False
+        """Whether the database ends before where it was sealed, or elsewhere: then the file stays as it is."""
         self._ending = Ending(db.dialect)
         self._refused: tuple[str, datetime] | None = None
         self._late: tuple[float, float] = (0.0, 0.0)
 
     async def open(self) -> None:
-        """Make the mark where there is a head already."""
-        if (await self._db.read(self._ending.read)).seq is not None:
-            self._mark.make()
+        """Make the mark where there is a head already, and take up where the log was sealed.
+
+        A host that ended between the commit and the file left the file behind: it goes on from what it says, where
+        the database still says the same.
+        """
+        ends, durable = await self._db.read(lambda s: (self._ending.read(s), Durable(s, self._db.dialect)))
+        self._durable = durable
+        try:
+            self._sealed = await asyncio.to_thread(self._file.read)
+        except BrokenPosition:
+            self._turned_back = True
+        if ends.seq is None:
+            return
+        self._mark.make()
+        if ends.sealed(self._seal) and ends.broken_at is None:
+            await self._advance(Position(ends.seq, ends.hash))
 
     async def handle(self, events: Sequence[Envelope]) -> None:
         """Write the entries of events, each once however often it comes."""
         wait = 0.2
         while True:
             try:
-                await self._db.write(lambda session: self.append(session, events))
+                end = await self._db.write(lambda session: self._written(session, events))
             except Exception as error:  # noqa: BLE001 - an entry that is lost is worse than a log that is late
                 if len(events) > 1:
                     for event in events:  # so that no more than the one that cannot be written waits, and what follows
@@ -58,6 +82,36 @@ class Recorder:
         self._refused = None
         self._late = ((self._clock.now() - events[-1].time).total_seconds(), self._clock.monotonic())
         self._mark.make()
+        if end is not None:
+            await self._advance(end)
+
+    def _written(self, session: Session, events: Sequence[Envelope]) -> Position | None:
+        if not self.append(session, events):
+            return None
+        ends = self._ending.read(session)
+        return Position(ends.seq, ends.hash)
+
+    async def _advance(self, end: Position) -> None:
+        """Seal where the log ends now outside of the database, unless the database was turned back meanwhile."""
+        before = self._sealed
+        if before is not None and not self._turned_back:
+            held = await self._db.read(lambda s: before.held(s, self._db.dialect))
+            if held is False:
+                self._turned_back = True
+                self._log.error("the audit log no longer has the entry that it was sealed at", number=before.number)
+        try:
+            await asyncio.to_thread(self._store, end)
+        except OSError as error:
+            self._log.warning("the audit log cannot be sealed outside of the database", error=str(error))
+
+    def _store(self, end: Position) -> None:
+        if self._durable is not None:
+            self._durable.sync()
+        if not self._turned_back and (self._sealed is None or end.number > self._sealed.number):
+            self._file.write(end)
+            self._sealed = end
+        if self._syslog is not None:
+            self._syslog.tell(end)
 
     def append(self, session: Session, events: Sequence[Envelope]) -> int:
         """Add the entries in the transaction of `session`, but of events that have one already; return how many."""
@@ -112,11 +166,11 @@ def _entry(seq: int, prev_hash: str, event: Envelope) -> dict[str, Any]:
         "time": time_text(event.time),
         "action": event.type,
         "actor_kind": event.actor.kind,
-        "actor_id": event.actor.id,
-        "actor_name": event.actor.name,
-        "address": event.actor.address,
-        "resource": event.resource,
-        "details": event.details,
+        "actor_id": one_line(event.actor.id),
+        "actor_name": one_line(event.actor.name),
+        "address": event.actor.address and one_line(event.actor.address),
+        "resource": one_line(event.resource),
+        "details": one_line(event.details),
         "data": canonical(data).decode(),
         "request_id": event.request_id,
         "prev_hash": prev_hash,

@@ -7,8 +7,9 @@ from cloudos_sdk.http import json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
+from cloudos_audit.outside import Position
 from cloudos_audit.reading import Log
-from cloudos_audit.schemas import EntryOut, Filters, LogQuery, Verification
+from cloudos_audit.schemas import EntryOut, Filters, KeptPosition, LogQuery, Verification
 from cloudos_audit.watch import Watch
 
 routes = Blueprint("audit", __name__)
@@ -33,7 +34,9 @@ async def export(query_args: Filters) -> Response:
 
 @routes.get("/api/audit/verify")
 @requires("audit:read")
+@validate_querystring(KeptPosition)
 @validate_response(Verification)
-async def verify() -> Verification:
-    """Verify that no entry was altered, removed, added or reordered."""
-    return await use(Watch).verify()
+async def verify(query_args: KeptPosition) -> Verification:
+    """Verify that no entry was altered, removed, added or reordered; also against what was noted elsewhere."""
+    number, hash = query_args.number, query_args.hash
+    return await use(Watch).verify(None if number is None or hash is None else Position(number, hash))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Page, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 
 def _aware(moment: datetime) -> datetime:
@@ -40,6 +40,19 @@ class Filters(Query):
 
 class LogQuery(Filters, Page):
     """Filters and a page, newest first."""
+
+
+class KeptPosition(Query):
+    """What was noted of the log elsewhere, by `audit.sealed`, by syslog or in an export: both or neither."""
+
+    number: int | None = Field(default=None, ge=1, le=2**53, description="Number of an entry")
+    hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="Its hash, as it was noted elsewhere")
+
+    @model_validator(mode="after")
+    def _both(self) -> KeptPosition:
+        if (self.number is None) != (self.hash is None):
+            raise ValueError("number and hash go together")
+        return self
 
 
 class ActorOut(BaseModel):

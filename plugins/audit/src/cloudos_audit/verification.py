@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudos_sdk import Context, Database
+from cloudos_sdk import Context, Database, InvalidRequest
 from sqlalchemy import select
 from sqlmodel import Session
 
 from cloudos_audit.chain import GENESIS, Seal, entry_hash
 from cloudos_audit.head import CHECKPOINT, ENTRY, Ending, Ends, Mark
+from cloudos_audit.outside import BrokenPosition, Position, PositionFile
 from cloudos_audit.schemas import Problem, Verification
 from cloudos_audit.stored import exact, plain, plain_time
 
@@ -43,6 +44,7 @@ class Verifier:
         self._db = db
         self._seal = seal
         self._mark = mark
+        self._file = PositionFile(mark.path, seal)
         self._ending = Ending(db.dialect)
         self._one_at_a_time = asyncio.Lock()
         self._entries = select(*(exact(column, db.dialect) for column in ENTRY.c)).order_by(ENTRY.c.seq).limit(_PAGE)
@@ -52,6 +54,21 @@ class Verifier:
     def of(cls, ctx: Context) -> Verifier:
         """Return the verifier of a node's log."""
         return cls(ctx.db, Seal(ctx.secrets.digest), Mark(ctx.data_dir))
+
+    async def expect(self, outcome: Verification, kept: Position) -> Verification:
+        """Return the outcome with what a position says that was kept outside of the node.
+
+        Raises InvalidRequest where the log no longer has what is as old.
+        """
+        held = await self._held(kept)
+        if held is None:
+            message = f"entry {kept.number} reached its retention; only newer ones can be compared"
+            raise InvalidRequest.field("number", message)
+        if held or outcome.problem is not None:
+            return outcome
+        walk = _Walk(await self._db.read(self._ending.read))
+        self._found_without(walk, kept, "elsewhere")
+        return outcome.model_copy(update={"valid": False, "problem": walk.problem})
 
     async def verify(self) -> Verification:
         """Walk the log up to the head of now; begin again where retention ran meanwhile."""
@@ -69,13 +86,35 @@ class Verifier:
                     )
 
     async def _walk(self) -> _Walk:
+        try:  # before the head is read, which is never behind it
+            sealed, broken = await asyncio.to_thread(self._file.read), False
+        except BrokenPosition:
+            sealed, broken = None, True
         walk = await self._db.read(self._begin)
         self._check_head(walk)
+        if broken:
+            walk.found(0, "head", "The seal outside of the database is not as it was written.")
         while walk.problem is None and not await self._db.read(lambda session: self._page(session, walk)):
             pass
         if walk.problem is None:
             self._check_end(walk)
+        if walk.problem is None and sealed is not None and await self._held(sealed) is False:
+            self._found_without(walk, sealed, "outside of the database")
         return walk
+
+    async def _held(self, position: Position) -> bool | None:
+        return await self._db.read(lambda session: position.held(session, self._db.dialect))
+
+    def _found_without(self, walk: _Walk, sealed: Position, where: str) -> None:
+        end = walk.ends.seq or 0
+        if sealed.number > end:
+            sentence = f"{_span(end + 1, sealed.number)} missing: the log ends at {end}, and was sealed {where} at"
+            walk.found(
+                sealed.number, "removed", f"{sentence} {sealed.number}. Its end was cut, or an older copy put back."
+            )
+        else:
+            sentence = f"Entry {sealed.number} is not the one that was sealed {where}"
+            walk.found(sealed.number, "altered", f"{sentence}: the log was turned back and went on from there.")
 
     def _begin(self, session: Session) -> _Walk:
         walk = _Walk(self._ending.read(session))

@@ -8,6 +8,7 @@ from pathlib import Path
 from cloudos_sdk import Context, Event, Health
 from pydantic import ValidationError
 
+from cloudos_audit.outside import Position
 from cloudos_audit.schemas import Problem, Verification
 from cloudos_audit.verification import Verifier
 
@@ -35,8 +36,12 @@ class Watch:
         except (FileNotFoundError, ValidationError):
             return None
 
-    async def verify(self) -> Verification:
-        """Verify the log, and tell where it does not hold."""
+    async def verify(self, kept: Position | None = None) -> Verification:
+        """Verify the log, and tell where it does not hold; `kept` is what somebody noted of it elsewhere."""
+        outcome = await self._watched()
+        return outcome if kept is None else await self._verifier.expect(outcome, kept)
+
+    async def _watched(self) -> Verification:
         outcome = await self._verifier.verify()
         problem, known = outcome.problem, self._known
         if problem is None:
