@@ -16,6 +16,7 @@ from cloudos_sdk.policy import Policy, policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
+from cloudos_host.private import write_private
 from cloudos_host.registry import Phase, Record, State, covers, owner
 
 _DEATHS = 2
@@ -74,10 +75,8 @@ class DeathNotes:
     def _store(self) -> None:
         if not self._keep:
             return
-        fresh = self._path.with_suffix(".new")
         notes = {"starting": self._starting, "deaths": self.deaths}
-        fresh.write_text(json.dumps({**notes, "prefixes": self.prefixes, "versions": self.versions}))
-        fresh.replace(self._path)
+        write_private(self._path, json.dumps({**notes, "prefixes": self.prefixes, "versions": self.versions}).encode())
 
 
 class _Rules(Quart):

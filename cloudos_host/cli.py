@@ -15,6 +15,7 @@ import click
 from cloudos_host import __version__
 from cloudos_host.config import Config, ConfigError, load
 from cloudos_host.discovery import Found, discover
+from cloudos_host.private import MASK
 
 
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,6 +87,7 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
+    os.umask(MASK)  # whatever a plugin or a program that we start writes is for the node alone
     try:
         cli()
     except (HostError, ConfigError, MigrationError) as error:

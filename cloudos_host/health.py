@@ -12,6 +12,7 @@ from cloudos_sdk import Health
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
+from cloudos_host.private import write_private
 from cloudos_host.registry import Record, State
 
 _EVERY = 60.0
@@ -59,6 +60,4 @@ class HealthChecks:
 
     def _store(self) -> None:
         answers = {r.id: {"ok": r.health.ok, "detail": r.health.detail} for r in self._records}
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(orjson.dumps(answers))
-        fresh.replace(self._path)
+        write_private(self._path, orjson.dumps(answers))

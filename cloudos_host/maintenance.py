@@ -19,6 +19,7 @@ from cloudos_host.config import Config
 from cloudos_host.host import Host
 from cloudos_host.models import EventSetAside, JobRun
 from cloudos_host.offline import examine
+from cloudos_host.private import MASK
 from cloudos_host.registry import Record
 
 _PROBE_LIMIT = 10.0
@@ -75,6 +76,8 @@ def _data(config: Config, host: Host) -> Iterator[Finding]:
         return
     mode = (folder / "host.key").stat().st_mode & 0o777
     yield Finding(mode == 0o600, "host key", f"mode {mode:o}", f"chmod 600 {folder / 'host.key'}")
+    wide = folder.stat().st_mode & MASK
+    yield Finding(not wide, "data folder", f"mode {folder.stat().st_mode & 0o777:o}", f"chmod 700 {folder}")
     running = in_use(folder)
     yield Finding(True, "host", "running" if running else "not running")
     host.open()
@@ -140,7 +143,7 @@ def upgrade(config: Config) -> list[str]:
     """Bring all tables up to date, after a snapshot; return what could not be. The host must not run."""
     host, ladder = examine(config)
     ladder.load()
-    config.host.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    host.make_folder()
     host.take_lock()
     try:
         host.open()

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from cloudos_host.private import make_private, private_folder
+
 
 class MigrationError(Exception):
     """The tables cannot be brought to the revision that the code needs."""
@@ -79,15 +81,15 @@ def snapshot(engine: Engine, folder: Path, now: datetime, keep: int = 5) -> Path
     """Copy a SQLite database before it is migrated; keep the newest few. None for a server database."""
     if engine.dialect.name != "sqlite":
         return None
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     target = folder / f"before-{now:%Y%m%dT%H%M%S}.db"
     target.unlink(missing_ok=True)
+    make_private(target)  # an empty file is what VACUUM takes too
     raw = engine.raw_connection()
     try:
         raw.cursor().execute("VACUUM INTO ?", (str(target),))
     finally:
         raw.close()
-    target.chmod(0o600)
     for old in sorted(folder.glob("before-*.db"))[:-keep]:
         old.unlink()
     return target

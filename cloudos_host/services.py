@@ -14,6 +14,7 @@ from cloudos_sdk import Unavailable
 from cloudos_host.database import Database
 from cloudos_host.events import PluginEvents
 from cloudos_host.licence import PlanLicence
+from cloudos_host.private import MASK
 from cloudos_host.secret_box import PluginSecrets
 
 T = TypeVar("T")
@@ -81,6 +82,8 @@ class PluginContext:
     def data_dir(self) -> Path:
         """Its folder, made at first use, mode 0700."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.folder.stat().st_mode & MASK:
+            self.folder.chmod(0o700)
         return self.folder
 
     async def quiesce(self) -> None:

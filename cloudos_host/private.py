@@ -1,0 +1,59 @@
+"""Files and folders that are for the node alone, also where they were there before with wider modes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+MASK = 0o077
+"""What others may not, as `umask` takes it."""
+
+_OURS = ("host.key", "cloudos.db", "lock", "boot.json")
+
+
+def private_folder(folder: Path) -> str | None:
+    """Make a folder of mode 0700, or narrow one that is there; return why it stays wider, None where it does not.
+
+    One that holds other things and none of a node's stays as it is: it may be shared, or a slip in the settings.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = folder.stat()
+    if not about.st_mode & MASK:
+        return None
+    if not any((folder / name).exists() for name in _OURS) and any(folder.iterdir()):
+        return "it holds what is not the node's"
+    return _narrow(folder, about)
+
+
+def private_files(folder: Path) -> None:
+    """Narrow what is directly in a folder; the node's files of an earlier version, or of one that was restored."""
+    for path in folder.iterdir():
+        about = path.lstat()
+        if about.st_mode & MASK and (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            _narrow(path, about)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file of mode 0600, for a program that fills it; one that is there is narrowed."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    _narrow(path, path.stat())
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 whole, in the place of what was there."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    fresh.replace(path)
+
+
+def _narrow(path: Path, about: os.stat_result) -> str | None:
+    if not about.st_mode & MASK:
+        return None
+    try:
+        path.chmod(stat.S_IMODE(about.st_mode) & ~MASK)
+    except OSError as error:
+        return f"it is another user's ({error.strerror})"
+    return None
