@@ -19,6 +19,10 @@ from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, sorted_tags, tag_of
 from cloudos_notes.schemas import SOURCES
 
 _LONGEST = 65_536
+_MOST_LEVELS = 64
+_MOST_ALIASES = 50
+_MOST_KEYS = 2_000
+_LONGEST_NUMBER = 1024
 _BLOCK = re.compile(r"---[ \t]*\r?\n(?:(.*?)\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
@@ -64,16 +68,52 @@ def joined(raw: str | None, known: Known, content: str) -> str:
             del values[key]
         if now != getattr(default, field.name):
             values[field.name] = _plain(now)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000) if values else ""
+    try:
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000) if values else ""
+    except Exception:  # noqa: BLE001 - what can be read and not written stays as it was written
+        return f"{raw or ''}{content}"
     return f"---\n{text}---\n{content}" if values else content
 
 
 def _mapping(text: str) -> Mapping[Any, Any] | None:
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError):
+        values = yaml.load(text, _Loader)  # noqa: S506 - a safe loader that takes less
+    except Exception:  # noqa: BLE001 - PyYAML raises whatever a value made of it: KeyError, AttributeError, …
         return None
     return values if isinstance(values, dict) else {} if values is None and not text.strip() else None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what a person writes above a note; what unfolds to more than it is, is none of that."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._depth = self._aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+        self._depth += 1
+        if self._depth > _MOST_LEVELS or self._aliases > _MOST_ALIASES:
+            raise yaml.YAMLError("too deep, or too many aliases")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def flatten_mapping(self, node: Any) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.YAMLError("too many merged keys")
+
+    def construct_yaml_int(self, node: Any) -> int:
+        value = super().construct_yaml_int(node)
+        if value.bit_length() > _LONGEST_NUMBER:  # Python writes no longer ones in decimal
+            raise yaml.YAMLError("a number without end")
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _keys(field: str) -> tuple[str, ...]:

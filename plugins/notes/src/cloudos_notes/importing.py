@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cloudos_sdk import CloudOSError, Context, InvalidRequest, Operation, new_id
 from cloudos_sdk.capabilities import NoteDraft
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from cloudos_notes import front_matter, texts
@@ -23,9 +25,11 @@ from cloudos_notes.naming import LONGEST_TITLE, first_line, folded
 from cloudos_notes.rows import NOTE, PRESENT
 from cloudos_notes.schemas import ImportQuery
 from cloudos_notes.store import Store
+from cloudos_notes.uploads import Uploads, in_time
 from cloudos_notes.vault import Limits, Vault, VaultFile, batches
 
 _BATCH = 50
+_AT_ONCE = 2
 _TOLD = 50
 _KEPT_DAYS = 2
 _BUFFER = 1 << 20
@@ -55,6 +59,9 @@ class Importer:
     def __init__(self, ctx: Context, store: Store) -> None:
         self._ctx = ctx
         self._store = store
+        self._uploads = Uploads()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         settings = ctx.settings
         self._most = settings.max_import_mb * 1024 * 1024
         self._limits = Limits(settings.max_import_notes, store.most, settings.max_unpacked_mb * 1024 * 1024)
@@ -72,7 +79,8 @@ class Importer:
         folder = texts.folder(query.folder)
         path = self._folder / f"{new_id('zip')}.zip"
         try:
-            await self._receive(path, body)
+            with self._uploads.place(owner):
+                await self._receive(path, in_time(body))
             vault = await asyncio.to_thread(Vault, path, self._limits)
             vault.close()
             input = {"owner": owner, "file": path.name, "folder": folder, "existing": query.existing}
@@ -98,12 +106,10 @@ class Importer:
     async def run(self, operation: Operation) -> Mapping[str, Any]:
         """Import one archive."""
         path = self._folder / Path(operation.input["file"]).name
+        mine = self._turns.setdefault(operation.input["owner"], asyncio.Lock())
         try:
-            vault = await asyncio.to_thread(Vault, path, self._limits)
-            try:
-                outcome = await self._import(operation, vault)
-            finally:
-                vault.close()
+            async with mine, self._turn:
+                outcome = await self._read(operation, path)
         except asyncio.CancelledError:
             if operation.cancel_requested:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -114,10 +120,19 @@ class Importer:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         return vars(outcome)
 
+    async def _read(self, operation: Operation, path: Path) -> Outcome:
+        vault = await asyncio.to_thread(Vault, path, self._limits)
+        try:
+            return await self._import(operation, vault)
+        finally:
+            vault.close()
+
     async def _import(self, operation: Operation, vault: Vault) -> Outcome:
         outcome, done, total = Outcome(attachments=len(vault.others)), 0, len(vault.notes)
         for name in vault.others[:_TOLD]:
             outcome.problems.append({"path": name, "problem": "not kept: only Markdown files are notes"})
+        for name in vault.repeated:
+            outcome.fail(name, "left out, because its name came before in this archive")
         unpacked = 0
         for entries in batches(vault, _BATCH):
             files = await asyncio.to_thread(lambda entries=entries: [vault.read(entry) for entry in entries])  # type: ignore[misc]
@@ -131,20 +146,41 @@ class Importer:
 
     async def _store_files(self, input: Mapping[str, Any], files: list[VaultFile], outcome: Outcome) -> None:
         notes: list[NewNote] = []
+        paths: list[str] = []
         for file in files:
             if file.problem is not None:
                 outcome.fail(file.path, file.problem)
                 continue
             try:
                 notes.append(await self._note(file, input["folder"]))
+                paths.append(file.path)
             except InvalidRequest as error:
                 outcome.fail(file.path, error.message)
+            except Exception as error:  # noqa: BLE001 - whatever a file makes of our reading, the others are read
+                self._left_out(outcome, file.path, error)
+        try:
+            made = await self._write_all(input, notes)
+        except OperationalError:  # the database's own trouble, such as a full disk: no file is to blame
+            raise
+        except Exception as error:  # noqa: BLE001 - one of them cannot be stored: which, is found one by one
+            if len(paths) == 1:
+                self._left_out(outcome, paths[0], error)
+                return
+            for file in (file for file in files if file.path in paths):
+                await self._store_files(input, [file], outcome)
+            return
+        for what in made:
+            setattr(outcome, what, getattr(outcome, what) + 1)
 
+    async def _write_all(self, input: Mapping[str, Any], notes: list[NewNote]) -> list[str]:
         def write(session: Session) -> list[str]:
             return [self._write(session, input["owner"], note, input["existing"]) for note in notes]
 
-        for what in await self._ctx.db.write(write):
-            setattr(outcome, what, getattr(outcome, what) + 1)
+        return await self._ctx.db.write(write)
+
+    def _left_out(self, outcome: Outcome, path: str, error: Exception) -> None:
+        self._ctx.log.warning("a note cannot be imported", path=path, error=f"{type(error).__name__}: {error}"[:300])
+        outcome.fail(path, f"left out, because it cannot be read ({type(error).__name__})")
 
     async def _note(self, file: VaultFile, below: str) -> NewNote:
         """Return the note that a file is; its title is the file's name unless its front matter has one."""

@@ -10,7 +10,6 @@ import io
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from cloudos_notes.naming import folder_of
 
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 _LONGEST_NAME = 120
+_ENTRY = b"PK\x01\x02"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -51,15 +51,18 @@ class Vault:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._limits = limits
+        if _entries(path) > 4 * limits.notes:  # before there is an object for each of them
+            raise _refused(f"it has over {4 * limits.notes} entries")
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except Exception as error:
             raise _refused("it is no zip archive") from error
         self.notes: list[zipfile.ZipInfo] = []
         self.others: list[str] = []
+        self.repeated: list[str] = []
         try:
             self._look()
-        except InvalidRequest:
+        except BaseException:
             self._zip.close()
             raise
 
@@ -68,10 +71,8 @@ class Vault:
         self._zip.close()
 
     def _look(self) -> None:
-        entries = self._zip.infolist()
-        if len(entries) > 4 * self._limits.notes:
-            raise _refused(f"it has over {4 * self._limits.notes} entries")
-        for entry in entries:
+        seen: set[str] = set()
+        for entry in self._zip.infolist():
             name = entry.filename.replace("\\", "/")
             if name.startswith("/") or re.match(r"[A-Za-z]:", name) or folder_of(name) is None:
                 raise _refused(f"{name[:100]!r} leads out of its folder, or is no name")
@@ -81,6 +82,10 @@ class Vault:
                 raise _refused(f"{name[:100]!r} is a link")
             if entry.is_dir() or any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
                 continue
+            if name in seen:
+                self.repeated.append(name)
+                continue
+            seen.add(name)
             if name.lower().endswith((".md", ".markdown")):
                 self.notes.append(entry)
             else:
@@ -101,6 +106,8 @@ class Vault:
     def _text(self, entry: zipfile.ZipInfo) -> tuple[str, str | None]:
         if entry.file_size > self._limits.note:
             return "", f"longer than {self._limits.note} bytes"
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA takes the memory it asks for
+            return "", "packed in a way that is not read here"
         try:
             with self._zip.open(entry) as file:
                 data = file.read(self._limits.note + 1)
@@ -109,7 +116,7 @@ class Vault:
             text = data.decode()
         except UnicodeDecodeError:
             return "", "not UTF-8"
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError):
+        except Exception:  # noqa: BLE001 - zipfile raises a dozen kinds, and each means this
             return "", "damaged, or packed in a way that is not read here"
         return (text, None) if "\0" not in text else ("", "not a text: it holds a NUL character")
 
@@ -174,6 +181,16 @@ def batches(vault: Vault, size: int) -> Iterator[list[zipfile.ZipInfo]]:
     """Yield the notes of an archive, some at a time."""
     for at in range(0, len(vault.notes), size):
         yield vault.notes[at : at + size]
+
+
+def _entries(path: Path) -> int:
+    """Return how many entries an archive may have: how often the mark of one is in it."""
+    count, rest = 0, b""
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            count += (rest + part).count(_ENTRY)
+            rest = part[-len(_ENTRY) + 1 :]
+    return count
 
 
 def _modified(entry: zipfile.ZipInfo) -> datetime:
