@@ -14,6 +14,7 @@ from cloudos_sdk import (
     Manifest,
     Permission,
     Role,
+    limited,
     principal,
     public,
     requires,
@@ -151,6 +152,7 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/openapi.json")
     @public
+    @limited(60, 60)
     async def openapi() -> Response:
         """Describe the API of the enabled plugins (OpenAPI 3.1)."""
         text, tag = await host.description.given()
