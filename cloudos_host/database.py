@@ -12,13 +12,17 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cloudos_sdk.addresses import address_share
+from cloudos_sdk.identity import caller
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlmodel import Session
+
+from cloudos_host.shared_readers import SharedReaders
 
 T = TypeVar("T")
 
@@ -92,13 +96,16 @@ class Database:
         self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
         self.write_engine = make_engine(url, writes=True, size=2)
         self._read_engine = make_engine(url, writes=False, size=readers)
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
+        self._readers = SharedReaders(readers)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
     async def read(self, fn: Callable[[Session], T]) -> T:
         """Run `fn` in a snapshot that must not write."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+        who = caller()
+        name = who.principal.user_id if who.principal is not None else who.address and address_share(who.address)
+        result: T = await asyncio.wrap_future(self._readers.submit(name, partial(self._read, fn)))
+        return result
 
     def _read(self, fn: Callable[[Session], T]) -> T:
         with Session(self._read_engine, expire_on_commit=False) as session:

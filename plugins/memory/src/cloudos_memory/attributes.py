@@ -8,6 +8,8 @@ from datetime import datetime
 
 from cloudos_sdk.capabilities import Note
 
+_LONGEST_TAG = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
@@ -48,4 +50,4 @@ def attributes_of(note: Note) -> Attributes:
 
 def folded(tag: str) -> str:
     """Return a tag as it is compared: without `#`, in one form of each character, whatever its case."""
-    return unicodedata.normalize("NFC", tag.strip().lstrip("#")).casefold()
+    return unicodedata.normalize("NFC", tag.strip().lstrip("#")[:_LONGEST_TAG]).casefold()

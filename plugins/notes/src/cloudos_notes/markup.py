@@ -11,17 +11,17 @@ import re
 import unicodedata
 from collections import defaultdict, deque
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, folded
+from cloudos_notes.prose import paragraphs
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
+MOST_TAGS = 1_000
+MOST_LINKS = 5_000
+"""Those that a text has beyond are text: each is a row that is written with it."""
 
 _TAG_START = re.compile(r"(?<!\S)#(?=[^\s#])")
 _WIKILINK = re.compile(r"(?<!\\)\[\[([^\[\]\n]{1,1000})\]\]")
-_TARGET = re.compile(r"\s*(.*?)\s*(?=\\?\||#|\^|$)")
+_TARGET_END = re.compile(r"\\?\||#|\^")
 _TICKS = re.compile(r"`+")
 _HTML = re.compile(r"<[A-Za-z/!?][^<>]{0,2000}>")
 _DESTINATION = re.compile(r"\]\([^()\n]{0,2000}\)")
@@ -54,47 +54,27 @@ def read(content: str) -> Markup:
         return _NOTHING
     tags: dict[str, str] = {}
     links: list[WikiLink] = []
-    for start, text, in_heading in _paragraphs(content):
+    for start, text, in_heading in paragraphs(content):
         if "#" in text or "[[" in text:
             plain = _blanked(text)
             links += _links(plain, start)
             if not in_heading:
                 for tag in _tags(plain):
-                    tags.setdefault(folded(tag), tag)
-    return Markup(tuple(tags.values()), tuple(links))
+                    if len(tags) < MOST_TAGS:
+                        tags.setdefault(folded(tag), tag)
+        if len(links) >= MOST_LINKS:
+            break
+    return Markup(tuple(tags.values()), tuple(links[:MOST_LINKS]))
 
 
 def renamed(content: str, key: str, title: str) -> str:
     """Return a content in which the links to the title of `key` name `title`; aliases and headings stay."""
-    for link in reversed(read(content).links):
+    parts, at = [], 0
+    for link in read(content).links:
         if link.key == key:
-            content = content[: link.start] + title + content[link.end :]
-    return content
-
-
-@lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt  # 20 ms, which a start does not have
-
-    return MarkdownIt("commonmark")
-
-
-def _paragraphs(content: str) -> list[tuple[int, str, bool]]:
-    """Return place and text of each run of lines that is prose, and whether it is a heading."""
-    lines = content.replace("\r\n", " \n").replace("\r", "\n").split("\n")
-    offsets = [0]
-    for line in lines:
-        offsets.append(offsets[-1] + len(line) + 1)
-    parser, tokens, found = _parser(), [], []  # type: ignore[var-annotated]
-    parser.block.parse("\n".join(lines).replace("\0", "\ufffd"), parser, {}, tokens)
-    heading = False
-    for token in tokens:
-        if token.type == "inline" and token.map is not None:
-            first, last = token.map
-            start, end = offsets[first], min(offsets[last], len(content))
-            found.append((start, content[start:end], heading))
-        heading = token.type == "heading_open"
-    return found
+            parts += [content[at : link.start], title]
+            at = link.end
+    return "".join([*parts, content[at:]])
 
 
 def _blanked(text: str) -> str:
@@ -158,10 +138,10 @@ def _in_tag(character: str) -> bool:
 def _links(text: str, offset: int) -> list[WikiLink]:
     found = []
     for match in _WIKILINK.finditer(text):
-        target = _TARGET.match(match[1])
-        title = target[1] if target else ""
+        target = _TARGET_END.split(match[1], maxsplit=1)[0]
+        title = target.strip()
         key = folded(title)
-        if target and key and len(title) <= LONGEST_TITLE:
-            start = offset + match.start(1) + target.start(1)
+        if key and len(title) <= LONGEST_TITLE:
+            start = offset + match.start(1) + len(target) - len(target.lstrip())
             found.append(WikiLink(title, key, start, start + len(title)))
     return found

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from weakref import WeakValueDictionary
 
 from cloudos_sdk import InvalidRequest
+from cloudos_sdk.identity import caller
 
 from cloudos_notes import markup
 from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, folded, folder_of, sorted_tags, tag_of
@@ -14,6 +18,15 @@ from cloudos_notes.words import hidden_words
 
 _AT_ONCE = 4_000
 _MOST_TAGS = 100
+
+
+_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""Who has a long text read: of each user one at a time, so that nobody has both threads."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="notes-read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,12 @@ async def read(content: str, most: int) -> Content:
     if len(content) > most or len(content.encode(errors="replace")) > most:
         raise InvalidRequest.field("content", f"a note is at most {most} bytes long")
     check(content, "content")
-    return read_now(content) if len(content) <= _AT_ONCE else await asyncio.to_thread(read_now, content)
+    if len(content) <= _AT_ONCE:
+        return read_now(content)
+    principal = caller().principal
+    turn = _turns.setdefault(principal.user_id if principal else "", asyncio.Lock())
+    async with turn:
+        return await asyncio.get_running_loop().run_in_executor(_threads(), read_now, content)
 
 
 def read_now(content: str) -> Content:
@@ -44,10 +62,10 @@ def title(given: str) -> str:
     """Return a title as it is stored. Raises InvalidRequest."""
     check(given, "title")
     cleaned = " ".join(given.split())
-    if not cleaned or not folded(cleaned):
-        raise InvalidRequest.field("title", "a title is not empty")
     if len(cleaned) > LONGEST_TITLE:
         raise InvalidRequest.field("title", f"a title is at most {LONGEST_TITLE} characters long")
+    if not cleaned or not folded(cleaned):
+        raise InvalidRequest.field("title", "a title is not empty")
     return cleaned
 
 
