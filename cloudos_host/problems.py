@@ -83,7 +83,7 @@ def _respond(body: dict[str, Any], status: int) -> Response:
     body["message"] = cut(body["message"], _LONGEST_MESSAGE)
     if "fields" in body:
         body["fields"] = [
-            {"path": cut(field["path"], _LONGEST_PATH), "message": cut(field["message"], _LONGEST_MESSAGE)}
+            {**field, "path": cut(field["path"], _LONGEST_PATH), "message": cut(field["message"], _LONGEST_MESSAGE)}
             for field in body["fields"][:_MOST_FIELDS]
         ]
     return Response(orjson.dumps(body), status, content_type="application/json")

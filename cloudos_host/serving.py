@@ -34,7 +34,10 @@ async def run(config: Config, safe: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     server = lean_tcp.LeanConfig()
     server.bind = [f"{config.host.host}:{config.host.port}"]
-    server.accesslog = "-" if config.host.access_log else None
+    if config.host.access_log:
+        from cloudos_host.access_log import AccessLogger
+
+        server.accesslog, server.logger_class = "-", AccessLogger
     server.backlog = 1024
     server.include_server_header = False
     server.graceful_timeout = config.host.stop_limit / 2

@@ -1,5 +1,6 @@
 """The log tells what failed and keeps secrets to itself."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -32,6 +33,29 @@ def test_a_logged_crash_does_not_show_the_values_of_variables(form, capsys, rest
     assert "of length 14" in written
     assert "crash" in written
     assert "hunter2hunter2" not in written
+
+
+def test_no_request_begins_a_line_of_the_access_log(capsys):
+    from hypercorn.config import Config
+
+    from cloudos_host.access_log import AccessLogger
+
+    config = Config()
+    config.accesslog = "-"
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/a\r\n203.0.113.9 - - forged",
+        "query_string": b"x=\x1b[2J",
+        "http_version": "1.1",
+        "scheme": "http",
+        "headers": [(b"user-agent", b"a\x1b[2J\x85b"), (b"referer", b"c\x0bd")],
+        "client": ("192.0.2.1", 1),
+    }
+    asyncio.run(AccessLogger(config).access(scope, {"status": 200, "headers": []}, 0.1))
+    written = capsys.readouterr().out
+    assert len(written.splitlines()) == 1
+    assert "forged" in written and "\x1b" not in written
 
 
 def test_a_host_starts_without_the_rendering_of_tracebacks():

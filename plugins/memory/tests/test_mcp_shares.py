@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from cloudos_memory import front
 from cloudos_memory.keyring import KeyRing
 from cloudos_sdk import TooManyRequests, Unauthenticated
 from cloudos_sdk.capabilities import BearerAuthenticator
@@ -49,6 +50,21 @@ async def test_a_fresh_key_has_no_fresh_rate(mcp_node):
     assert {await call(first) for _ in range(30)} == {200}
     assert await call(second) == 429, "the same user"
     assert await call(of_another) == 200, "another one"
+
+
+async def test_a_message_that_drips_has_a_time_for_all_of_it(mcp_node, monkeypatch):
+    monkeypatch.setattr(front, "_BODY_SECONDS", 0.5)
+    node = await mcp_node()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rpartition(":")[2]))
+    head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {await node.bearer()}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n".encode())
+    answer = asyncio.create_task(reader.read(1000))
+    async with asyncio.timeout(15):
+        while not answer.done():
+            writer.write(b" ")
+            await asyncio.sleep(0.05)
+    assert b" 408 " in await answer
+    writer.close()
 
 
 @pytest.fixture

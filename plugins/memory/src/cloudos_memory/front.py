@@ -38,6 +38,7 @@ from cloudos_memory.wire import (
 _UNCOUNTED = frozenset({"initialize", "ping", "server/discover"})
 _METHODS = {"/mcp": ("GET", "POST", "DELETE"), "/mcp/sse": ("GET",), "/mcp/messages": ("POST",)}
 _PRELOAD_AFTER = 5.0
+_BODY_SECONDS = 60.0
 _ENVELOPE = "io.modelcontextprotocol/clientInfo"
 
 
@@ -104,7 +105,12 @@ class Front:
         return wrong is None
 
     async def _post(self, engine: Any, key: HeldKey, path: str, scope: Any, receive: Any, send: Any) -> None:
-        body = await read_body(receive, self._settings.max_body)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await read_body(receive, self._settings.max_body)
+        except TimeoutError:
+            await refuse(send, 408, INVALID_REQUEST, "The message did not arrive in time.")
+            return
         if body is None:
             message = f"A message may have {self._settings.max_body} bytes."
             await refuse(send, 413, INVALID_REQUEST, message)

@@ -107,7 +107,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("too many merged keys")
 
     def construct_yaml_int(self, node: Any) -> int:
-        value = super().construct_yaml_int(node)
+        value: int = super().construct_yaml_int(node)
         if value.bit_length() > _LONGEST_NUMBER:  # Python writes no longer ones in decimal
             raise yaml.YAMLError("a number without end")
         return value
