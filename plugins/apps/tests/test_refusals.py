@@ -71,17 +71,20 @@ async def test_a_danger_is_refused_unless_an_admin_allows_it_by_name(node, tmp_p
         body = {"template": "risky", "name": "risky"}
         status, error = await node.post(body)
         assert (status, error["error"], error["dangers"]) == (403, "template_not_allowed", [kind])
-        assert kind in error["message"]
-        other = "privileged" if kind != "privileged" else "host_network"
-        assert (await node.post({**body, "allow": [other]}))[0] == 403
-        assert (await node.post({**body, "allow": [kind]}, node.operator))[0] == 403
+        assert error["rights"][0].startswith("main:") and error["rights"][0] in error["message"]
+        for other in ("main:privileged:x", kind, f"other{error['rights'][0][4:]}"):
+            assert (await node.post({**body, "allow": [other]}))[0] == 403
+        assert (await node.post({**body, "allow": error["rights"]}, node.operator))[0] == 403
         assert not await (await node.client.get("/api/apps")).get_json()
 
 
 async def test_an_admin_may_allow_a_danger(node, tmp_path):
     (tmp_path / "note").write_text("from the machine")
     node.offer(dangerous(node, "host_paths", tmp_path))
-    await node.install("risky", "risky", allow=["host_paths"])
+    app = await node.install("risky", "risky", allow=[f"main:host_path:{tmp_path}:rw"])
+    assert (await node.app(app["id"]))["rights"] == [f"main:host_path:{tmp_path}:rw"]
+    (event,) = await node.events("app.rights_allowed")
+    assert (event.resource, event.data["rights"]) == (app["id"], [f"main:host_path:{tmp_path}:rw"])
     (name,) = node.containers()
     assert node.engine.cli("exec", name, "cat", "/mnt/note") == "from the machine"
 

@@ -16,6 +16,7 @@ from cloudos_sdk import CloudOSError, Conflict
 from cloudos_apps import ports as machine
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.engine_errors import EngineRefused, PullFailed
+from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
@@ -48,10 +49,10 @@ class NoSpace(CloudOSError):
 class Containers:
     """Makes, starts and removes the containers of apps."""
 
-    def __init__(self, engine: DockerEngine, settings: AppsSettings, files: Path) -> None:
+    def __init__(self, engine: DockerEngine, settings: AppsSettings, paths: HostPaths) -> None:
         self.engine = engine
+        self.paths = paths
         self._settings = settings
-        self._files = files.resolve()
 
     def specs(
         self, app: App, template: Template, config: Mapping[str, Value], ports: Mapping[str, int], generation: int
@@ -140,18 +141,14 @@ class Containers:
         for name in orjson.loads(app.volumes):
             await self.engine.create_volume(name, app.id)
         for spec in specs:
-            self._make_folders(spec)
+            await asyncio.to_thread(self._make_folders, spec)
             if spec.name not in there:
                 await self.engine.create(spec)
 
     def _make_folders(self, spec: ContainerSpec) -> None:
         for source, _, _ in spec.binds:
-            if source.startswith("/") and self.holds(source):
+            if source.startswith("/") and self.paths.free(source) and not Path(source).is_file():
                 Path(source).mkdir(parents=True, exist_ok=True)
-
-    def holds(self, path: str) -> bool:
-        """Tell whether a path of the machine lies in the folder that apps may use, links followed."""
-        return Path(path).resolve().is_relative_to(self._files)
 
     async def start(
         self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress = silent

@@ -173,6 +173,11 @@ class DockerEngine:
         """Stop a container, by force after `seconds`."""
         await self.call(lambda client: client.stop(container, timeout=seconds))
 
+    async def hold(self, container: str, seconds: int) -> None:
+        """Stop a container, and let the engine not start it by itself again; it may be gone already."""
+        await self._gone(lambda client: client.update_container(container, restart_policy={"Name": "no"}))
+        await self._gone(lambda client: client.stop(container, timeout=seconds))
+
     async def states(self, app: str | None = None) -> list[ContainerState]:
         """Return the containers of one app, or of all apps of this node."""
         label = [f"{NODE}={self.node}"] + ([f"{APP}={app}"] if app else [])

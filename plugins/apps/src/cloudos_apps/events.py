@@ -16,6 +16,14 @@ class AppUpdateFailed(Event, type="app.update_failed", audience="apps:read"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AppRightsAllowed(Event, type="app.rights_allowed", audience="apps:read"):
+    """A person allowed an app what reaches beyond its own containers; `rights` are those that are new."""
+
+    name: str
+    rights: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TemplateSourceAdded(Event, type="template_source.added", audience="apps:read"):
     """A catalogue of templates was added."""
 

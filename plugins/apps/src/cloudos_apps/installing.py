@@ -10,6 +10,7 @@ import orjson
 from cloudos_sdk import Context, NotFound, Operation
 from cloudos_sdk.events import AppInstalled, AppInstallFailed, AppUninstalled
 
+from cloudos_apps.consent import Consent
 from cloudos_apps.containers import Containers, volume_names
 from cloudos_apps.engine_errors import DockerUnreachable
 from cloudos_apps.models import App
@@ -22,11 +23,12 @@ Result = Mapping[str, Any] | None
 class Installer:
     """Runs the operations `install`, `update` and `uninstall`."""
 
-    def __init__(self, ctx: Context, store: AppStore, containers: Containers) -> None:
+    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: Consent) -> None:
         self._ctx = ctx
         self._store = store
         self._containers = containers
-        self._updater = Updater(ctx, store, containers)
+        self._consent = consent
+        self._updater = Updater(ctx, store, containers, consent)
         self._ended: dict[str, asyncio.Event] = {}
 
     def register(self) -> None:
@@ -67,6 +69,7 @@ class Installer:
         await containers.pull(specs, operation.progress, 0.7)
         app = await self._store.change(app.id, volumes=orjson.dumps(volume_names(app.id, template)).decode())
         await operation.progress(0.75, "Creating containers")
+        await self._consent.recheck(app)
         await containers.create(app, specs)
         await containers.start(app, template, app.generation, wait=True, progress=operation.progress)
 
@@ -89,7 +92,16 @@ class Installer:
             reason=reason,
         )
         await self._store.change(
-            app.id, failed, status="failed", intended="stopped", error=reason, ports="{}", addr=None, volumes=volumes
+            app.id,
+            failed,
+            status="failed",
+            intended="stopped",
+            error=reason,
+            ports="{}",
+            addr=None,
+            volumes=volumes,
+            rights="[]",
+            mounts="[]",
         )
 
     async def _update(self, operation: Operation) -> Result:

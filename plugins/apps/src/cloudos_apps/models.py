@@ -16,7 +16,9 @@ class App(Base, table=True):
     """An installed app. `intended` is `running` or `stopped`; `generation` names the set of containers in force.
 
     `template_json` is the template as it was when installed, `config` its settings, encrypted, `ports` the machine's
-    port of each port's name and `volumes` the names of its volumes, both as JSON.
+    port of each port's name and `volumes` the names of its volumes, both as JSON. `rights` are those that a person has
+    allowed, `mounts` the paths of the machine that it has, or may have after a change in hand; both as JSON, and None
+    in a row of before there were such, until the plugin starts.
     """
 
     __tablename__ = "apps_app"
@@ -32,6 +34,8 @@ class App(Base, table=True):
     config: str = Field(sa_column=Column(Text, nullable=False))
     ports: str = Field(sa_column=Column(Text, nullable=False))
     volumes: str = Field(sa_column=Column(Text, nullable=False))
+    rights: str | None = Field(default=None, sa_column=Column(Text))
+    mounts: str | None = Field(default=None, sa_column=Column(Text))
     addr: str | None = None
     error: str | None = Field(default=None, sa_column=Column(Text))
     operation_id: str | None = None

@@ -21,16 +21,25 @@ from cloudos_sdk.events import (
 )
 from quart import Blueprint
 
+from cloudos_apps.consent import Consent
 from cloudos_apps.containers import Containers
 from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.events import AppUpdateFailed, TemplateSourceAdded, TemplateSourceRefreshed, TemplateSourceRemoved
+from cloudos_apps.events import (
+    AppRightsAllowed,
+    AppUpdateFailed,
+    TemplateSourceAdded,
+    TemplateSourceRefreshed,
+    TemplateSourceRemoved,
+)
 from cloudos_apps.following import Following
+from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.installing import Installer
 from cloudos_apps.jobs import REFRESH_TEMPLATES
 from cloudos_apps.metrics import AppMetrics
 from cloudos_apps.models import Base
 from cloudos_apps.observing import Observer
 from cloudos_apps.reconciling import Reconciler
+from cloudos_apps.relocation import Relocation
 from cloudos_apps.routes import routes
 from cloudos_apps.service import AppService
 from cloudos_apps.settings import AppsSettings
@@ -74,6 +83,7 @@ manifest = Manifest(
         AppUpdated,
         AppUpdateFailed,
         AppUninstalled,
+        AppRightsAllowed,
         TemplateSourceAdded,
         TemplateSourceRefreshed,
         TemplateSourceRemoved,
@@ -101,14 +111,20 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     store, catalogue = AppStore(ctx), Catalogue(ctx.data_dir / "templates", ctx.log)
     sources = TemplateSources(ctx, catalogue)
     await sources.load()
-    containers = Containers(engine, ctx.settings, ctx.settings.data_folder or ctx.data_dir / "files")
-    installer = Installer(ctx, store, containers)
+    files = ctx.settings.data_folder or ctx.data_dir / "files"
+    paths = HostPaths(files, ctx.settings.docker_host, ctx.data_dir.parent)
+    containers, consent = Containers(engine, ctx.settings, paths), Consent(ctx, paths)
+    await consent.fill_in()
+    installer = Installer(ctx, store, containers, consent)
     metrics = AppMetrics(engine)
-    service = AppService(ctx, store, containers, installer, catalogue)
+    service = AppService(ctx, store, containers, consent, installer, catalogue)
     following = Following(engine, store)
     observer = Observer(engine, store)
-    watcher = Watcher(ctx, engine, following, Reconciler(ctx.log, containers, store, service, following))
+    relocation = Relocation(ctx, store, containers)
+    reconciler = Reconciler(ctx.log, containers, store, service, following, relocation)
+    watcher = Watcher(ctx, engine, following, reconciler)
     ctx.provide(AppStore, store)
+    ctx.provide(Consent, consent)
     ctx.provide(Apps, store)
     ctx.provide(MetricSource, metrics)
     ctx.provide(Catalogue, catalogue)

@@ -11,6 +11,7 @@ from cloudos_sdk import NotFound
 from cloudos_apps.containers import Containers
 from cloudos_apps.following import Following
 from cloudos_apps.models import App
+from cloudos_apps.relocation import Relocation
 from cloudos_apps.service import AppService
 from cloudos_apps.specs import ContainerState
 from cloudos_apps.store import STEADY, AppStore
@@ -22,16 +23,24 @@ class Reconciler:
     """Finishes what was begun, notes what happened meanwhile, and removes what belongs to nothing."""
 
     def __init__(
-        self, log: Any, containers: Containers, store: AppStore, service: AppService, following: Following
+        self,
+        log: Any,
+        containers: Containers,
+        store: AppStore,
+        service: AppService,
+        following: Following,
+        relocation: Relocation,
     ) -> None:
         self._log = log
         self._containers = containers
         self._store = store
         self._service = service
         self._following = following
+        self._relocation = relocation
 
     async def reconcile(self) -> None:
         """Compare every app of the node with its containers."""
+        await self._relocation.run()
         states, networks = await self._containers.engine.states(), await self._containers.engine.networks()
         known: set[str] = set()
         for app in await self._store.all():

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Body, Query
 from pydantic import BaseModel, Field
 
-Danger = Literal["docker_socket", "host_network", "privileged", "host_paths", "devices", "capabilities"]
+Allowed = Annotated[list[Annotated[str, Field(max_length=9000)]], Field(default_factory=list, max_length=500)]
 
 
 class NewApp(Body):
-    """An app to install. `allow` names what an admin lets the template do beyond its own containers."""
+    """An app to install. `allow` names each right that a person gives it beyond its own containers."""
 
     template: str = Field(min_length=1, max_length=200)
     name: str = Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
     config: dict[str, Any] = Field(default_factory=dict)
-    allow: list[Danger] = Field(default_factory=list)
+    allow: Allowed
 
 
 class AppChange(Body):
@@ -25,7 +25,7 @@ class AppChange(Body):
 
     config: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
-    allow: list[Danger] = Field(default_factory=list)
+    allow: Allowed
 
 
 class AppOut(BaseModel):
@@ -45,9 +45,10 @@ class AppOut(BaseModel):
 
 
 class AppDetails(AppOut):
-    """An installed app with its services and settings; of those in `secrets` the values are not shown."""
+    """An installed app with its services, settings and rights; of those in `secrets` the values are not shown."""
 
     services: list[str]
+    rights: list[str]
     config: dict[str, Any]
     secrets: list[str]
 

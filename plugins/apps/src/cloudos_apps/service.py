@@ -7,19 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
-from cloudos_sdk import CloudOSError, Conflict, Context, Forbidden, InvalidRequest, NotFound, Role, new_id, principal
+from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, NotFound, new_id
 from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
 from sqlmodel import Session
 
+from cloudos_apps.consent import Consent
 from cloudos_apps.containers import Containers
 from cloudos_apps.engine_errors import DockerUnreachable
 from cloudos_apps.installing import Installer
 from cloudos_apps.models import App
+from cloudos_apps.mounts import packed, unpacked
 from cloudos_apps.port_choice import PortChoice
 from cloudos_apps.schemas import AppChange, NewApp
 from cloudos_apps.store import BUSY, STEADY, AppStore, busy, template_of
 from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.model import Template, validate_config
+from cloudos_apps.templates.model import Template, validate_config, wanted_ports
 
 _PATIENCE = 60  # seconds that a DELETE waits for the end of its work
 
@@ -28,11 +30,18 @@ class AppService:
     """The apps of this node."""
 
     def __init__(
-        self, ctx: Context, store: AppStore, containers: Containers, installer: Installer, catalogue: Catalogue
+        self,
+        ctx: Context,
+        store: AppStore,
+        containers: Containers,
+        consent: Consent,
+        installer: Installer,
+        catalogue: Catalogue,
     ) -> None:
         self._ctx = ctx
         self._store = store
         self._containers = containers
+        self._consent = consent
         self._installer = installer
         self._catalogue = catalogue
         self._ports = PortChoice(ctx.settings, store)
@@ -42,13 +51,14 @@ class AppService:
         """Begin to install an app. Raises Conflict for a name or port that is taken, Forbidden for a danger."""
         template = await self._catalogue.get(wanted.template)
         config = validate_config(template, wanted.config)
-        self._check_dangers(template, wanted.allow)
+        await self._consent.check_at_once(template, wanted_ports(template, config), None, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
         app_id, now = new_id("app"), self._ctx.clock.now()
 
         def begin(session: Session) -> App:
             ports = self._ports.choose(session, template, config, None)
+            given = self._consent.take(session, app_id, wanted.name, template, ports, None, wanted.allow)
             values = {
                 "id": app_id,
                 "name": wanted.name,
@@ -61,6 +71,8 @@ class AppService:
                 "config": self._store.sealed(config),
                 "ports": orjson.dumps(ports).decode(),
                 "volumes": "[]",
+                "rights": given.rights,
+                "mounts": given.mounts,
                 "addr": self._ports.address(template, ports),
                 "created_at": now,
                 "updated_at": now,
@@ -129,6 +141,7 @@ class AppService:
         """Start all containers, made anew where they are gone; where that fails, none runs."""
         template = template_of(app)
         try:
+            await self._consent.recheck(app)
             await self._containers.create(app, self._specs(app, template))
             await self._containers.start(app, template, app.generation, wait=False)
         except DockerUnreachable:
@@ -154,7 +167,7 @@ class AppService:
         known = {field.name for field in template.config}
         kept = {k: v for k, v in given.items() if v is not None and (k in known or k in wanted.config)}
         config = validate_config(template, kept)
-        self._check_dangers(template, wanted.allow, before=template_of(app))
+        await self._consent.check_at_once(template, wanted_ports(template, config), app, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
 
@@ -163,13 +176,17 @@ class AppService:
             if found.status in BUSY or found.generation != app.generation:
                 raise busy(found)
             ports = self._ports.choose(session, template, config, found)
+            given = self._consent.take(session, app_id, found.name, template, ports, found, wanted.allow)
             input = {
                 "generation": found.generation + 1,
                 "template": template.model_dump_json(),
                 "config": config,
                 "ports": ports,
                 "addr": self._ports.address(template, ports),
+                "rights": given.rights,
+                "mounts": given.mounts,
             }
+            found.mounts = packed([*unpacked(found.mounts), *unpacked(given.mounts)])  # until it is done or undone
             title = f"Update {found.name}"
             found.operation_id = self._ctx.operations.start(session, "update", app_id, title, input)
             found.status, found.updated_at = "updating", self._ctx.clock.now()
@@ -224,25 +241,3 @@ class AppService:
     def _specs(self, app: App, template: Template) -> Sequence[Any]:
         ports = orjson.loads(app.ports)
         return self._containers.specs(app, template, self._store.config(app), ports, app.generation)
-
-    def _check_dangers(self, template: Template, allow: Sequence[str], before: Template | None = None) -> None:
-        """Refuse what could harm the machine unless an admin allows it by name, or the app has it already."""
-        had = self._dangers(before) if before is not None else set()
-        left = self._dangers(template) - had - set(allow)
-        if left:
-            names = ", ".join(sorted(left))
-            raise Forbidden(
-                f"{template.display_name} asks for {names}, which reaches beyond its own containers. An admin can"
-                f' allow it by name: "allow": {orjson.dumps(sorted(left)).decode()}.',
-                code="template_not_allowed",
-                dangers=sorted(left),
-            )
-        if (self._dangers(template) - had) and principal().role is not Role.ADMIN:
-            raise Forbidden("Only an admin may allow this.", code="template_not_allowed", dangers=sorted(allow))
-
-    def _dangers(self, template: Template) -> set[str]:
-        dangers = set(template.dangers())
-        paths = [v.host_path for s in template.services for v in s.volumes if v.host_path and not v.reaches_docker]
-        if all(self._containers.holds(path) for path in paths):
-            dangers.discard("host_paths")
-        return dangers

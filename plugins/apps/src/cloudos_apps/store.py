@@ -158,6 +158,7 @@ class AppStore:
         details = {
             **_shown(app),
             "services": [service.name for service in template.services],
+            "rights": orjson.loads(app.rights or "[]"),
             "config": {name: value for name, value in config.items() if name not in secret},
             "secrets": sorted(secret & set(config)),
         }

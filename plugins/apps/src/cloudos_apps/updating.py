@@ -9,6 +9,7 @@ import orjson
 from cloudos_sdk import Context, Operation
 from cloudos_sdk.events import AppUpdated
 
+from cloudos_apps.consent import Consent
 from cloudos_apps.containers import Containers, volume_names
 from cloudos_apps.events import AppUpdateFailed
 from cloudos_apps.models import App
@@ -19,10 +20,11 @@ from cloudos_apps.templates.model import Template
 class Updater:
     """Swaps the generations of apps. The generation that the row names is in force, whatever else is there."""
 
-    def __init__(self, ctx: Context, store: AppStore, containers: Containers) -> None:
+    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: Consent) -> None:
         self._ctx = ctx
         self._store = store
         self._containers = containers
+        self._consent = consent
 
     async def update(self, app: App, operation: Operation) -> None:
         """Bring an app to the generation, template and settings of the operation's input."""
@@ -54,6 +56,7 @@ class Updater:
         volumes = list(dict.fromkeys(orjson.loads(app.volumes) + volume_names(app.id, new)))
         app = await self._store.change(app.id, volumes=orjson.dumps(volumes).decode())
         await operation.progress(0.65, "Creating containers")
+        rights, mounts = await self._consent.recheck_change(app, new, given)
         await containers.create(app, specs)
         await operation.progress(0.7, "Stopping the old containers")
         await containers.stop(app.id, template_of(app), app.generation)
@@ -66,6 +69,8 @@ class Updater:
             "config": self._store.sealed(config),
             "ports": orjson.dumps(ports).decode(),
             "addr": given["addr"],
+            "rights": rights,
+            "mounts": mounts,
         }
         return await self._store.change(app.id, updated, **changes)
 
@@ -82,11 +87,12 @@ class Updater:
             await engine.remove_containers(app.id, generation=target)
             await engine.remove_volumes(sorted(made))
             if app.intended == "running":
+                await self._consent.recheck(app)
                 await self._containers.start(app, template_of(app), app.generation, wait=False)
         except Exception as failure:  # noqa: BLE001 - the reason of the update's failure is the one to report
             self._ctx.log.error("an update could not be undone", app=app.id, error=str(failure))
             status, error = "crashed", f"The update failed. {reason} The old containers do not start: {failure}"
         details = f"The update of {app.name} failed"
         failed = AppUpdateFailed(resource=app.id, details=details, name=app.name, reason=reason)
-        kept = orjson.dumps(volumes).decode()
-        await self._store.change(app.id, failed, status=status, error=error, volumes=kept)
+        kept, mounts = orjson.dumps(volumes).decode(), self._consent.mounts(template_of(app))
+        await self._store.change(app.id, failed, status=status, error=error, volumes=kept, mounts=mounts)

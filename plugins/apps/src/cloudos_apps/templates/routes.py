@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,8 +12,9 @@ from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response
 
+from cloudos_apps.consent import Consent
 from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.model import Template
+from cloudos_apps.templates.model import Template, wanted_ports
 
 template_routes = Blueprint("templates", __name__)
 
@@ -36,6 +38,7 @@ class TemplateDetails(TemplateOut):
     config: list[dict[str, Any]]
     services: list[dict[str, Any]]
     dangers: list[str]
+    rights: list[str]
     source: str | None
 
 
@@ -68,6 +71,8 @@ async def categories() -> Response:
 async def get_template(name: str) -> Response:
     """Return a template with the settings that it takes."""
     template = await use(Catalogue).get(name)
+    defaults = {field.name: field.default for field in template.config if field.default is not None}
+    dangers, rights = await asyncio.to_thread(use(Consent).asked, template, wanted_ports(template, defaults))
     body = {
         **_shown(template),
         "website": template.website,
@@ -84,7 +89,8 @@ async def get_template(name: str) -> Response:
             }
             for service in template.services
         ],
-        "dangers": template.dangers(),
+        "dangers": dangers,
+        "rights": rights,
         "source": await use(Catalogue).source_of(name),
     }
     return Response(orjson.dumps(body), content_type="application/json")

@@ -1,0 +1,109 @@
+"""What an app asks for beyond its own containers: each right by itself, so that a person allows that and no more."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cloudos_sdk import Forbidden, Role, principal
+
+from cloudos_apps.host_paths import HostPaths, trail
+from cloudos_apps.templates.model import Service, Template, Volume
+
+Danger = Literal["docker_socket", "host_network", "privileged", "host_paths", "devices", "capabilities", "low_ports"]
+
+BASE_CAPABILITIES = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
+"""What every container has: the engine's own default without NET_RAW, MKNOD and AUDIT_WRITE."""
+
+FIRST_FREE_PORT = 1024
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """A right as it is shown, stored and allowed, e.g. `web:host_path:/srv/media:ro`, and the kind of danger it is."""
+
+    text: str
+    danger: Danger
+
+
+def rights_of(template: Template, ports: Mapping[str, int | None], paths: HostPaths) -> set[Right]:
+    """Return every right that a template asks for, with the machine's port of each port's name. Reads the disk."""
+    return {right for service in template.services for right in _of_service(service, ports, paths)}
+
+
+def _of_service(service: Service, ports: Mapping[str, int | None], paths: HostPaths) -> Iterator[Right]:
+    name = service.name
+    if service.privileged:
+        yield Right(f"{name}:privileged", "privileged")
+    if service.network_mode == "host":
+        yield Right(f"{name}:host_network", "host_network")
+    for device in service.devices:
+        yield Right(f"{name}:device:{device}", "devices")
+    for given in service.cap_add:
+        if (capability := capability_name(given)) not in BASE_CAPABILITIES:
+            yield Right(f"{name}:capability:{capability}", "capabilities")
+    for volume in service.volumes:
+        if volume.host_path is not None and not paths.free(volume.host_path):
+            yield _of_path(name, volume, volume.host_path, paths)
+    for port in service.ports:
+        number = ports.get(port.name, port.host)
+        if number is not None and number < FIRST_FREE_PORT:
+            yield Right(f"{name}:port:{number}/{port.protocol}", "low_ports")
+
+
+def _of_path(service: str, volume: Volume, path: str, paths: HostPaths) -> Right:
+    """Return the right to a path of the machine; where a link leads somewhere grave, that place is part of it."""
+    mode = "ro" if volume.read_only else "rw"
+    real, engine = trail(path)[0], paths.reaches_engine(path)
+    grave = paths.grave(path, read_only=volume.read_only)
+    shown = f"{path} -> {real}" if grave and real != posixpath.normpath(path) else path
+    kind, danger = ("docker_socket", "docker_socket") if engine else ("host_path", "host_paths")
+    return Right(f"{service}:{kind}:{shown}:{mode}", danger)  # type: ignore[arg-type] # one of the two
+
+
+def capability_name(given: str) -> str:
+    """Return a capability as the engine calls it, e.g. `NET_ADMIN` for `cap_net_admin`."""
+    return given.strip().upper().removeprefix("CAP_")
+
+
+def check_consent(title: str, asked: Collection[Right], stored: Collection[str], allow: Collection[str]) -> list[Right]:
+    """Return the rights of `asked` that are allowed now, by the caller, beyond those in `stored`.
+
+    Raises Forbidden: `template_not_allowed`, with what is not allowed yet, or that only an admin may allow it;
+    `person_required` where a key, and not a person, allows it.
+    """
+    new = sorted(right for right in asked if right.text not in stored)
+    missing = [right for right in new if right.text not in allow]
+    dangers, texts = sorted({right.danger for right in new}), [right.text for right in new]
+    if missing:
+        names = ", ".join(right.text for right in missing)
+        raise Forbidden(
+            f"{title} asks for what reaches beyond its own containers and was not allowed yet: {names}. A person who"
+            " may can allow it by naming each in `allow`.",
+            code="template_not_allowed",
+            dangers=sorted({right.danger for right in missing}),
+            rights=[right.text for right in missing],
+        )
+    if not new:
+        return []
+    who = principal()
+    if who.kind != "user":
+        raise Forbidden(
+            f"A key cannot allow {title} what reaches beyond its own containers. Sign in as a person and allow it.",
+            code="person_required",
+            dangers=dangers,
+            rights=texts,
+        )
+    if who.role is not Role.ADMIN and dangers != ["low_ports"]:
+        raise Forbidden("Only an admin may allow this.", code="template_not_allowed", dangers=dangers, rights=texts)
+    return new
+
+
+def texts_of(rights: Collection[Right]) -> list[str]:
+    """Return rights as they are stored, in order."""
+    return sorted(right.text for right in rights)
