@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from cloudos_apps.observing import parse_line
+from cloudos_apps.log_lines import LONGEST, MOST_BYTES, LineCutter, newest, parse_line
 from cloudos_apps.pull_progress import Layers
 from cloudos_apps.stop_signals import StopSignals, signal_number
 from cloudos_apps.threaded_stream import ThreadedStream
@@ -145,3 +145,35 @@ async def test_a_host_that_stops_leaves_no_thread_of_the_plugin(node):
     await node.install()
     await node.host.stop()
     await asyncio.to_thread(no_thread, "docker-")
+
+
+def test_a_line_is_no_two_lines_and_no_other_line():
+    forged = b"2025-01-15T10:30:00Z begun\r2030-01-01T00:00:00Z root logged in\x1b[2K"
+    forged += b"\x1b[31mred\x1b[0m \xe2\x80\xae\x07 \xc2\x85 end"
+    cutter = LineCutter()
+    ((line, left_out),) = cutter.feed(forged + b"\n")
+    found = parse_line("web", line, left_out)
+    assert found.timestamp == "2025-01-15T10:30:00Z"
+    assert found.message == r"begun\x0d2030-01-01T00:00:00Z root logged in\x1b[2Kred \u202e\x07 \x85 end"
+
+
+def test_a_line_without_end_takes_no_more_room_than_it_is_shown():
+    stamp = b"2025-01-15T10:30:00.000000001Z "
+    cutter, begun = LineCutter(), time.monotonic()
+    assert not any(list(cutter.feed(stamp + b"x" * 16_384)) for _ in range(1500))
+    assert time.monotonic() - begun < 1
+    ((line, left_out),) = cutter.feed(stamp + b"y\n")
+    assert len(line) == LONGEST and left_out == len(stamp) + 1500 * 16_384 + 1 - LONGEST
+    message = parse_line("web", line, left_out).message
+    assert message.endswith(f"… ({left_out} more bytes are left out)") and "2025" not in message
+    assert [list(cutter.feed(b"one\ntwo\nth")), list(cutter.feed(b"ree\n"))] == [
+        [(b"one", 0), (b"two", 0)],
+        [(b"three", 0)],
+    ]
+
+
+def test_of_a_log_the_newest_lines_are_kept_as_many_bytes_as_fit():
+    lines = [f"{number} ".encode() + b"x" * 10_000 + b"\n" for number in range(1000)]
+    found = newest(iter(lines), 900)
+    assert found[-1][0].startswith(b"999 ") and sum(len(line) for line, _ in found) <= MOST_BYTES
+    assert [line for line, _ in newest(iter([b"a\nb", b"c\nd"]), 2)] == [b"bc", b"d"]

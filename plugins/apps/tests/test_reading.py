@@ -138,3 +138,40 @@ async def test_the_list_is_answered_from_the_rows_alone(node, monkeypatch):
         listed = await (await node.client.get("/api/apps")).get_json()
         assert (await node.client.get(f"/api/apps/{app['id']}")).status_code == 200
     assert [found["status"] for found in listed] == ["running"]
+
+
+async def test_a_line_of_24_mb_and_who_follows_it_keep_nobody_waiting(node):
+    long = "head -c 24000000 /dev/zero | tr '\\0' x; echo; printf 'a\\rb\\n'; while true; do sleep 1; done"
+    node.offer(
+        make_template("long", {"name": "main", "image": node.engine.image("web:1.0"), "command": ["sh", "-c", long]})
+    )
+    app = await node.install("long", "long")
+    slowest, done = 0.0, asyncio.Event()
+
+    async def watch():
+        nonlocal slowest
+        while not done.is_set():
+            begun = time.monotonic()
+            await asyncio.sleep(0.01)
+            slowest = max(slowest, time.monotonic() - begun)
+
+    watching = asyncio.create_task(watch())
+    path = f"/api/apps/{app['id']}/logs?follow=true&lines=5000"
+    async with node.host.host.app.test_client().request(path, headers={"Authorization": "Bearer viewer"}) as stream:
+        await stream.send_complete()
+        found = []
+        async with asyncio.timeout(30):
+            while len(found) < 2:
+                found += [json.loads(line)["message"] for line in (await stream.receive()).splitlines()]
+        await stream.disconnect()
+    plain = await lines(node, app, "lines=5000")
+    done.set()
+    await watching
+    assert slowest < 0.5
+    for long_line, short in (found, plain):
+        assert short == r"a\x0db"
+        assert long_line.startswith("xxx") and len(long_line) < 20_000
+        assert "bytes are left out" in long_line
+        left_out = int(long_line.split("(")[1].split()[0])
+        assert left_out + long_line.count("x") == 24_000_000
+    await gone()

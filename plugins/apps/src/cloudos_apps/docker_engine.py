@@ -15,11 +15,13 @@ from cloudos_sdk import CloudOSError
 
 from cloudos_apps.creating import create_container
 from cloudos_apps.engine_errors import DockerUnreachable, EngineRefused, PullFailed, cause
+from cloudos_apps.log_lines import Followed, newest, parse_line
 from cloudos_apps.pull_progress import Layers
 from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
 from cloudos_apps.threaded_stream import ThreadedStream
 
 T = TypeVar("T")
+_LOG_BYTES, _LOG_SECONDS = 64_000_000, 20  # what is read of a log for one answer; the engine keeps 30 MB of it
 
 
 class DockerEngine:
@@ -145,10 +147,14 @@ class DockerEngine:
 
         return ThreadedStream(open_events, self.translated, "docker-events")
 
-    def follow_logs(self, container: str, tail: int, since: int | None) -> ThreadedStream:
-        """Return the stream of a container's log, in pieces that need not be whole lines."""
+    def follow_logs(
+        self, container: str, tail: int, since: int | None, made: Callable[[bytes, int], bytes]
+    ) -> ThreadedStream:
+        """Return the stream of a container's log, each line as `made(line, bytes left out)` makes it in the thread."""
         return ThreadedStream(
-            lambda: self.guarded(_open_logs, container, tail, since), self.translated, f"docker-logs {container[:12]}"
+            lambda: Followed(self.guarded(_open_logs, container, tail, since), made),
+            self.translated,
+            f"docker-logs {container[:12]}",
         )
 
     async def create_network(self, name: str, app: str) -> None:
@@ -210,10 +216,9 @@ class DockerEngine:
         for name in names:
             await self._gone(lambda client, name=name: client.remove_volume(name, force=True))
 
-    async def logs(self, container: str, tail: int, since: int | None) -> bytes:
-        """Return the newest lines of a container's log, each with its time before it."""
-        extra = {"since": since} if since else {}
-        return bytes(await self.call(lambda client: client.logs(container, tail=tail, timestamps=True, **extra)))
+    async def logs(self, container: str, tail: int, since: int | None) -> list[tuple[bytes, int]]:
+        """Return the newest lines of a container's log, each with its time before it, and the bytes left out of it."""
+        return await self.call(_newest, container, tail, {"since": since} if since else {})
 
     async def usage(self, container: str) -> Mapping[str, Any]:
         """Return what a container uses at this moment, as the engine tells it; shares need two of these."""
@@ -230,8 +235,8 @@ class DockerEngine:
     async def last_lines(self, container: str, count: int = 20, *, until: float | None = None) -> list[str]:
         """Return the newest lines of a container's log, or those up to `until` (seconds since 1970)."""
         # ten times as many: the engine takes the newest first, and of those the ones before `until`
-        raw = await self.call(lambda client: client.logs(container, tail=count * (10 if until else 1), until=until))
-        return [line[:2000] for line in raw.decode("utf-8", "replace").splitlines()][-count:]
+        found = await self.call(_newest, container, count * (10 if until else 1), {"until": until} if until else {})
+        return [parse_line("", *line).message[:2000] for line in found][-count:]
 
     async def _gone(self, work: Callable[..., Any]) -> None:
         try:
@@ -252,7 +257,6 @@ class DockerEngine:
 
 def _open_pull(client: Any, image: str) -> Any:
     """Begin a pull whose connection can be closed, which the package's own cannot."""
-    import docker.errors
     from docker import auth
     from docker.types import CancellableStream
 
@@ -267,16 +271,46 @@ def _open_pull(client: Any, image: str) -> Any:
         stream=True,
         timeout=None,
     )
-    if response.status_code >= 400:
-        with contextlib.suppress(ValueError, KeyError):
-            raise docker.errors.APIError("refused", response, response.json()["message"])
-        response.raise_for_status()
+    _check(response)
     return CancellableStream((orjson.loads(line) for line in response.iter_lines() if line), response)
 
 
 def _open_logs(client: Any, container: str, tail: int, since: int | None) -> Any:
     extra = {"since": since} if since else {}
     return client.logs(container, stream=True, follow=True, timestamps=True, tail=tail, **extra)
+
+
+def _newest(client: Any, container: str, tail: int, extra: Mapping[str, Any]) -> list[tuple[bytes, int]]:
+    """Read the end of a log piece by piece, so that no line of it is ever whole in memory."""
+    response = client.get(
+        f"{client.base_url}/v{client.api_version}/containers/{container}/logs",
+        params={"stdout": 1, "stderr": 1, "timestamps": 1, "tail": tail, **extra},
+        stream=True,
+        timeout=_LOG_SECONDS,
+    )
+    with contextlib.closing(response):
+        _check(response)
+        return newest(_pieces(response.raw), tail)
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    """Yield what a log's frames hold: 8 bytes that tell the length, and the piece (Engine API, "Attach")."""
+    taken, end = 0, time.monotonic() + _LOG_SECONDS
+    while taken < _LOG_BYTES and time.monotonic() < end and len(head := raw.read(8)) == 8:
+        length = int.from_bytes(head[4:])
+        while length and (piece := raw.read(min(length, 65536))):
+            taken, length = taken + len(piece), length - len(piece)
+            yield piece
+
+
+def _check(response: Any) -> None:
+    """Raise the engine's error for an answer that is one."""
+    import docker.errors
+
+    if response.status_code >= 400:
+        with contextlib.suppress(ValueError, KeyError):
+            raise docker.errors.APIError("refused", response, response.json()["message"])
+        response.raise_for_status()
 
 
 def _states(client: Any, labels: Sequence[str]) -> list[ContainerState]:

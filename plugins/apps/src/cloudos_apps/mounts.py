@@ -29,22 +29,16 @@ class Mount(NamedTuple):
     trusted: bool
 
 
-def mounts_of(template: Template, paths: HostPaths, astray: Collection[str] = ()) -> list[Mount]:
-    """Return the machine's paths in a template. Reads the disk. Nobody is trusted for the paths `astray`."""
-    volumes = [(service, v) for service in template.services for v in service.volumes if v.host_path is not None]
-    powerful = {
-        service.name
-        for service, volume in volumes
-        if service.privileged
-        or (
-            not volume.read_only
-            and volume.host_path not in astray
-            and paths.grave(volume.host_path or "", read_only=False)
+def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) -> list[Mount]:
+    """Return the machine's paths in a template. Reads the disk. Nobody is trusted for the paths `lost`."""
+    found = set()
+    for service in template.services:
+        mine = [(v.host_path, not v.read_only) for v in service.volumes if v.host_path is not None]
+        trusted = service.privileged or any(
+            writable and path not in lost and paths.grave(path, read_only=False) for path, writable in mine
         )
-    }
-    return sorted(
-        {Mount(volume.host_path or "", not volume.read_only, service.name in powerful) for service, volume in volumes}
-    )
+        found |= {Mount(path, writable, trusted) for path, writable in mine}
+    return sorted(found)
 
 
 def astray(templates: Iterable[Template], paths: HostPaths) -> set[str]:

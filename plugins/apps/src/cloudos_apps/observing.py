@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 from cloudos_sdk import InvalidRequest, NotFound
 
 from cloudos_apps.docker_engine import DockerEngine
+from cloudos_apps.log_lines import MOST_BYTES, parse_line
 from cloudos_apps.schemas import LogLine, LogQuery, Logs
 from cloudos_apps.specs import ContainerState
 from cloudos_apps.store import AppStore
@@ -29,15 +31,13 @@ class Observer:
         for stream in list(self._open):
             stream.close()
 
-    async def logs(self, app_id: str, query: LogQuery) -> Logs:
-        """Return the newest lines of an app, oldest first. Raises NotFound for an app or service."""
+    async def logs(self, app_id: str, query: LogQuery) -> bytes:
+        """Return the newest lines of an app as JSON, oldest first. Raises NotFound for an app or service."""
         states, since = await self._containers(app_id, query.service), _moment(query.since)
-        lines: list[LogLine] = []
-        for state in states:
-            raw = await self._engine.logs(state.id, query.lines, since)
-            lines += [parse_line(state.service, line) for line in raw.splitlines()]
-        lines.sort(key=lambda line: line.timestamp)
-        return Logs(app_id=app_id, lines=lines[-query.lines :] if query.lines else [])
+        found = await asyncio.gather(*(self._engine.logs(state.id, query.lines, since) for state in states))
+        if not query.lines:
+            return _dump([], app_id)
+        return await asyncio.to_thread(_merged, app_id, states, found, query.lines)
 
     async def follow(self, app_id: str, query: LogQuery) -> AsyncIterator[bytes]:
         """Return a stream of lines as JSON, one a line: the newest, then those to come, until all containers end."""
@@ -46,25 +46,18 @@ class Observer:
 
     async def _follow(self, states: Sequence[ContainerState], tail: int, since: int | None) -> AsyncIterator[bytes]:
         """Merge the containers' logs. Left by the client or by the end of the plugin, it closes them."""
-        lines: asyncio.Queue[LogLine | None] = asyncio.Queue(200)
-        streams = [self._engine.follow_logs(state.id, tail, since) for state in states]
+        lines: asyncio.Queue[bytes | None] = asyncio.Queue(200)
+        streams = [self._engine.follow_logs(s.id, tail, since, partial(_as_json, s.service)) for s in states]
         self._open.update(streams)
 
-        async def read(service: str, stream: ThreadedStream) -> None:
-            rest = b""
+        async def read(stream: ThreadedStream) -> None:
             try:
-                async for chunk in stream:
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    for line in whole:
-                        await lines.put(parse_line(service, line))
+                async for line in stream:
+                    await lines.put(line)
             finally:
-                if rest:
-                    await lines.put(parse_line(service, rest))
                 await lines.put(None)
 
-        readers = [
-            asyncio.create_task(read(state.service, stream)) for state, stream in zip(states, streams, strict=True)
-        ]
+        readers = [asyncio.create_task(read(stream)) for stream in streams]
         left = len(readers)
         try:
             while left:
@@ -72,7 +65,7 @@ class Observer:
                 while not lines.empty():
                     batch.append(lines.get_nowait())
                 left -= batch.count(None)
-                if found := [orjson.dumps(line.model_dump()) + b"\n" for line in batch if line is not None]:
+                if found := [line for line in batch if line is not None]:
                     yield b"".join(found)
         finally:
             for stream in streams:
@@ -94,10 +87,29 @@ class Observer:
         return chosen
 
 
-def parse_line(service: str, line: bytes) -> LogLine:
-    """Split the engine's line into its time and its text."""
-    stamp, _, message = line.decode("utf-8", "replace").partition(" ")
-    return LogLine(service=service, timestamp=stamp, message=message.rstrip("\r\n"))
+def _merged(
+    app_id: str, states: Sequence[ContainerState], found: Sequence[Sequence[tuple[bytes, int]]], count: int
+) -> bytes:
+    """Return the answer of all containers' lines, in the order of their times, `MOST_BYTES` of them at most."""
+    pairs = zip(states, found, strict=True)
+    lines = [parse_line(state.service, line, left_out) for state, given in pairs for line, left_out in given]
+    lines.sort(key=lambda line: line.timestamp)
+    kept, size = [], 0
+    for line in reversed(lines[-count:]):
+        size += len(line.message)
+        if size > MOST_BYTES:
+            break
+        kept.append(line)
+    return _dump(kept[::-1], app_id)
+
+
+def _dump(lines: Sequence[LogLine], app_id: str) -> bytes:
+    """Return the answer of log lines as JSON."""
+    return Logs(app_id=app_id, lines=list(lines)).model_dump_json().encode()
+
+
+def _as_json(service: str, line: bytes, left_out: int) -> bytes:
+    return orjson.dumps(parse_line(service, line, left_out).model_dump()) + b"\n"
 
 
 def _moment(since: str | None) -> int | None:

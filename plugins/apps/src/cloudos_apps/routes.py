@@ -97,7 +97,7 @@ async def logs(app_id: str, query_args: LogQuery) -> Response:
     """Return an app's newest log lines; with `follow=true` a stream of JSON lines that goes on."""
     if query_args.follow:
         return stream(await use(Observer).follow(app_id, query_args), "application/x-ndjson", live=True)
-    return _answer((await use(Observer).logs(app_id, query_args)).model_dump_json().encode())
+    return _answer(await use(Observer).logs(app_id, query_args))
 
 
 @routes.get("/api/apps/<app_id>/stats")

@@ -1,0 +1,118 @@
+"""A container's log as the engine sends it, cut into lines: none longer than a screenful, none that is two."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from cloudos_apps.schemas import LogLine
+
+LONGEST = 16_384
+"""Bytes of a line that are shown; of the rest only how many there were."""
+MOST_BYTES = 4_000_000
+"""Bytes of lines of one container in one answer: the newest."""
+_A_SECOND = 5_000
+"""Lines in a second that a follower gets; the engine keeps the others for it."""
+
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) ")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ODD = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class LineCutter:
+    """Cuts pieces into lines at the line feeds. A line in the making takes `LONGEST` bytes at most, however long it is.
+
+    The engine sends long lines in pieces of 16 KB, each with a time before it: those after the first are no text.
+    """
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self._length = 0
+
+    def feed(self, piece: bytes) -> Iterator[tuple[bytes, int]]:
+        """Take a piece, and return the lines that end in it, each with the number of its bytes that are left out."""
+        if self._length and (stamp := _STAMP.match(piece)):
+            piece = piece[stamp.end() :]
+        start = 0
+        while (end := piece.find(b"\n", start)) >= 0:
+            yield self._line(piece[start:end])
+            start = end + 1
+        self._keep(piece[start:])
+
+    def rest(self) -> Iterator[tuple[bytes, int]]:
+        """Return the line that was begun, if any."""
+        if self._length:
+            yield self._line(b"")
+
+    def _line(self, last: bytes) -> tuple[bytes, int]:
+        self._keep(last)
+        line, left_out = bytes(self._begun), self._length - len(self._begun)
+        self._begun, self._length = bytearray(), 0
+        return line, left_out
+
+    def _keep(self, part: bytes) -> None:
+        self._length += len(part)
+        if (room := LONGEST - len(self._begun)) > 0:
+            self._begun += part[:room]
+
+
+def newest(pieces: Iterable[bytes], lines: int) -> list[tuple[bytes, int]]:
+    """Return the newest lines of a log that ends, `MOST_BYTES` of them at most."""
+    kept: deque[tuple[bytes, int]] = deque()
+    size = 0
+    for line in _cut(pieces):
+        kept.append(line)
+        size += len(line[0])
+        while len(kept) > lines or size > MOST_BYTES:
+            size -= len(kept.popleft()[0])
+    return list(kept)
+
+
+def _cut(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    cutter = LineCutter()
+    for piece in pieces:
+        yield from cutter.feed(piece)
+    yield from cutter.rest()
+
+
+class Followed:
+    """A log that goes on, as lines of a service, made in the thread that reads it, and so many a second at most."""
+
+    def __init__(self, source: Any, made: Callable[[bytes, int], bytes]) -> None:
+        self._source = source
+        self._made = made
+
+    def __iter__(self) -> Iterator[bytes]:
+        begun, count = time.monotonic(), 0
+        for line, left_out in _cut(self._source):
+            yield self._made(line, left_out)
+            count += 1
+            if count >= _A_SECOND:
+                time.sleep(max(0.0, begun + 1 - time.monotonic()))
+                begun, count = time.monotonic(), 0
+
+    def close(self) -> None:
+        """End the reading."""
+        self._source.close()
+
+
+def parse_line(service: str, line: bytes, left_out: int = 0) -> LogLine:
+    """Split the engine's line into its time and its text, and say how much of it is left out."""
+    stamp, _, message = line.decode("utf-8", "replace").partition(" ")
+    message = printable(message.rstrip("\r"))
+    if left_out:
+        message = f"{message}… ({left_out} more bytes are left out)"
+    return LogLine(service=service, timestamp=printable(stamp), message=message)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line: colours are gone, and what would move or hide other text is shown as an escape."""
+    return _ODD.sub(lambda match: _escape(match[0]), _COLOUR.sub("", text))
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
