@@ -5,26 +5,53 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib.resources
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import orjson
 from cloudos_sdk import NotFound
 from pydantic import ValidationError
 
+from cloudos_apps.templates.document import from_yaml, plain
+from cloudos_apps.templates.foreign import LONGEST_TEMPLATE, Unfit
 from cloudos_apps.templates.model import Template
+
+_MOST_FILES, _MOST_ALIKE = 1_000, 200
+_SHOWN = ("name", "display_name", "description", "category", "version", "icon")
 
 
 class BrokenTemplate(ValueError):
     """A template file does not fit; the message names the file and the place."""
 
 
+@dataclass(frozen=True)
+class Listing:
+    """All templates as they are at one time: by name, their names in order, and what the list shows of each."""
+
+    templates: Mapping[str, Template]
+    names: Sequence[str]
+    shown: Sequence[bytes]
+    categories: bytes
+
+    def page(self, limit: int, before: str | None, after: str | None) -> bytes:
+        """Return up to `limit` templates as JSON: the first, or those next to a name."""
+        start = bisect_right(self.names, after) if after is not None else 0
+        end = bisect_left(self.names, before) if before is not None else len(self.names)
+        if before is not None and after is None:
+            start = max(0, end - limit)
+        return b"[" + b",".join(self.shown[start : min(end, start + limit)]) + b"]"
+
+
 class Catalogue:
     """Finds templates by name: the package's own, and those that an admin puts into `folder`, as YAML files.
 
     The package's are read once, in a thread, when they are first asked for; the folder each time that it has changed.
-    A file there that does not fit is named in the log and left out, and none replaces one of the package's.
+    A file there that does not fit is named in the log and left out, and none replaces one of the package's. Lists are
+    made once for each change, in a thread.
     """
 
     def __init__(self, folder: Path | None = None, log: Any = None) -> None:
@@ -35,19 +62,21 @@ class Catalogue:
         self._own: Mapping[str, Template] | None = None
         self._reading = asyncio.Lock()
         self._added: dict[str, Mapping[str, Template]] = {}
+        self._listing: Listing | None = None
 
     async def all(self) -> list[Template]:
         """Return every template, by name."""
-        return sorted((await self._everything()).values(), key=lambda template: template.name)
+        listing = await self.listing()
+        return [listing.templates[name] for name in listing.names]
 
     async def get(self, name: str) -> Template:
         """Return a template. Raises NotFound, which names the nearest one."""
-        templates = await self._everything()
-        if name in templates:
-            return templates[name]
-        near = difflib.get_close_matches(name[:200], templates, n=1)
+        listing = await self.listing()
+        if name in listing.templates:
+            return listing.templates[name]
+        near = difflib.get_close_matches(name[:200], alike(name, listing.names), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " `GET /api/templates` lists them."
-        raise NotFound("template", name, message=f"There is no template {name[:200]!r}.{hint}")
+        raise NotFound("template", name[:200], message=f"There is no template {name[:200]!r}.{hint}")
 
     async def source_of(self, name: str) -> str | None:
         """Return where a template comes from: None for the package's own, else the source's name."""
@@ -55,49 +84,86 @@ class Catalogue:
             return None
         return next((source for source, added in self._added.items() if name in added), "folder")
 
-    async def categories(self) -> list[dict[str, str | int]]:
-        """Return the categories with how many templates each has."""
-        counts: dict[str, int] = {}
-        for template in await self.all():
-            counts[template.category] = counts.get(template.category, 0) + 1
-        return [{"name": name, "count": counts[name]} for name in sorted(counts)]
-
     def put_source(self, source_id: str, templates: Mapping[str, Template]) -> None:
         """Take the templates of a source, in place of those it had."""
-        self._added[source_id] = templates
+        self._added = {**self._added, source_id: templates}
+        self._listing = None
 
     def drop_source(self, source_id: str) -> None:
         """Forget the templates of a source."""
-        self._added.pop(source_id, None)
+        self._added = {id: templates for id, templates in self._added.items() if id != source_id}
+        self._listing = None
 
-    async def _everything(self) -> dict[str, Template]:
+    async def listing(self) -> Listing:
+        """Return all templates as they are now."""
         if self._own is None:
             async with self._reading:
                 if self._own is None:
                     self._own = await asyncio.to_thread(own_templates)
         if self._folder is not None:
             await asyncio.to_thread(self._look, self._folder)
-        merged: dict[str, Template] = dict(self._placed)
-        for added in self._added.values():
-            merged |= added
-        return merged | dict(self._own)
+        if self._listing is not None:
+            return self._listing
+        async with self._reading:
+            while self._listing is None:
+                added, placed = self._added, self._placed
+                made = await asyncio.to_thread(_listing, placed, added, self._own)
+                if added is self._added and placed is self._placed:
+                    self._listing = made
+            return self._listing
 
     def _look(self, folder: Path) -> None:
-        """Read the admin's files again where one of them has changed."""
-        files = sorted(folder.glob("*.yaml"))
-        stamp = tuple((path.name, path.stat().st_mtime_ns) for path in files)
+        """Read the admin's files again where one of them has changed: the first `_MOST_FILES` of them."""
+        files = sorted(folder.glob("*.yaml"))[:_MOST_FILES]
+        stamp = tuple((path.name, _changed(path)) for path in files)
         if stamp == self._stamp:
             return
         placed = {}
         for path in files:
             try:
-                template = parse(path.read_text(encoding="utf-8"), path.name)
+                template = parse(_text_of(path), path.name)
             except (BrokenTemplate, OSError, UnicodeDecodeError) as error:
                 if self._log is not None:
                     self._log.warning("a template file is left out", reason=str(error))
                 continue
             placed[template.name] = template
-        self._placed, self._stamp = placed, stamp
+        self._placed, self._stamp, self._listing = placed, stamp, None
+
+
+def alike(name: str, names: Sequence[str]) -> list[str]:
+    """Return those names that could be meant by another one: of its length and first letter, so many at most."""
+    return [n for n in names if n[:1] == name[:1] and abs(len(n) - len(name)) < 4][:_MOST_ALIKE]
+
+
+def _listing(
+    placed: Mapping[str, Template], added: Mapping[str, Mapping[str, Template]], own: Mapping[str, Template]
+) -> Listing:
+    merged = dict(placed)
+    for templates in added.values():
+        merged |= templates
+    merged |= own
+    names = sorted(merged)
+    counts = Counter(merged[name].category for name in names)
+    categories = orjson.dumps([{"name": name, "count": counts[name]} for name in sorted(counts)])
+    return Listing(merged, names, [orjson.dumps(shown(merged[name])) for name in names], categories)
+
+
+def shown(template: Template) -> dict[str, Any]:
+    """Return what the list shows of a template."""
+    return {name: getattr(template, name) for name in _SHOWN}
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # it went meanwhile, or is a link to nowhere
+
+
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > LONGEST_TEMPLATE:
+        raise BrokenTemplate(f"{path.name}: it is longer than {LONGEST_TEMPLATE} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def own_templates() -> dict[str, Template]:
@@ -114,11 +180,13 @@ def own_templates() -> dict[str, Template]:
 def parse(text: str, where: str) -> Template:
     """Read one template in our YAML. Raises BrokenTemplate."""
     try:
-        document = yaml.load(text, Loader=yaml.CSafeLoader)
+        document = plain(next(from_yaml(text), None))
         return Template.model_validate(document)
-    except yaml.YAMLError as error:
-        raise BrokenTemplate(f"{where}: {error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BrokenTemplate(f"{where}: {place}: {first['msg']}") from None
+    except Unfit as error:
+        raise BrokenTemplate(f"{where}: {error}") from None
+    except Exception as error:
+        raise BrokenTemplate(f"{where}: it cannot be read ({type(error).__name__})") from error

@@ -10,9 +10,11 @@ from typing import Any
 from cloudos_apps.templates.foreign import (
     MEMORY_MB,
     Unfit,
+    icon_of,
     is_secret,
     items,
     port,
+    shown_text,
     slug,
     tagged,
     text_of,
@@ -37,6 +39,7 @@ _OF_CASAOS = {"PUID": "1000", "PGID": "1000", "TZ": "UTC", "AppID": "app"}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kb": 2**10, "m": 2**20, "mb": 2**20, "g": 2**30, "gb": 2**30}
 _DATA = "/DATA/AppData/"
+_MOST_SERVICES = 50
 
 
 def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -44,6 +47,8 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     services = document.get("services")
     if not isinstance(services, Mapping) or not services:
         raise Unfit("it has no services")
+    if len(services) > _MOST_SERVICES:
+        raise Unfit(f"it has more than {_MOST_SERVICES} services")
     about = document.get("x-casaos")
     about = about if isinstance(about, Mapping) else {}
     main = about.get("main")
@@ -65,7 +70,7 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
         "description": _in_english(about.get("description")) or _in_english(about.get("tagline")),
         "category": slug(about.get("category") or "other", "other"),
         "version": version_of(found[0]["image"]),
-        "icon": text_of(about.get("icon"), "icon", 2000),
+        "icon": icon_of(about.get("icon")),
         "services": found,
         "config": list(config.values()),
         "web_port": _web_port(ports, about.get("port_map")),
@@ -107,7 +112,7 @@ def _service(name: str, given: object, config: dict[str, dict[str, Any]]) -> dic
         "environment": _environment(given.get("environment"), config),
         "ports": [_port(entry) for entry in items(given.get("ports"), "ports")],
         "volumes": [_volume(entry, name) for entry in items(given.get("volumes"), "volumes")],
-        "depends_on": [str(other) for other in given.get("depends_on") or ()],
+        "depends_on": _names(given.get("depends_on")),
         "restart": text_of(given.get("restart"), "restart").partition(":")[0] or "unless-stopped",
         "privileged": given.get("privileged") is True,
         "network_mode": "host" if mode == "host" else None,
@@ -167,6 +172,12 @@ def _environment(given: object, config: dict[str, dict[str, Any]]) -> dict[str, 
         texts = [text_of(entry, "environment", 20_000) for entry in items(given, "environment")]
         pairs = [(text.partition("=")[0], text.partition("=")[2]) for text in texts]
     return {key: _filled(value, f"environment {key[:60]}", config) for key, value in pairs}
+
+
+def _names(given: object) -> list[str]:
+    """Return the services that another one needs, listed or with conditions."""
+    listed = list(given) if isinstance(given, Mapping) else items(given, "depends_on")
+    return [text_of(name, "depends_on") for name in listed]
 
 
 def _port(given: object) -> dict[str, Any]:
@@ -244,7 +255,7 @@ def _bytes(given: object) -> int:
 def _in_english(given: object) -> str:
     if isinstance(given, Mapping):
         given = next((given[key] for key in ("en_us", "en_US", "custom") if given.get(key)), "")
-    return text_of(given, "a text")
+    return shown_text(given, "a text")
 
 
 def _web_port(ports: Sequence[Mapping[str, Any]], port_map: object) -> str | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Value = str | int | bool
 _LONGEST = 8192
+_MOST_COMPLAINTS = 20  # looking for what was meant takes a while for each
 _ALPHABET = string.ascii_letters + string.digits
 _TEXTS = ("string", "password", "choice")
 
@@ -103,7 +104,8 @@ def validate_config(template: Template, given: Mapping[str, Any]) -> dict[str, V
     if not isinstance(given, Mapping):
         raise InvalidRequest.field("config", "must be an object")
     fields = {field.name: field for field in template.config}
-    complaints = [(str(name), _unknown(str(name), fields)) for name in given if name not in fields]
+    strange = [str(name)[:200] for name in given if name not in fields][:_MOST_COMPLAINTS]
+    complaints = [(name, _unknown(name, fields)) for name in strange]
     values: dict[str, Value] = {}
     for name, field in fields.items():
         value = given.get(name)
@@ -126,7 +128,7 @@ def validate_config(template: Template, given: Mapping[str, Any]) -> dict[str, V
 
 
 def _unknown(name: str, fields: Mapping[str, ConfigField]) -> str:
-    near = difflib.get_close_matches(name[:200], fields, n=1)
+    near = difflib.get_close_matches(name, fields, n=1)
     return f"is no setting of this template; did you mean {near[0]}?" if near else "is no setting of this template"
 
 

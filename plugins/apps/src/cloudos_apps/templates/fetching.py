@@ -26,11 +26,19 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
     """Fetch a text by HTTP(S). Raises Unfit, which says in words why there is none."""
     import aiohttp
 
-    headers = {"Accept": "application/json, application/yaml, */*"} | ({"If-None-Match": etag} if etag else {})
+    headers = {"Accept": "application/json, application/yaml, */*", "Accept-Encoding": "identity"}
+    if etag:
+        headers["If-None-Match"] = etag
     connector = guarded_connector(allow_private=allow_private, limit=1, force_close=True)
     limit = aiohttp.ClientTimeout(total=_SECONDS)
     try:
-        async with aiohttp.ClientSession(connector=connector, timeout=limit, headers=headers) as session:
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=limit,
+            headers=headers,
+            auto_decompress=False,  # what a small answer grows to is nothing to find out in the event loop
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
             for _ in range(_REDIRECTS + 1):
                 check(url)
                 async with session.get(url, allow_redirects=False) as answer:
@@ -41,13 +49,15 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
                         return Fetched(None, etag)
                     if answer.status != 200:
                         raise Unfit(f"the server answered {answer.status}")
-                    return Fetched(await _text(answer), answer.headers.get("ETag"))
+                    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                        raise Unfit("the server compresses it, which was not asked for")
+                    return Fetched(await _text(answer), _tag(answer.headers.get("ETag")))
             raise Unfit(f"the server redirected more than {_REDIRECTS} times")
     except TimeoutError:
         raise Unfit(f"the server did not answer within {_SECONDS} seconds") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        if isinstance(error, Unfit):
-            raise
+    except Unfit:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a server makes the client raise, there is no catalogue
         raise Unfit(_in_words(error)) from None
 
 
@@ -64,6 +74,11 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"***{at}{place}" if user else place, query="***" if parts.query else "").geturl()
+
+
+def _tag(given: str | None) -> str | None:
+    """Return an entity tag that can be kept and sent again."""
+    return given if given and len(given) <= 200 and given.isascii() and given.isprintable() else None
 
 
 async def _text(answer: Any) -> str:

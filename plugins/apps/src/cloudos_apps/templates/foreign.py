@@ -10,10 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cloudos_apps.log_lines import printable
 from cloudos_apps.templates.model import Template
 
 MEMORY_MB = 1024
 """What a service of a foreign template gets, where it does not say."""
+
+MOST_ENTRIES, MOST_REASONS = 5_000, 1_000
+"""What one source may have: entries, and reasons for those left out that are kept."""
+LONGEST_TEMPLATE = 256_000
 
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|(?:^|_)KEY(?:_|$)")
 _PORT = re.compile(r"(?:(?:[\d.]+:)?(?P<host>\d{1,5}):)?(?P<container>\d{1,5})(?:/(?P<protocol>tcp|udp))?")
@@ -25,32 +30,56 @@ class Unfit(ValueError):
 
 @dataclass
 class Converted:
-    """The templates of a document by name, and those left out: `(name, reason)`."""
+    """The templates of a document by name, and those left out: `(name, reason)`, the first `MOST_REASONS` of them."""
 
     templates: dict[str, Template] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def left_out(self) -> int:
+        """How many entries were left out, those without a reason kept too."""
+        return self.count - len(self.templates)
 
     def add(self, title: str, convert: Callable[[], Mapping[str, Any]]) -> None:
-        """Convert one entry; leave it out, with the reason, where it does not fit."""
+        """Convert one entry; leave it out, with the reason, where it does not fit, whatever is wrong with it."""
+        if self.count >= MOST_ENTRIES:
+            raise Unfit(f"it has more than {MOST_ENTRIES} templates")
         try:
             template = Template.model_validate(convert())
+            self._check(template)
         except Unfit as error:
-            self.skipped.append((title, str(error)))
-            return
+            self.leave_out(title, str(error))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"])
-            self.skipped.append((title, f"{place}: {first['msg']}" if place else str(first["msg"])))
-            return
-        if template.name in self.templates:
-            self.skipped.append((title, f"there is another template {template.name} in this source"))
+            self.leave_out(title, f"{place}: {first['msg']}" if place else str(first["msg"]))
+        except Exception as error:  # noqa: BLE001 - somebody else's text: whatever it breaks is its own template
+            self.leave_out(title, f"it cannot be read ({type(error).__name__})")
         else:
+            self.count += 1
             self.templates[template.name] = template
+
+    def leave_out(self, title: str, reason: str) -> None:
+        """Note an entry that is left out."""
+        self.count += 1
+        if len(self.skipped) < MOST_REASONS:
+            self.skipped.append((printable(title[:200]), printable(reason[:500])))
+
+    def _check(self, template: Template) -> None:
+        if template.name in self.templates:
+            raise Unfit(f"there is another template {template.name} in this source")
+        if len(template.model_dump_json()) > LONGEST_TEMPLATE:
+            raise Unfit(f"it is longer than {LONGEST_TEMPLATE} characters")
+        shown = [template.display_name, template.description, template.version, template.icon, template.web_port or ""]
+        labels = [text for field in template.config for text in (field.label, *field.choices)]
+        if any(printable(text) != text for text in (" ".join(text.split("\n")) for text in (*shown, *labels))):
+            raise Unfit("a text of it holds a character that is not shown")
 
 
 def slug(text: object, otherwise: str = "app") -> str:
     """Return a name of ours made from any text, e.g. `nginx-proxy` of `Nginx Proxy!`."""
-    cleaned = re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
+    cleaned = re.sub(r"[^a-z0-9]+", "-", str(text)[:1000].lower()).strip("-")
     return cleaned[:30].rstrip("-") or otherwise
 
 
@@ -107,6 +136,23 @@ def distinct(text: str) -> str:
 def is_secret(name: str) -> bool:
     """Tell by its name whether a variable holds what nobody should see."""
     return _SECRET.search(name.upper()) is not None
+
+
+def title_of(entry: Mapping[str, Any], *names: str) -> str:
+    """Return what an entry calls itself by the first of some members that is a text or a number; else nothing."""
+    given = next((entry[name] for name in names if entry.get(name)), "")
+    return shown_text(given, "title", 200) if isinstance(given, str | int | float) else ""
+
+
+def shown_text(value: object, what: str, longest: int = 4000) -> str:
+    """Return a scalar as a text that people read: in one line, and nothing in it moves or hides another."""
+    return printable(" ".join(text_of(value, what, longest).split()))[:longest]
+
+
+def icon_of(value: object) -> str:
+    """Return where an icon is, on the web or by a file's name; nothing where it is anything else."""
+    text = text_of(value, "icon", 2000)
+    return text if re.fullmatch(r"https?://[^\s<>\"']+|[\w.-]+", text) else ""
 
 
 def tagged(image: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
@@ -77,9 +78,8 @@ class Template(Part):
             ("config field", [field.name for field in self.config]),
             ("port", [port.name for port in self.ports()]),
         ):
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                raise ValueError(f"two {what}s are named {twice}")
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise ValueError(f"two {what}s are named {twice[0]}")
         self._check_dependencies()
         self._check_variables()
         if self.web_port is not None and not any(

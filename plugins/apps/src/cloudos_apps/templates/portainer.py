@@ -7,16 +7,20 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from cloudos_apps.templates.document import plain
 from cloudos_apps.templates.foreign import (
     MEMORY_MB,
     Converted,
     Unfit,
+    icon_of,
     is_secret,
     items,
     port,
+    shown_text,
     slug,
     tagged,
     text_of,
+    title_of,
     version_of,
     volume,
     web_port,
@@ -30,16 +34,17 @@ _RESTART = {"always", "on-failure", "unless-stopped", "no"}
 
 def read(document: Mapping[str, Any], source: str) -> Converted:
     """Convert a catalogue; `source` comes before each name. Raises Unfit where it is none."""
-    version = str(document.get("version", ""))
+    given = document.get("version", "")
+    version = str(given) if isinstance(given, str | int) else ""
     if version not in ("2", "3"):
         raise Unfit(f"the version {version[:20]!r} of Portainer's format is not known; 2 and 3 are")
     found = Converted()
     for number, entry in enumerate(items(document.get("templates"), "templates")):
         if not isinstance(entry, Mapping):
-            found.skipped.append((f"entry {number + 1}", "is no object"))
+            found.leave_out(f"entry {number + 1}", "is no object")
             continue
-        title = str(entry.get("title") or entry.get("name") or f"entry {number + 1}")[:200]
-        found.add(title, lambda entry=entry, title=title: _template(entry, title, source))  # type: ignore[misc] # bound now
+        title = title_of(entry, "title", "name") or f"entry {number + 1}"
+        found.add(title, lambda entry=entry, title=title: _template(plain(entry), title, source))  # type: ignore[misc] # bound now
     return found
 
 
@@ -73,10 +78,10 @@ def _template(entry: Mapping[str, Any], title: str, source: str) -> dict[str, An
     return {
         "name": f"{source}.{name}",
         "display_name": title,
-        "description": text_of(entry.get("description"), "description"),
+        "description": shown_text(entry.get("description"), "description"),
         "category": slug(categories[0] if categories else "other", "other"),
         "version": version_of(image),
-        "icon": text_of(entry.get("logo"), "logo", 2000),
+        "icon": icon_of(entry.get("logo")),
         "services": [service],
         "config": config,
         "web_port": web_port(ports),
@@ -95,7 +100,7 @@ def _environment(given: list[Any]) -> tuple[dict[str, str], list[dict[str, Any]]
             continue
         if not _FIELD.fullmatch(name):
             raise Unfit(f"the variable {name[:60]!r} cannot be a setting")
-        label = text_of(entry.get("label"), f"the label of {name}", 200)
+        label = shown_text(entry.get("label"), f"the label of {name}", 200)
         field: dict[str, Any] = {"name": name, "label": label}
         if entry.get("select"):
             field |= _choice(items(entry["select"], f"select of {name}"))
@@ -143,7 +148,7 @@ def _network(given: object) -> str | None:
 def _restart(given: object) -> str:
     if given in (None, ""):
         return "unless-stopped"
-    if given not in _RESTART:
+    if not isinstance(given, str) or given not in _RESTART:
         raise Unfit(f"the restart policy {str(given)[:60]!r} is not known")
     return str(given)
 

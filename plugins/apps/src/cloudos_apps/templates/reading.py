@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import orjson
-import yaml
-
 from cloudos_apps.templates import compose, portainer
-from cloudos_apps.templates.foreign import Converted, Unfit, slug
+from cloudos_apps.templates.document import from_json, from_yaml, plain, storable
+from cloudos_apps.templates.foreign import Converted, Unfit, slug, title_of
 
 Format = Literal["portainer", "casaos", "cloudos"]
 LONGEST = 5_000_000
-_MOST_YAML, _MOST_ALIASES = 1_000_000, 20
 
 
 def read(text: str, source: str) -> tuple[Format, Converted]:
@@ -24,27 +21,40 @@ def read(text: str, source: str) -> tuple[Format, Converted]:
     """
     if len(text) > LONGEST:
         raise Unfit(f"the text is longer than {LONGEST} characters")
+    storable(text)
+    try:
+        return _read(text, source)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(f"it cannot be read ({type(error).__name__})") from error
+
+
+def _read(text: str, source: str) -> tuple[Format, Converted]:
     if text.lstrip()[:1] in ("{", "["):
         return "portainer", _portainer(text, source)
     found, kinds = Converted(), set()
-    for number, document in enumerate(_documents(text)):
+    for number, document in enumerate(from_yaml(text)):
+        if isinstance(document, Unfit):
+            found.leave_out(f"document {number + 1}", str(document))
+            continue
         if not isinstance(document, Mapping) or "services" not in document:
-            raise Unfit("it is neither a catalogue of Portainer (JSON), nor a compose file, nor a template (YAML)")
-        title = str(document.get("display_name") or document.get("name") or f"document {number + 1}")[:200]
+            found.leave_out(f"document {number + 1}", "it is neither a compose file nor a template")
+            continue
+        title = title_of(document, "display_name", "name") or f"document {number + 1}"
         ours = isinstance(document["services"], list)
         kinds.add(ours)
         convert = _own if ours else compose.template
-        found.add(title, lambda convert=convert, document=document: convert(document, source))  # type: ignore[misc] # bound now
+        found.add(title, lambda convert=convert, document=document: convert(plain(document), source))  # type: ignore[misc] # bound now
+    if not kinds and found.skipped and found.skipped[0][1] != "it is neither a compose file nor a template":
+        raise Unfit(found.skipped[0][1])
     if not kinds:
-        raise Unfit("the text is empty")
+        raise Unfit("it is neither a catalogue of Portainer (JSON), nor a compose file, nor a template (YAML)")
     return ("cloudos" if kinds == {True} else "casaos"), found
 
 
 def _portainer(text: str, source: str) -> Converted:
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise Unfit(f"it is not JSON: {error}") from None
+    document = from_json(text)
     if not isinstance(document, dict) or "templates" not in document:
         raise Unfit("it is JSON without `templates`; Portainer's format, version 2 or 3, has them")
     return portainer.read(document, source)
@@ -52,15 +62,3 @@ def _portainer(text: str, source: str) -> Converted:
 
 def _own(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     return {**document, "name": f"{source}.{slug(document.get('name'))}"}
-
-
-def _documents(text: str) -> list[Any]:
-    if len(text) > _MOST_YAML:
-        raise Unfit(f"YAML may have {_MOST_YAML} characters at most")
-    try:
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader))
-        if aliases > _MOST_ALIASES:
-            raise Unfit(f"it has {aliases} aliases; {_MOST_ALIASES} are the most")
-        return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise error if isinstance(error, Unfit) else Unfit(f"it is not YAML: {str(error)[:300]}") from None

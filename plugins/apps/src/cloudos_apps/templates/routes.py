@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import json_rows
+from cloudos_sdk.http import Page
 from pydantic import BaseModel
 from quart import Blueprint, Response
-from quart_schema import document_response
+from quart_schema import document_response, validate_querystring
 
 from cloudos_apps.consent import Consent
-from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.model import Template, wanted_ports
+from cloudos_apps.templates.catalogue import Catalogue, shown
+from cloudos_apps.templates.model import wanted_ports
 
 template_routes = Blueprint("templates", __name__)
 
@@ -51,10 +51,12 @@ class Category(BaseModel):
 
 @template_routes.get("/api/templates")
 @requires("apps:read")
+@validate_querystring(Page)
 @document_response(list[TemplateOut])
-async def list_templates() -> Response:
-    """List the templates."""
-    return json_rows([_shown(template) for template in await use(Catalogue).all()])
+async def list_templates(query_args: Page) -> Response:
+    """List the templates by name, `limit` of them; `after` the last one's name comes the next page."""
+    listing = await use(Catalogue).listing()
+    return _json(listing.page(query_args.limit, query_args.before, query_args.after))
 
 
 @template_routes.get("/api/templates/categories")
@@ -62,7 +64,7 @@ async def list_templates() -> Response:
 @document_response(list[Category])
 async def categories() -> Response:
     """List the categories of the templates."""
-    return json_rows(await use(Catalogue).categories())
+    return _json((await use(Catalogue).listing()).categories)
 
 
 @template_routes.get("/api/templates/<name>")
@@ -74,7 +76,7 @@ async def get_template(name: str) -> Response:
     defaults = {field.name: field.default for field in template.config if field.default is not None}
     dangers, rights = await asyncio.to_thread(use(Consent).asked, template, wanted_ports(template, defaults))
     body = {
-        **_shown(template),
+        **shown(template),
         "website": template.website,
         "web_port": template.web_port,
         "config": [field.model_dump(mode="json", exclude_none=True) for field in template.config],
@@ -93,15 +95,8 @@ async def get_template(name: str) -> Response:
         "rights": rights,
         "source": await use(Catalogue).source_of(name),
     }
-    return Response(orjson.dumps(body), content_type="application/json")
+    return _json(orjson.dumps(body))
 
 
-def _shown(template: Template) -> dict[str, Any]:
-    return {
-        "name": template.name,
-        "display_name": template.display_name,
-        "description": template.description,
-        "category": template.category,
-        "version": template.version,
-        "icon": template.icon,
-    }
+def _json(body: bytes) -> Response:
+    return Response(body, content_type="application/json")

@@ -17,6 +17,7 @@ from cloudos_apps.templates.foreign import Converted, Unfit
 from cloudos_apps.templates.reading import Format, read
 
 _TABLE = TemplateSource.__table__
+_MOST, _AT_ONCE = 100, 4
 
 
 class TemplateSources:
@@ -33,7 +34,7 @@ class TemplateSources:
             row = await self._row(entry.id)
             try:
                 _, found = await asyncio.to_thread(read, row.content, row.name)
-            except Unfit as error:  # it was read once, so this version reads less than an older one did
+            except Exception as error:  # noqa: BLE001 - it was read once, so this version reads less than an older one
                 self._ctx.log.warning("a template source cannot be read", source=row.name, reason=str(error))
                 continue
             self._put(row.id, row.name, found)
@@ -51,8 +52,11 @@ class TemplateSources:
 
         Raises InvalidRequest where it is no catalogue or none of its templates fits, Conflict where the name is taken.
         """
-        if any(row.name == name for row in await self._rows()):
+        rows = await self._rows()
+        if any(row.name == name for row in rows):
             raise self._taken(name)
+        if len(rows) >= _MOST:
+            raise Conflict("too_many_sources", f"There are {_MOST} template sources, the most; remove one first.")
         place = "content" if url is None else "url"
         try:
             fetched = await self._fetch(url, None) if url is not None else Fetched(content, None)
@@ -118,10 +122,17 @@ class TemplateSources:
         return await self.get(source_id)
 
     async def refresh_all(self) -> None:
-        """Refresh every source that has a URL."""
-        for row in await self._rows():
-            if row.url is not None:
-                await self.refresh(row.id)
+        """Refresh every source that has a URL, some at a time; what one of them does is no other's trouble."""
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(source_id: str, name: str) -> None:
+            async with room:
+                try:
+                    await self.refresh(source_id)
+                except Exception as error:
+                    self._ctx.log.error("a template source could not be refreshed", source=name, exc_info=error)
+
+        await asyncio.gather(*(one(row.id, row.name) for row in await self._rows() if row.url is not None))
 
     async def remove(self, source_id: str) -> None:
         """Remove a source; apps made from its templates stay as they are. Raises NotFound."""
@@ -168,7 +179,7 @@ class TemplateSources:
             "url": shown(self._ctx.secrets.decrypt(row.url)) if row.url is not None else None,
             "format": row.format,
             "templates": len(found.templates),
-            "skipped": len(found.skipped),
+            "skipped": found.left_out,
             "error": row.error,
             "fetched_at": row.fetched_at,
             "created_at": row.created_at,
