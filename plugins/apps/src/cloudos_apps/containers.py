@@ -18,9 +18,11 @@ from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.engine_errors import EngineRefused, PullFailed
 from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
+from cloudos_apps.rights import capabilities_of
+from cloudos_apps.secret_files import SecretFiles
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
-from cloudos_apps.templates.model import Service, Template, Value, render
+from cloudos_apps.templates.model import Service, Template, Value, render, secret_files, secret_path
 
 Progress = Callable[..., Awaitable[None]]
 _CRASHES = 3  # a service may try again while another one, whose check it does not name, is not up yet
@@ -49,9 +51,10 @@ class NoSpace(CloudOSError):
 class Containers:
     """Makes, starts and removes the containers of apps."""
 
-    def __init__(self, engine: DockerEngine, settings: AppsSettings, paths: HostPaths) -> None:
+    def __init__(self, engine: DockerEngine, settings: AppsSettings, paths: HostPaths, secrets: SecretFiles) -> None:
         self.engine = engine
         self.paths = paths
+        self._secrets = secrets
         self._settings = settings
 
     def specs(
@@ -59,11 +62,21 @@ class Containers:
     ) -> list[ContainerSpec]:
         """Return the containers of one generation, in the order in which they start."""
         services = {service.name: service for service in render(template, app.name, config, ports)}
-        return [self._spec(app.id, services[name], generation) for name in template.start_order()]
+        secrets = {service.name: secret_files(service) for service in template.services}
+        specs = []
+        for name in template.start_order():
+            given = {key: str(config[secret]) for key, secret in secrets[name].items() if secret in config}
+            if self._secrets.local:
+                files = {secrets[name][key]: value for key, value in given.items()}
+                specs.append(self._spec(app.id, services[name], generation, files))
+            else:
+                specs.append(self._spec(app.id, _without_files(services[name], given), generation, {}))
+        return specs
 
-    def _spec(self, app_id: str, service: Service, generation: int) -> ContainerSpec:
+    def _spec(self, app_id: str, service: Service, generation: int, secrets: Mapping[str, str]) -> ContainerSpec:
         labels = {APP: app_id, SERVICE: service.name, GENERATION: str(generation), NODE: self.engine.node}
         check = service.healthcheck
+        files = {name: str(self._secrets.path(app_id, generation, name)) for name in secrets}
         return ContainerSpec(
             name=f"cloudos-{app_id}-{service.name}-{generation}",
             image=service.image,
@@ -85,7 +98,8 @@ class Containers:
                     "ro" if volume.read_only else "rw",
                 )
                 for volume in service.volumes
-            ],
+            ]
+            + [(path, secret_path(name), "ro") for name, path in files.items()],
             healthcheck=None
             if check is None
             else {
@@ -101,7 +115,9 @@ class Containers:
             privileged=service.privileged,
             host_network=service.network_mode == "host",
             devices=service.devices,
-            cap_add=service.cap_add,
+            capabilities=capabilities_of(service),
+            processes=service.pids_limit,
+            secret_files={path: secrets[name] for name, path in files.items()},
             restart=service.restart,
             shm_size_mb=service.shm_size_mb,
         )
@@ -142,6 +158,7 @@ class Containers:
             await self.engine.create_volume(name, app.id)
         for spec in specs:
             await asyncio.to_thread(self._make_folders, spec)
+            await asyncio.to_thread(self._secrets.write, spec.secret_files)
             if spec.name not in there:
                 await self.engine.create(spec)
 
@@ -151,11 +168,18 @@ class Containers:
                 Path(source).mkdir(parents=True, exist_ok=True)
 
     async def start(
-        self, app: App, template: Template, generation: int, *, wait: bool, progress: Progress = silent
+        self,
+        app: App,
+        template: Template,
+        generation: int,
+        *,
+        wait: bool,
+        progress: Progress = silent,
+        hidden: Sequence[str] = (),
     ) -> None:
         """Start one generation in order, each service once those that it needs are well; with `wait`, until all are.
 
-        Raises AppNotHealthy, and Conflict `port_in_use`.
+        Raises AppNotHealthy, whose lines show nothing of `hidden`, and Conflict `port_in_use`.
         """
         needed = {name for service in template.services for name in service.depends_on}
         by_service = await self._by_service(app.id, generation)
@@ -168,12 +192,18 @@ class Containers:
             except EngineRefused as error:
                 raise await start_error(error, app) from error
             if name in needed:
-                await self.wait_well(app.id, template, generation, {name}, progress)
+                await self.wait_well(app.id, template, generation, {name}, progress, hidden)
         if wait:
-            await self.wait_well(app.id, template, generation, set(by_service), progress)
+            await self.wait_well(app.id, template, generation, set(by_service), progress, hidden)
 
     async def wait_well(
-        self, app_id: str, template: Template, generation: int, services: set[str], progress: Progress
+        self,
+        app_id: str,
+        template: Template,
+        generation: int,
+        services: set[str],
+        progress: Progress,
+        hidden: Sequence[str] = (),
     ) -> None:
         """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
         deadline = time.monotonic() + self._settings.health_timeout
@@ -187,7 +217,7 @@ class Containers:
                 if state is None:
                     raise AppNotHealthy(name, "was removed while it started", [])
                 if trouble := _trouble(state, once=name in once):
-                    raise AppNotHealthy(name, trouble, await self.engine.last_lines(state.id))
+                    raise AppNotHealthy(name, trouble, await self.engine.last_lines(state.id, hidden=hidden))
                 restarts, begun = since.get(name, (-1, 0.0))
                 if restarts != state.restarts or state.status != "running":
                     begun = time.monotonic()
@@ -199,7 +229,7 @@ class Containers:
             if not waiting:
                 return
             if time.monotonic() > deadline:
-                lines = await self.engine.last_lines(states[waiting[0]].id)
+                lines = await self.engine.last_lines(states[waiting[0]].id, hidden=hidden)
                 raise AppNotHealthy(waiting[0], f"was not healthy after {self._settings.health_timeout:g} s", lines)
             await progress(0.9, f"Waiting for {', '.join(waiting)}")
             await asyncio.sleep(0.25)
@@ -214,11 +244,24 @@ class Containers:
             if name in by_service and by_service[name].status in ("running", "restarting", "paused"):
                 await self.engine.stop(by_service[name].id, self._settings.stop_seconds)
 
+    async def remove_generation(self, app_id: str, generation: int) -> None:
+        """Remove the containers of one generation, with the files of its secrets."""
+        await self.engine.remove_containers(app_id, generation=generation)
+        await asyncio.to_thread(self._secrets.forget, app_id, generation)
+
     async def remove(self, app_id: str, volumes: Sequence[str] = ()) -> None:
-        """Remove all containers and the network of an app, and the volumes named."""
+        """Remove all containers and the network of an app, the files of its secrets, and the volumes named."""
         await self.engine.remove_containers(app_id)
+        await asyncio.to_thread(self._secrets.forget, app_id)
         await self.engine.remove_network(app_id)
         await self.engine.remove_volumes(volumes)
+
+
+def _without_files(service: Service, secrets: Mapping[str, str]) -> Service:
+    """Return a service that takes its secrets as variables: what has `X_FILE` has `X` too, by convention."""
+    kept = {key: text for key, text in service.environment.items() if key not in secrets}
+    given = {key.removesuffix("_FILE"): value for key, value in secrets.items()}
+    return service.model_copy(update={"environment": given | kept})
 
 
 def network_name(app_id: str) -> str:

@@ -232,11 +232,16 @@ class DockerEngine:
         volumes = {v["Name"]: max(0, (v.get("UsageData") or {}).get("Size", 0)) for v in found.get("Volumes") or []}
         return containers, volumes
 
-    async def last_lines(self, container: str, count: int = 20, *, until: float | None = None) -> list[str]:
-        """Return the newest lines of a container's log, or those up to `until` (seconds since 1970)."""
+    async def last_lines(
+        self, container: str, count: int = 20, *, until: float | None = None, hidden: Sequence[str] = ()
+    ) -> list[str]:
+        """Return the newest lines of a container's log, or those up to `until` (seconds since 1970).
+
+        What is `hidden` is not in them.
+        """
         # ten times as many: the engine takes the newest first, and of those the ones before `until`
         found = await self.call(_newest, container, count * (10 if until else 1), {"until": until} if until else {})
-        return [parse_line("", *line).message[:2000] for line in found][-count:]
+        return [parse_line("", *line, hidden).message[:2000] for line in found][-count:]
 
     async def _gone(self, work: Callable[..., Any]) -> None:
         try:

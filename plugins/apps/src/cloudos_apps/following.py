@@ -35,7 +35,9 @@ class Following:
         """Take in that a container ended; `asked` tells whether somebody had asked it to."""
         before = await self._find(app_id)
         wanted = before is not None and before.intended == "running"
-        logs = await self._last_lines(container, at) if wanted else []  # the engine may have it run again by now
+        logs = (
+            await self._last_lines(before, container, at) if wanted and before else []
+        )  # the engine may have it run again by now
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or before is None or app.generation != generation or app.status not in STEADY:
@@ -89,7 +91,7 @@ class Following:
 
     async def crashed_meanwhile(self, app: App, state: ContainerState) -> None:
         """Note a crash that nobody saw."""
-        await self.crashed(app, state.service, state.exit_code, await self._last_lines(state.id))
+        await self.crashed(app, state.service, state.exit_code, await self._last_lines(app, state.id))
 
     async def gone(self, app: App) -> None:
         """Note that an app has no containers any more."""
@@ -110,9 +112,9 @@ class Following:
         told = AppStarted(resource=app.id, details=f"{app.name} was {how}", name=app.name)
         await self._store.change(app.id, told, expect=STEADY, status="running", intended="running", error=None)
 
-    async def _last_lines(self, container: str, until: float | None = None) -> list[str]:
+    async def _last_lines(self, app: App, container: str, until: float | None = None) -> list[str]:
         try:
-            return await self._engine.last_lines(container, until=until)
+            return await self._engine.last_lines(container, until=until, hidden=self._store.hidden(app))
         except CloudOSError:
             return []  # it is gone already
 

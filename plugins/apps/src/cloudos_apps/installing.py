@@ -71,7 +71,14 @@ class Installer:
         await operation.progress(0.75, "Creating containers")
         await self._consent.recheck(app)
         await containers.create(app, specs)
-        await containers.start(app, template, app.generation, wait=True, progress=operation.progress)
+        await containers.start(
+            app,
+            template,
+            app.generation,
+            wait=True,
+            progress=operation.progress,
+            hidden=self._store.hidden(app),
+        )
 
     async def _give_up(self, app: App, reason: str) -> None:
         """Remove all that an install made; its row stays, to say why, and frees its ports.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cloudos_apps.schemas import LogLine
@@ -99,9 +99,14 @@ class Followed:
         self._source.close()
 
 
-def parse_line(service: str, line: bytes, left_out: int = 0) -> LogLine:
-    """Split the engine's line into its time and its text, and say how much of it is left out."""
+def parse_line(service: str, line: bytes, left_out: int = 0, hidden: Sequence[str] = ()) -> LogLine:
+    """Split the engine's line into its time and its text, and say how much of it is left out.
+
+    Of the secrets `hidden` stars are shown.
+    """
     stamp, _, message = line.decode("utf-8", "replace").partition(" ")
+    for secret in hidden:
+        message = message.replace(secret, "***")
     message = printable(message.rstrip("\r"))
     if left_out:
         message = f"{message}… ({left_out} more bytes are left out)"

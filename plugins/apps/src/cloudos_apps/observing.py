@@ -34,20 +34,24 @@ class Observer:
     async def logs(self, app_id: str, query: LogQuery) -> bytes:
         """Return the newest lines of an app as JSON, oldest first. Raises NotFound for an app or service."""
         states, since = await self._containers(app_id, query.service), _moment(query.since)
+        hidden = self._store.hidden(await self._store.get(app_id))
         found = await asyncio.gather(*(self._engine.logs(state.id, query.lines, since) for state in states))
         if not query.lines:
             return _dump([], app_id)
-        return await asyncio.to_thread(_merged, app_id, states, found, query.lines)
+        return await asyncio.to_thread(_merged, app_id, states, found, query.lines, hidden)
 
     async def follow(self, app_id: str, query: LogQuery) -> AsyncIterator[bytes]:
         """Return a stream of lines as JSON, one a line: the newest, then those to come, until all containers end."""
         states, since = await self._containers(app_id, query.service), _moment(query.since)
-        return self._follow(states, query.lines, since)
+        hidden = self._store.hidden(await self._store.get(app_id))
+        return self._follow(states, query.lines, since, hidden)
 
-    async def _follow(self, states: Sequence[ContainerState], tail: int, since: int | None) -> AsyncIterator[bytes]:
+    async def _follow(
+        self, states: Sequence[ContainerState], tail: int, since: int | None, hidden: Sequence[str]
+    ) -> AsyncIterator[bytes]:
         """Merge the containers' logs. Left by the client or by the end of the plugin, it closes them."""
         lines: asyncio.Queue[bytes | None] = asyncio.Queue(200)
-        streams = [self._engine.follow_logs(s.id, tail, since, partial(_as_json, s.service)) for s in states]
+        streams = [self._engine.follow_logs(s.id, tail, since, partial(_as_json, s.service, hidden)) for s in states]
         self._open.update(streams)
 
         async def read(stream: ThreadedStream) -> None:
@@ -88,11 +92,15 @@ class Observer:
 
 
 def _merged(
-    app_id: str, states: Sequence[ContainerState], found: Sequence[Sequence[tuple[bytes, int]]], count: int
+    app_id: str,
+    states: Sequence[ContainerState],
+    found: Sequence[Sequence[tuple[bytes, int]]],
+    count: int,
+    hidden: Sequence[str],
 ) -> bytes:
     """Return the answer of all containers' lines, in the order of their times, `MOST_BYTES` of them at most."""
     pairs = zip(states, found, strict=True)
-    lines = [parse_line(state.service, line, left_out) for state, given in pairs for line, left_out in given]
+    lines = [parse_line(state.service, line, left_out, hidden) for state, given in pairs for line, left_out in given]
     lines.sort(key=lambda line: line.timestamp)
     kept, size = [], 0
     for line in reversed(lines[-count:]):
@@ -108,8 +116,8 @@ def _dump(lines: Sequence[LogLine], app_id: str) -> bytes:
     return Logs(app_id=app_id, lines=list(lines)).model_dump_json().encode()
 
 
-def _as_json(service: str, line: bytes, left_out: int) -> bytes:
-    return orjson.dumps(parse_line(service, line, left_out).model_dump()) + b"\n"
+def _as_json(service: str, hidden: Sequence[str], line: bytes, left_out: int) -> bytes:
+    return orjson.dumps(parse_line(service, line, left_out, hidden).model_dump()) + b"\n"
 
 
 def _moment(since: str | None) -> int | None:

@@ -41,6 +41,7 @@ from cloudos_apps.observing import Observer
 from cloudos_apps.reconciling import Reconciler
 from cloudos_apps.relocation import Relocation
 from cloudos_apps.routes import routes
+from cloudos_apps.secret_files import SecretFiles
 from cloudos_apps.service import AppService
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
@@ -113,7 +114,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     await sources.load()
     files = ctx.settings.data_folder or ctx.data_dir / "files"
     paths = HostPaths(files, ctx.settings.docker_host, ctx.data_dir.parent)
-    containers, consent = Containers(engine, ctx.settings, paths), Consent(ctx, paths)
+    secrets = SecretFiles(ctx.data_dir / "secrets", local=ctx.settings.docker_host.startswith("unix:"))
+    containers, consent = Containers(engine, ctx.settings, paths, secrets), Consent(ctx, paths)
     await consent.fill_in()
     installer = Installer(ctx, store, containers, consent)
     metrics = AppMetrics(engine)

@@ -98,7 +98,7 @@ class Reconciler:
         current = await self._store.get(app.id)
         if current.status in STEADY:
             for generation in {state.generation for state in states} - {current.generation}:
-                await self._containers.engine.remove_containers(app.id, generation=generation)
+                await self._containers.remove_generation(app.id, generation)
 
     async def _remove_orphan(self, app_id: str) -> None:
         try:

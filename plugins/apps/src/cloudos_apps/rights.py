@@ -66,6 +66,13 @@ def _of_path(service: str, volume: Volume, path: str, paths: HostPaths) -> Right
     return Right(f"{service}:{kind}:{shown}:{mode}", danger)  # type: ignore[arg-type] # one of the two
 
 
+def capabilities_of(service: Service) -> list[str]:
+    """Return all capabilities that a container gets: the base without what the template drops, and what it adds."""
+    dropped = {capability_name(given) for given in service.cap_drop}
+    base = [] if "ALL" in dropped else [name for name in BASE_CAPABILITIES if name not in dropped]
+    return list(dict.fromkeys([*base, *(capability_name(given) for given in service.cap_add)]))
+
+
 def capability_name(given: str) -> str:
     """Return a capability as the engine calls it, e.g. `NET_ADMIN` for `cap_net_admin`."""
     return given.strip().upper().removeprefix("CAP_")

@@ -143,7 +143,7 @@ class AppService:
         try:
             await self._consent.recheck(app)
             await self._containers.create(app, self._specs(app, template))
-            await self._containers.start(app, template, app.generation, wait=False)
+            await self._containers.start(app, template, app.generation, wait=False, hidden=self._store.hidden(app))
         except DockerUnreachable:
             raise  # what is wanted stays wanted: it is done once the engine is back
         except CloudOSError as error:

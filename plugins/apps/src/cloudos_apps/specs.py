@@ -13,7 +13,8 @@ APP, SERVICE, GENERATION, NODE = "cloudos.app", "cloudos.service", "cloudos.gene
 class ContainerSpec:
     """A container to make.
 
-    `ports` are (container port, protocol, address, host port), `binds` (source, path, `ro` or `rw`).
+    `ports` are (container port, protocol, address, host port), `binds` (source, path, `ro` or `rw`); `secret_files`
+    are sources of binds that are written before the container is made, with what is in them.
     """
 
     name: str
@@ -33,7 +34,9 @@ class ContainerSpec:
     privileged: bool = False
     host_network: bool = False
     devices: Sequence[str] = ()
-    cap_add: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
+    processes: int = 2048
+    secret_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     restart: str = "unless-stopped"
     shm_size_mb: int | None = None
 

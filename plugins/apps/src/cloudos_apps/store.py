@@ -18,6 +18,7 @@ from cloudos_apps.templates.model import Template, Value
 
 TABLE = App.__table__
 STEADY = frozenset({"running", "stopped", "crashed"})
+_SHORTEST_SECRET = 6
 BUSY = frozenset({"installing", "updating", "uninstalling"})
 _NAMES = (
     "id",
@@ -154,7 +155,7 @@ class AppStore:
     def details(self, app: App) -> bytes:
         """Return the JSON of one app with its services and settings, and the names of those that are secret."""
         template, config = template_of(app), self.config(app)
-        secret = {field.name for field in template.config if field.secret}
+        secret = {field.name for field in template.config if field.hidden}
         details = {
             **_shown(app),
             "services": [service.name for service in template.services],
@@ -164,9 +165,19 @@ class AppStore:
         }
         return orjson.dumps(details, option=_TIMES)
 
+    def hidden(self, app: App) -> list[str]:
+        """Return the secrets of an app that are long enough not to be anything else, the longest first."""
+        return hidden_in(template_of(app), self.config(app))
+
     def sealed(self, config: Mapping[str, Value]) -> str:
         """Return settings as they are stored: encrypted, since there may be passwords among them."""
         return self._ctx.secrets.encrypt(orjson.dumps(dict(config)).decode())
+
+
+def hidden_in(template: Template, config: Mapping[str, Value]) -> list[str]:
+    """Return the secrets among settings that are long enough not to be anything else, the longest first."""
+    values = {str(config.get(field.name, "")) for field in template.config if field.hidden}
+    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 def busy(app: App) -> Conflict:

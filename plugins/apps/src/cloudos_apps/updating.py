@@ -13,7 +13,7 @@ from cloudos_apps.consent import Consent
 from cloudos_apps.containers import Containers, volume_names
 from cloudos_apps.events import AppUpdateFailed
 from cloudos_apps.models import App
-from cloudos_apps.store import AppStore, template_of
+from cloudos_apps.store import AppStore, hidden_in, template_of
 from cloudos_apps.templates.model import Template
 
 
@@ -42,7 +42,7 @@ class Updater:
                 raise
         for generation in {state.generation for state in await self._containers.engine.states(app.id)}:
             if generation < target:
-                await self._containers.engine.remove_containers(app.id, generation=generation)
+                await self._containers.remove_generation(app.id, generation)
         if app.intended == "stopped":
             await self._containers.stop(app.id, template_of(app), target)
         await self._store.change(app.id, status=app.intended, error=None)
@@ -50,7 +50,7 @@ class Updater:
     async def _swap(self, app: App, target: int, operation: Operation) -> App:
         containers, given = self._containers, operation.input
         new, config, ports = Template.model_validate_json(given["template"]), given["config"], given["ports"]
-        await containers.engine.remove_containers(app.id, generation=target)  # those of an attempt that was interrupted
+        await containers.remove_generation(app.id, target)  # those of an attempt that was interrupted
         specs = containers.specs(app, new, config, ports, target)
         await containers.pull(specs, operation.progress, 0.6)
         volumes = list(dict.fromkeys(orjson.loads(app.volumes) + volume_names(app.id, new)))
@@ -60,7 +60,8 @@ class Updater:
         await containers.create(app, specs)
         await operation.progress(0.7, "Stopping the old containers")
         await containers.stop(app.id, template_of(app), app.generation)
-        await containers.start(app, new, target, wait=True, progress=operation.progress)
+        hidden = [*hidden_in(new, config), *self._store.hidden(app)]
+        await containers.start(app, new, target, wait=True, progress=operation.progress, hidden=hidden)
         updated = AppUpdated(resource=app.id, details=f"Updated {app.name} to {new.version}", name=app.name)
         changes: dict[str, Any] = {
             "generation": target,
@@ -84,11 +85,13 @@ class Updater:
         made = set(orjson.loads((await self._store.get(app.id)).volumes)) - set(volumes)
         error = f"The update failed, and the app is as it was before. {reason}"
         try:
-            await engine.remove_containers(app.id, generation=target)
+            await self._containers.remove_generation(app.id, target)
             await engine.remove_volumes(sorted(made))
             if app.intended == "running":
                 await self._consent.recheck(app)
-                await self._containers.start(app, template_of(app), app.generation, wait=False)
+                await self._containers.start(
+                    app, template_of(app), app.generation, wait=False, hidden=self._store.hidden(app)
+                )
         except Exception as failure:  # noqa: BLE001 - the reason of the update's failure is the one to report
             self._ctx.log.error("an update could not be undone", app=app.id, error=str(failure))
             status, error = "crashed", f"The update failed. {reason} The old containers do not start: {failure}"

@@ -32,7 +32,8 @@ _HARMLESS = frozenset(
 _TOP = frozenset({"name", "version", "services", "volumes", "networks"})
 _KNOWN = _HARMLESS | {
     *("image", "environment", "ports", "volumes", "command", "entrypoint", "depends_on", "restart", "privileged"),
-    *("network_mode", "cap_add", "devices", "user", "healthcheck", "mem_limit", "shm_size", "deploy"),
+    *("network_mode", "cap_add", "cap_drop", "devices", "user", "healthcheck", "mem_limit", "shm_size", "deploy"),
+    "pids_limit",
 }
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^{}]*))?\}|(?P<plain>[A-Za-z_]\w*))")
 _OF_CASAOS = {"PUID": "1000", "PGID": "1000", "TZ": "UTC", "AppID": "app"}
@@ -117,6 +118,7 @@ def _service(name: str, given: object, config: dict[str, dict[str, Any]]) -> dic
         "privileged": given.get("privileged") is True,
         "network_mode": "host" if mode == "host" else None,
         "cap_add": [text_of(entry, "cap_add") for entry in items(given.get("cap_add"), "cap_add")],
+        "cap_drop": [text_of(entry, "cap_drop") for entry in items(given.get("cap_drop"), "cap_drop")],
         "devices": [_fixed(entry, "devices") for entry in items(given.get("devices"), "devices")],
         "memory_mb": _memory(given),
     }
@@ -127,6 +129,8 @@ def _service(name: str, given: object, config: dict[str, dict[str, Any]]) -> dic
         service["user"] = _fixed(given["user"], "user")
     if given.get("shm_size") is not None:
         service["shm_size_mb"] = max(1, _bytes(given["shm_size"]) // 2**20)
+    if (processes := given.get("pids_limit", _limit(given, "pids"))) is not None:
+        service["pids_limit"] = processes
     check = given.get("healthcheck")
     if isinstance(check, Mapping) and check.get("test") not in (None, ["NONE"]) and not check.get("disable"):
         service["healthcheck"] = _check(check, config)
@@ -237,11 +241,16 @@ def _seconds(given: object) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _memory(given: Mapping[str, Any]) -> int:
+def _limit(given: Mapping[str, Any], name: str) -> Any:
+    """Return one of the limits below `deploy`; None where there is none."""
     limits: Any = given.get("deploy")
-    for key in ("resources", "limits"):
+    for key in ("resources", "limits", name):
         limits = limits.get(key) if isinstance(limits, Mapping) else None
-    limit = given.get("mem_limit") or (limits.get("memory") if isinstance(limits, Mapping) else None)
+    return limits
+
+
+def _memory(given: Mapping[str, Any]) -> int:
+    limit = given.get("mem_limit") or _limit(given, "memory")
     return MEMORY_MB if limit is None else max(6, _bytes(limit) // 2**20)
 
 

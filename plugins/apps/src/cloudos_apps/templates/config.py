@@ -44,6 +44,11 @@ class ConfigField(Part):
     secret: bool = False
     generate: bool = False
 
+    @property
+    def hidden(self) -> bool:
+        """Tell whether its value is nobody's to see: it says so, or is a password."""
+        return self.secret or self.type == "password"
+
     @model_validator(mode="after")
     def _sound(self) -> ConfigField:
         if (self.type == "choice") != bool(self.choices):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from cloudos_apps.templates.config import ConfigField, Value, validate_config
 from cloudos_apps.templates.services import HealthCheck, Name, Part, Port, Service, Volume
-from cloudos_apps.templates.substitute import references, substitute
+from cloudos_apps.templates.substitute import references, secret_in, substitute
 
 __all__ = [
     "ConfigField",
@@ -21,6 +21,8 @@ __all__ = [
     "Value",
     "Volume",
     "render",
+    "secret_files",
+    "secret_path",
     "validate_config",
     "wanted_ports",
 ]
@@ -138,6 +140,7 @@ def render(template: Template, app_name: str, config: Mapping[str, Value], ports
 def _rendered(service: Service, values: Mapping[str, str | None], ports: Mapping[str, int]) -> Service:
     check = service.healthcheck
     filled = {key: substitute(text, values) for key, text in service.environment.items()}
+    filled |= {key: secret_path(name) for key, name in secret_files(service).items() if filled[key] is not None}
     return service.model_copy(
         update={
             "environment": {key: text for key, text in filled.items() if text is not None},
@@ -147,6 +150,17 @@ def _rendered(service: Service, values: Mapping[str, str | None], ports: Mapping
             "ports": tuple(port.model_copy(update={"host": ports.get(port.name, port.host)}) for port in service.ports),
         }
     )
+
+
+def secret_files(service: Service) -> dict[str, str]:
+    """Return the secrets that a service takes as files: `PASSWORD_FILE: ${secret.password}`, by variable."""
+    found = {key: secret_in(text) for key, text in service.environment.items() if key.endswith("_FILE")}
+    return {key: name for key, name in found.items() if name is not None}
+
+
+def secret_path(name: str) -> str:
+    """Return where a container finds a secret that it takes as a file."""
+    return f"/run/secrets/{name}"
 
 
 def _all(texts: Sequence[str] | None, values: Mapping[str, str | None]) -> tuple[str, ...] | None:

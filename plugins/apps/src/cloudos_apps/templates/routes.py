@@ -79,7 +79,10 @@ async def get_template(name: str) -> Response:
         **shown(template),
         "website": template.website,
         "web_port": template.web_port,
-        "config": [field.model_dump(mode="json", exclude_none=True) for field in template.config],
+        "config": [
+            field.model_dump(mode="json", exclude_none=True, exclude={"default"} if field.hidden else None)
+            for field in template.config
+        ],
         "services": [
             {
                 "name": service.name,

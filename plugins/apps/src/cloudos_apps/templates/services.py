@@ -105,6 +105,8 @@ class Service(Part):
     network_mode: Literal["host"] | None = None
     devices: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    pids_limit: int = Field(default=2048, ge=16, le=65_536)
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
     shm_size_mb: int | None = Field(default=None, ge=1, le=1_048_576)
 

@@ -27,6 +27,13 @@ def escape(text: str) -> str:
     return text.replace("${", "$${")
 
 
+def secret_in(text: str) -> str | None:
+    """Return the name of the secret that a text is, e.g. `password` of `${secret.password}`; None for other texts."""
+    whole = _WHOLE.fullmatch(text)
+    kind, _, name = whole[1].partition(".") if whole is not None else ("", "", "")
+    return name if kind == "secret" else None
+
+
 def substitute(text: str, values: Mapping[str, str | None]) -> str | None:
     """Return `text` with its variables replaced; None where it is a single variable that has no value."""
     whole = _WHOLE.fullmatch(text)
