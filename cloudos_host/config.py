@@ -57,7 +57,7 @@ class HostSettings(BaseModel):
     event_days: int = Field(default=90, ge=1, description="Days that events, job runs and ended operations stay")
     access_log: bool = Field(default=False, description="Log each request")
     trust_proxy: bool = Field(
-        default=False, description="Take the caller's address from X-Forwarded-For of a loopback peer"
+        default=False, description="Believe X-Forwarded-For of a web server of your own on this machine"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,8 @@ from cloudos_sdk import (
     Unauthenticated,
     Unavailable,
 )
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials
+from cloudos_sdk.addresses import address_share, parse_address
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials, FrontDoor
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from quart import Request, Websocket
@@ -88,6 +90,7 @@ class Gate:
         permissions: PermissionTable,
         authenticator: Callable[[], Authenticator | None],
         bearers: Callable[[], Iterable[BearerAuthenticator]],
+        front_door: Callable[[], FrontDoor | None] = lambda: None,
         *,
         max_body: int,
         trust_proxy: bool,
@@ -97,6 +100,7 @@ class Gate:
         self.permissions = permissions
         self._authenticator = authenticator
         self._bearers = bearers
+        self._front_door = front_door
         self._max_body = max_body
         self._trust_proxy = trust_proxy
         self.endpoints: dict[str, Endpoint] = {}
@@ -206,7 +210,7 @@ class Gate:
         rate = policy.rate
         if rate is None:
             return
-        who = principal.id if rate.by == "caller" and principal is not None else address or ""
+        who = principal.id if rate.by == "caller" and principal is not None else address_share(address or "")
         import limits  # 60 ms, which a start does not have
 
         if self._limiter is None:
@@ -223,12 +227,19 @@ class Gate:
             raise UnsupportedMediaType()
 
     def _address(self, request: Request | Websocket) -> str | None:
+        """Return the caller's address: as the node's own front door tells it, else that of the connection.
+
+        What a server of the operator's own says is believed only with `trust_proxy`, and from loopback.
+        """
+        door = self._front_door()
+        visitor = door.visitor(request.headers.get) if door is not None else None
+        if visitor is not None:
+            return visitor
         peer = request.remote_addr
-        if self._trust_proxy and peer in ("127.0.0.1", "::1"):
-            forwarded = request.headers.get("X-Forwarded-For")
-            if forwarded:
-                return forwarded.rsplit(",", 1)[-1].strip()
-        return peer
+        address = parse_address(peer) or peer
+        if self._trust_proxy and _is_loopback(address):
+            return _forwarded(request.headers.getlist("X-Forwarded-For")) or address
+        return address
 
     async def _refuse_unknown(self, request: Request | Websocket, address: str | None) -> None:
         record = owner(self._records, request.path)
@@ -255,6 +266,25 @@ class Gate:
         if who is not None and self.permissions.allows(who, "plugins:read"):
             message = f"{title} is {state}: {record.reason or 'not started yet'}"
         return Unavailable(message, code="plugin_unavailable", retry_after=5, plugin=record.id, state=state)
+
+
+def _forwarded(fields: Iterable[str]) -> str | None:
+    """Return the nearest address in `X-Forwarded-For` that is not this machine's; each hop is the word of the next.
+
+    None where there is none, and where a hop is no address: what stands before it is anybody's word.
+    """
+    for hop in reversed(",".join(fields).split(",")):
+        address = parse_address(hop)
+        if not _is_loopback(address):
+            return address
+    return None
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _from_elsewhere(request: Request | Websocket) -> bool:

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import hypercorn.asyncio.run
+import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.h11 import H11Protocol
 
 _AT_ONCE = 2**16
 
@@ -23,6 +26,7 @@ _AT_ONCE = 2**16
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
     hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
+    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[misc]
 
 
 class LeanConfig(Config):
@@ -37,6 +41,24 @@ class LeanConfig(Config):
         if now != self._second:
             self._second, self._headers = now, super().response_headers(protocol)
         return self._headers
+
+
+class OneProtocol(H11Protocol):
+    """HTTP/1.1 that stays it: in clear, HTTP/2 is a tunnel past whoever looked at the first request alone.
+
+    Hypercorn would switch to it for `Upgrade: h2c` and for the preface of a client that takes it for granted
+    (RFC 9113, 3.3 and 3.4). The first is answered as if it were not there (RFC 9110, 7.8), the second with 505.
+    """
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Switch to nothing."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if request.http_version in (b"1.0", b"1.1"):
+            await super()._create_stream(request)
+            return
+        await self._send_error_response(505)
+        await self.send(Closed())
 
 
 class LeanTCP(TCPServer):

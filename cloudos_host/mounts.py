@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Mount
+from cloudos_sdk import CloudOSError, Mount, caller
 from quart import Request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -85,6 +85,8 @@ class Mounts:
         except (CloudOSError, HTTPException) as error:
             await _refuse(error, scope, send)
             return
+        if scope.get("client"):
+            scope = {**scope, "client": (caller().address, scope["client"][1])}
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
             work = _Bounded(limit, partial(self._next, receive), send).run(app, scope)

@@ -5,9 +5,11 @@ import contextlib
 
 import hypercorn.asyncio
 import hypercorn.asyncio.run
+import hypercorn.protocol
 import pytest
 from cloudos_sdk.http import stream
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart, Response, request
 
 from cloudos_host import lean_tcp
@@ -104,6 +106,7 @@ class Wire:
 async def wire(request, monkeypatch):
     """Serve it, by hypercorn's own connections and by ours; `stop` ends it."""
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
+    monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
     if request.param == "lean connections":
         lean_tcp.install()
     wire = Wire()

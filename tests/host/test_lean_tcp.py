@@ -5,6 +5,8 @@ import socket
 import time
 from email.utils import parsedate_to_datetime
 
+import h2.connection
+import pytest
 from components.wire import asked
 
 
@@ -88,3 +90,24 @@ async def test_a_client_that_does_not_read_is_not_written_to_without_end(wire):
             size += len(chunk)
     assert size > 2000 * 8192 and wire.sent == 2000
     slow.close()
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+@pytest.mark.parametrize("upgrade", ["h2c", "H2C", "websocket, h2c", "h2c, websocket", "TLS/1.0", "anything"])
+async def test_no_other_protocol_is_switched_to(wire, upgrade):
+    settings = h2.connection.H2Connection().initiate_upgrade_connection().decode()
+    switch = ["Connection: Upgrade, HTTP2-Settings", f"Upgrade: {upgrade}", f"HTTP2-Settings: {settings}"]
+    for method in ("GET", "OPTIONS"):
+        said = await wire.talk(asked(method, "/whole", *switch, last=False))
+        assert said.startswith(b"HTTP/1.1 200 ") and b"101" not in said.partition(b"\r\n")[0], upgrade
+        assert said.count(b"HTTP/") == 1 and not said.partition(b"\r\n\r\n")[2].startswith(b"PRI")
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_client_that_takes_http_2_for_granted_is_hung_up_on(wire):
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    client.send_headers(1, [(":method", "GET"), (":path", "/whole"), (":scheme", "http"), (":authority", "a")], True)
+    said = await wire.talk(client.data_to_send())
+    assert said.startswith(b"HTTP/1.1 505 ") and b"hello" not in said
+    assert (await wire.talk(asked("GET", "/whole"))).endswith(b'{"hello":"world"}\n'), "and nobody else minds"

@@ -75,7 +75,7 @@ def run(folder, app, scheme, **more):
             made = node.api.post("/api/proxy/routes", json=body)
             assert made.status_code == 201, made.text
         applied = node.api.post("/api/proxy/apply")
-        assert applied.json()["errors"] == [] and applied.json()["applied"] == 3, applied.text
+        assert applied.json()["errors"] == [] and applied.json()["applied"] >= 3, applied.text
         yield node
 
 

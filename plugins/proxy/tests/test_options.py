@@ -103,7 +103,7 @@ async def test_a_rate_limit_names_the_module_that_is_missing(door_node):
 def test_each_route_with_a_rate_limit_counts_for_itself():
     one, other = (limit_handlers(Limits(rate_limit=(10, 60)), id)[0]["rate_limits"] for id in ("route_a", "route_b"))
     assert not set(one) & set(other), "the module shares the counts of zones that have one name"
-    assert list(one.values()) == [{"key": "{http.vars.client_ip}", "window": "60s", "max_events": 10}]
+    assert list(one.values()) == [{"key": "{http.vars.share}", "window": "60s", "max_events": 10}]
 
 
 async def test_an_answer_has_secure_headers_unless_the_app_has_its_own(door_node, backend):

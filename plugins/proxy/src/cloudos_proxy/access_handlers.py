@@ -6,12 +6,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cloudos_proxy.sites import Site
-
-IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
-"""What an app is told of its visitor. A client's own headers of these names never reach it."""
+from cloudos_proxy.visitor_headers import told_node
 
 _ALWAYS = ("Remote-User", "Remote-Groups", "Remote-Name")
-_LIKE_IDENTITY = tuple(name.replace("-", "_") for name in IDENTITY)  # the same to an app of CGI's kind
 
 SPENT = "X-Cloudos-Spent"
 """On a positive answer: the visitor's `Authorization` was one of this node's, which no app is to see."""
@@ -20,12 +17,10 @@ COOKIE, SECURE_COOKIE = "cloudos_route", "__Host-cloudos_route"
 STATE_COOKIE, SECURE_STATE_COOKIE = "cloudos_state", "__Host-cloudos_state"
 SESSION_PATH = "/.cloudos/session"
 
-# Behind another web server Caddy would pass on what that server, or its visitor, says of the name.
-_ASKED_HOST = {"X-Forwarded-Host": ["{http.request.hostport}"]}
 _OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|access|refresh|csrf))=[^;]*"
 
 
-def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
+def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
     """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
     query = urlencode({"roles": ",".join(site.limits.allowed_roles)}) if site.limits.allowed_roles else ""
     told = {name: [f"{{http.reverse_proxy.header.{name}}}"] for name in _ALWAYS}
@@ -40,7 +35,7 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
         "headers": {
             "request": {
                 "set": {
-                    **_ASKED_HOST,
+                    **told_node(key),
                     "X-Forwarded-Method": ["{http.request.method}"],
                     "X-Forwarded-Uri": ["{http.request.uri}"],
                 },
@@ -56,19 +51,18 @@ def access_handlers(site: Site, gate: str) -> list[dict[str, Any]]:
         "Cookie": [{"search_regexp": _OURS, "replace": ""}, {"search_regexp": r"^;\s*", "replace": ""}],
     }
     return [
-        {"handler": "headers", "request": {"delete": [*IDENTITY, *_LIKE_IDENTITY]}},
         ask,
         {"handler": "headers", "request": {"replace": without_ours}},
     ]
 
 
-def own_paths(api: str) -> list[dict[str, Any]]:
+def own_paths(api: str, key: str) -> list[dict[str, Any]]:
     """Return Caddy's routes for `/.cloudos/…`, which every name has before its own paths."""
     hand_over = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": api}],
         "rewrite": {"uri": "/api/proxy/session?{http.request.uri.query}"},
-        "headers": {"request": {"set": _ASKED_HOST}},
+        "headers": {"request": {"set": told_node(key)}},
     }
     return [{"match": [{"path": [SESSION_PATH]}], "handle": [hand_over], "terminal": True}]
 

@@ -19,6 +19,8 @@ server {{
         proxy_set_header X-Real-IP $remote_addr;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         proxy_set_header X-Forwarded-Proto $scheme;
+        # What a visitor says of a proxy before this one is not passed on
+        proxy_set_header Forwarded "";
         # WebSockets and streams
         proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
@@ -46,6 +48,9 @@ _APACHE_FORWARD = """\
     # Forward everything to Quazzar on the alternate port; WebSockets too, from Apache 2.4.47 on
     ProxyPreserveHost On
     ProxyPass "/" "http://127.0.0.1:{port}/" upgrade=websocket
+    # What a visitor says of its own address is dropped; Apache then adds the one that it sees
+    RequestHeader unset X-Forwarded-For
+    RequestHeader unset Forwarded
     RequestHeader set X-Real-IP "expr=%{{REMOTE_ADDR}}"
     RequestHeader set X-Forwarded-Proto "expr=%{{REQUEST_SCHEME}}"
 """

@@ -33,11 +33,12 @@ def wanted_sockets(settings: ProxySettings) -> list[Wanted]:
 class Configurator:
     """Makes the document."""
 
-    def __init__(self, ctx: Context, parts: Parts, gate: Callable[[], str | None]) -> None:
+    def __init__(self, ctx: Context, parts: Parts, gate: Callable[[], str | None], key: str) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
         self._parts = parts
         self._gate = gate
+        self._key = key
 
     async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
         """Return the document for these routes with the domains of now, and whether there is anything in it."""
@@ -67,6 +68,7 @@ class Configurator:
             log_file=str(folder / "caddy.log"),
             api=api,
             gate=self._gate() or api,
+            key=self._key,
             http_port=settings.http_port,
             https_port=settings.https_port,
             stream_close_seconds=settings.stream_close_seconds,

@@ -11,6 +11,7 @@ from cloudos_proxy.access_handlers import access_handlers, own_paths
 from cloudos_proxy.limit_handlers import limit_handlers
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
+from cloudos_proxy.visitor_headers import cleaning, told, told_node
 
 ALIVE = "/.cloudos/alive"
 SECURITY = {
@@ -32,6 +33,8 @@ class Frame:
     api: str
     gate: str
     """Where Caddy asks whether a visitor may come in."""
+    key: str = ""
+    """By which the node knows that a request came by this Caddy."""
     http: tuple[str, ...] = ()
     https: tuple[str, ...] = ()
     http3: tuple[str, ...] = ()
@@ -52,10 +55,10 @@ def admin_part(admin: str) -> dict[str, Any]:
 def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     """Return the document that serves `sites`."""
     ordered = sorted([*sites, *tls.sites], key=_specific_first)
-    made = [_route(site, frame.gate, frame.stream_close_seconds) for site in ordered]
+    made = [_route(site, frame.api, frame.gate, frame.key, frame.stream_close_seconds) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
-    own = own_paths(frame.api)
+    own = own_paths(frame.api, frame.key)
     servers: dict[str, Any] = {}
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
@@ -67,8 +70,10 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
             servers["https"]["listen"] += frame.http3
             servers["https"]["listen_protocols"] += [["h3"]] * len(frame.http3)
     if frame.front:
-        servers["front"] = _server(frame.front, [*own, *made])
-        servers["front"]["trusted_proxies"] = {"source": "static", "ranges": ["127.0.0.0/8", "::1/128"]}
+        servers["front"] = _server(frame.front, [*own, *made], behind_front=True)
+        servers["front"]["trusted_proxies"] = {"source": "static", "ranges": ["127.0.0.1/32"]}
+        # from the right, so that what a visitor wrote before the server in front wrote the truth does not count
+        servers["front"]["trusted_proxies_strict"] = 1
     document: dict[str, Any] = {
         "admin": admin_part(frame.admin),
         "logging": {"logs": {"default": {"level": "INFO", "writer": _log_writer(frame.log_file)}}},
@@ -87,7 +92,7 @@ def _log_writer(path: str) -> dict[str, Any]:
     return {"output": "file", "filename": path, "mode": "0600", "roll_size_mb": 10, "roll_keep": 2}
 
 
-def _server(listen: tuple[str, ...], routes: list[dict[str, Any]]) -> dict[str, Any]:
+def _server(listen: tuple[str, ...], routes: list[dict[str, Any]], *, behind_front: bool = False) -> dict[str, Any]:
     alive = {"match": [{"path": [ALIVE]}], "handle": [{"handler": "static_response", "status_code": 204}]}
     nowhere = {"handle": [{"handler": "static_response", "status_code": 404, "body": NOWHERE}]}
     secured = {"handle": [_unless_set(name, value) for name, value in SECURITY.items()]}
@@ -95,7 +100,7 @@ def _server(listen: tuple[str, ...], routes: list[dict[str, Any]]) -> dict[str, 
         "listen": list(listen),
         "listen_protocols": [["h1"]] * len(listen),
         "automatic_https": {"disable": True},
-        "routes": [{**alive, "terminal": True}, secured, *routes, nowhere],
+        "routes": [{**alive, "terminal": True}, *cleaning(behind_front=behind_front), secured, *routes, nowhere],
     }
 
 
@@ -120,14 +125,14 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
 
 
 @lru_cache(maxsize=8192)
-def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
+def _route(site: Site, api: str, gate: str, key: str, stream_close_seconds: int) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
     handle = limit_handlers(site.limits, site.id)
     if site.require_auth and not site.ui:
-        handle += access_handlers(site, gate)
+        handle += access_handlers(site, gate, key)
     if site.limits.request_headers:
         wanted = {name: [value] for name, value in site.limits.request_headers}
         handle.append({"handler": "headers", "request": {"set": wanted}})
@@ -135,6 +140,7 @@ def _route(site: Site, gate: str, stream_close_seconds: int) -> dict[str, Any]:
         {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": site.dial}],
+            "headers": {"request": {"set": told_node(key) if site.ui and site.dial == api else told()}},
             "flush_interval": -1,
             "stream_close_delay": f"{stream_close_seconds}s",
         }

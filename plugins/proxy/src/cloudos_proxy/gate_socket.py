@@ -12,10 +12,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+from cloudos_sdk.addresses import parse_address
+
+from cloudos_proxy.visitor_headers import VISITOR
 from cloudos_proxy.visitors import Answer, Asked, asked
 
 _LONGEST_HEAD = 128 * 1024
 _PATH_LIMIT = 107
+_VISITOR = VISITOR.lower()
 _REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 502: "Bad Gateway"}
 
 Known = Callable[[Asked], Answer | None]
@@ -151,7 +155,7 @@ def _read(head: bytes) -> Asked | None:
         headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         return None
-    return asked(path.partition("?")[2], headers)
+    return asked(path.partition("?")[2], headers, parse_address(headers.get(_VISITOR)))
 
 
 def _written(answer: Answer) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cloudos_proxy.sites import Limits
+from cloudos_proxy.visitor_headers import SHARE
 
 
 def limit_handlers(limits: Limits, route_id: str) -> list[dict[str, Any]]:
@@ -14,7 +15,7 @@ def limit_handlers(limits: Limits, route_id: str) -> list[dict[str, Any]]:
         handlers.append(_only_from(limits.ip_allow))
     if limits.rate_limit is not None:
         requests, seconds = limits.rate_limit
-        zone = {"key": "{http.vars.client_ip}", "window": f"{seconds}s", "max_events": requests}
+        zone = {"key": SHARE, "window": f"{seconds}s", "max_events": requests}
         handlers.append({"handler": "rate_limit", "rate_limits": {route_id: zone}})  # zones of one name share counts
     if limits.max_body_mb is not None:
         handlers.append({"handler": "request_body", "max_size": limits.max_body_mb * 1024 * 1024})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Apps, Authenticator, MetricSource, Sessions
+from cloudos_sdk.capabilities import Apps, Authenticator, FrontDoor, MetricSource, Sessions
 from quart import Blueprint
 
 from cloudos_proxy.access import Access
@@ -27,6 +27,7 @@ from cloudos_proxy.domain_parts import DomainParts
 from cloudos_proxy.domain_routes import domain_routes
 from cloudos_proxy.domain_store import DomainStore
 from cloudos_proxy.domains import Domains
+from cloudos_proxy.door_key import DoorKey
 from cloudos_proxy.doorkeeping import Doorkeeping
 from cloudos_proxy.events import EVENTS
 from cloudos_proxy.gate_socket import GateSocket
@@ -63,7 +64,7 @@ manifest = Manifest(
         Permission("web-ports:write", "Take the web ports from another server, and give them back", Role.ADMIN),
     ),
     uses=(Apps, Authenticator, Sessions),
-    provides=(MetricSource,),
+    provides=(FrontDoor, MetricSource),
     emits=(*EVENTS, *DOMAIN_EVENTS),
 )
 
@@ -97,12 +98,15 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
     access = Access(ctx, hand_over, places.node_url)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
-    configurator = Configurator(ctx, parts.parts, lambda: gate.dial if settings.admin_address is None else None)
+    door_key = DoorKey(ctx.secrets)
+    ours = settings.admin_address is None
+    configurator = Configurator(ctx, parts.parts, lambda: gate.dial if ours else None, door_key.text)
     applied = AppliedStore(ctx, store, history)
     applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
     app_routes = AppRoutes(ctx, base_domain, store, resolver)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
+    ctx.provide(FrontDoor, door_key)
     ctx.provide(Door, door)
     ctx.provide(OwnAddress, own)
     ctx.provide(RouteStore, store)

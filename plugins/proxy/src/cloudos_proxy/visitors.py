@@ -56,7 +56,7 @@ def asked(query: str, headers: Mapping[str, str], address: str | None = None) ->
         authorization=headers.get("authorization"),
         cookies=headers.get("cookie", ""),
         wants_page=_PAGE in accept,
-        address=address or headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or None,
+        address=address,
         forwarded=forwarded_host is not None,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions, Users
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
+from cloudos_sdk.capabilities.front_door import FrontDoor
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
 
@@ -49,6 +50,7 @@ __all__ = [
     "ControlPanelLink",
     "Credentials",
     "Embedder",
+    "FrontDoor",
     "McpParts",
     "McpPrompt",
     "McpResource",

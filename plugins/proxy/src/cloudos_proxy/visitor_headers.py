@@ -1,0 +1,70 @@
+"""What becomes of a visitor's headers: to speak for a proxy is not a visitor's, and to name a user neither.
+
+Caddy takes them off every request before anything else looks at it, in each spelling that an app of CGI's kind takes
+for the same name, and says itself what an upstream is to know.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
+"""What an app is told of its visitor. A client's own headers of these names never reach it."""
+
+KEY, VISITOR, PEER = "X-Cloudos-Door", "X-Cloudos-Visitor", "X-Cloudos-Peer"
+"""What Caddy tells the node: that it is the node's own, the visitor's address, and the connection to the visitor."""
+
+CLIENT = "{http.vars.client_ip}"
+"""The visitor's address, as Caddy finds it: that of the connection, or what a server that it trusts says."""
+SHARE = "{http.vars.share}"
+"""What it counts as in a rate limit: an IPv6 /64 is one visitor. Behind another server, where Caddy has no word for it,
+each address is one."""
+
+_WHOLE = (*IDENTITY, "X-Real-IP", "Forwarded")
+_BEGINNINGS = ("X-Forwarded", "X-Original", "X-Rewrite", "X-Cloudos")
+_SWITCH = r"(?i)(?:^|,)\s*upgrade\s*(?:,|$)"
+_WEBSOCKET = {"header_regexp": {"Upgrade": {"pattern": r"(?i)^\s*websocket\s*$"}, "Connection": {"pattern": _SWITCH}}}
+
+
+def _spellings(name: str) -> list[str]:
+    first, *others = name.split("-")
+    return [first + "".join(parts) for parts in product(*((f"-{other}", f"_{other}") for other in others))]
+
+
+_UNBELIEVED = [
+    *(spelling for name in _WHOLE for spelling in _spellings(name)),
+    *(f"{spelling}*" for name in _BEGINNINGS for spelling in _spellings(name)),
+]
+
+
+def cleaning(*, behind_front: bool) -> list[dict[str, Any]]:
+    """Return the routes that come before all others: they take off what is not a visitor's to say.
+
+    Of the headers that are for one hop alone (RFC 9110, 7.6.1) a WebSocket's are kept: what else a visitor names in
+    `Connection` would be taken off by Caddy after it was set here, and no other protocol is switched to.
+    """
+    share = CLIENT if behind_front else "{http.request.remote.host/32,64}"
+    handlers: list[dict[str, Any]] = [{"handler": "vars", "share": share}]
+    if behind_front:  # it alone knows whether the visitor came by TLS
+        handlers[0]["front_proto"] = "{http.request.header.X-Forwarded-Proto}"
+    handlers.append({"handler": "headers", "request": {"delete": _UNBELIEVED}})
+    if behind_front:
+        handlers.append({"handler": "headers", "request": {"set": {"X-Forwarded-Proto": ["{http.vars.front_proto}"]}}})
+    switch = {"Connection": ["Upgrade"], "Upgrade": ["websocket"]}
+    hop = ["Connection", "Upgrade", "HTTP2-Settings", "Proxy-Connection", "Keep-Alive"]
+    return [
+        {"handle": handlers},
+        {"match": [_WEBSOCKET], "handle": [{"handler": "headers", "request": {"set": switch}}]},
+        {"match": [{"not": [_WEBSOCKET]}], "handle": [{"handler": "headers", "request": {"delete": hop}}]},
+    ]
+
+
+def told() -> dict[str, list[str]]:
+    """Return the headers by which every upstream is told of its visitor."""
+    return {"X-Forwarded-For": [CLIENT], "X-Forwarded-Host": ["{http.request.hostport}"], "X-Real-IP": [CLIENT]}
+
+
+def told_node(key: str) -> dict[str, list[str]]:
+    """Return the headers by which the node itself is told."""
+    return {**told(), KEY: [key], VISITOR: [CLIENT]}
