@@ -26,7 +26,7 @@ _AT_ONCE = 2**16
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
     hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
-    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[misc]
+    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]
 
 
 class LeanConfig(Config):

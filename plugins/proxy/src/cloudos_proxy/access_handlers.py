@@ -17,8 +17,6 @@ COOKIE, SECURE_COOKIE = "cloudos_route", "__Host-cloudos_route"
 STATE_COOKIE, SECURE_STATE_COOKIE = "cloudos_state", "__Host-cloudos_state"
 SESSION_PATH = "/.cloudos/session"
 
-_OURS = r"(?:^|;\s*)(?:__Host-cloudos_(?:route|state)|cloudos_(?:route|state|access|refresh|csrf))=[^;]*"
-
 
 def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
     """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
@@ -47,13 +45,7 @@ def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
             {"match": {"status_code": [2]}, "routes": [_set(told), _passed_on("Remote-Email"), hidden]}
         ],
     }
-    without_ours = {
-        "Cookie": [{"search_regexp": _OURS, "replace": ""}, {"search_regexp": r"^;\s*", "replace": ""}],
-    }
-    return [
-        ask,
-        {"handler": "headers", "request": {"replace": without_ours}},
-    ]
+    return [ask]
 
 
 def own_paths(api: str, key: str) -> list[dict[str, Any]]:

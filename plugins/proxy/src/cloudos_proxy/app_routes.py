@@ -9,6 +9,7 @@ from cloudos_sdk import CloudOSError, Context, Envelope, new_id
 from cloudos_proxy.apply import Applier
 from cloudos_proxy.events import RouteCreated, RouteDeleted
 from cloudos_proxy.hostnames import BadHostname, normalise
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_row import APEX_ID, RouteRow
 from cloudos_proxy.route_store import RouteStore
@@ -17,11 +18,14 @@ from cloudos_proxy.route_store import RouteStore
 class AppRoutes:
     """Keeps the apex and the apps' routes as the settings and the installed apps want them."""
 
-    def __init__(self, ctx: Context, base_domain: str | None, routes: RouteStore, resolver: Resolver) -> None:
+    def __init__(
+        self, ctx: Context, base_domain: str | None, routes: RouteStore, resolver: Resolver, names: NodeNames
+    ) -> None:
         self._ctx = ctx
         self._base = base_domain
         self._routes = routes
         self._resolver = resolver
+        self._names = names
         self._applier: Applier | None = None
 
     async def follow(self, applier: Applier) -> None:
@@ -80,6 +84,9 @@ class AppRoutes:
         async with self._routes.lock:
             if self._routes.of_app(app_id) is not None:
                 return
+            if self._names.owns(hostname):
+                self._ctx.log.warning("the app's name is the node's own; it gets no route by itself", app=app_id)
+                return
             other = self._routes.at(hostname)
             if other is not None:
                 self._ctx.log.warning("the app's name has a route already", app=app_id, route=other.id)
@@ -122,4 +129,5 @@ class AppRoutes:
             error=None,
             created_at=now,
             updated_at=now,
+            by_admin=kind == "apex",
         )

@@ -13,8 +13,9 @@ from cloudos_proxy.applied_store import AppliedStore
 from cloudos_proxy.configuring import Configurator
 from cloudos_proxy.history import History
 from cloudos_proxy.loading import Loader, NotServed, blamed
+from cloudos_proxy.node_names import NodeNames, by_admin
 from cloudos_proxy.planning import Plan, differences, plan
-from cloudos_proxy.resolving import Resolver, Unresolved
+from cloudos_proxy.resolving import Refused, Resolver, Unresolved
 from cloudos_proxy.route_row import RouteRow, Served
 from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.supervisor import Door
@@ -34,6 +35,7 @@ class Applier:
         configurator: Configurator,
         door: Door,
         loader: Loader,
+        names: NodeNames,
     ) -> None:
         self._routes = routes
         self._history = history
@@ -42,6 +44,7 @@ class Applier:
         self._configurator = configurator
         self._door = door
         self._loader = loader
+        self._names = names
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.now: dict[str, Served] = {}
@@ -66,10 +69,12 @@ class Applier:
         return await self._to_the_end(work)
 
     async def rollback(self, applied_id: str, *, force: bool = False) -> dict[str, Any]:
-        """Serve the routes of an earlier configuration again. Raises NotFound."""
+        """Serve the routes of an earlier configuration again. Raises NotFound, and Forbidden for the node's names."""
 
         async def work() -> dict[str, Any]:
-            rows = [replace(each.row, status="active", error=None) for each in await self._history.get(applied_id)]
+            before = [each.row for each in await self._history.get(applied_id)]
+            self._admit(before)
+            rows = [replace(row, status="active", error=None, by_admin=self._vouched(row)) for row in before]
             return await self._apply(rows, f"rollback to {applied_id}", force=force, restoring=True)
 
         return await self._to_the_end(work)
@@ -91,6 +96,17 @@ class Applier:
     async def stop(self) -> None:
         """Wait for the end of what is under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _admit(self, rows: Sequence[RouteRow]) -> None:
+        """Raise Forbidden where these routes lead the node's names elsewhere, and who asks is no admin."""
+        for now in ([each.row for each in self.now.values()], self._routes.all()):
+            faces, before = ({row.id: row.face for row in found} for found in (rows, now))
+            other = [row for row in (*rows, *now) if faces.get(row.id) != before.get(row.id)]
+            self._names.admit(*other)
+
+    def _vouched(self, row: RouteRow) -> bool:
+        """Tell whether an admin stands for a route: of the node's own names, who goes back to it does."""
+        return row.by_admin or (by_admin() and self._names.owns(row.hostname))
 
     async def _to_the_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do it alone, and to the end even where the caller goes away."""
@@ -148,6 +164,8 @@ class Applier:
         def dial(row: RouteRow) -> str:
             try:
                 return self._resolver.dial(row, apps, api)
+            except Refused:
+                raise
             except Unresolved:
                 if apps is not None and row.upstream_id not in apps:
                     raise

@@ -9,8 +9,10 @@ from typing import Any
 
 from cloudos_proxy.access_handlers import access_handlers, own_paths
 from cloudos_proxy.limit_handlers import limit_handlers
+from cloudos_proxy.own_cookies import own_cookies_unset, without_own_cookies
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
+from cloudos_proxy.unclear_paths import unclear_path_refusals
 from cloudos_proxy.visitor_headers import cleaning, told, told_node
 
 ALIVE = "/.cloudos/alive"
@@ -58,7 +60,7 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     made = [_route(site, frame.api, frame.gate, frame.key, frame.stream_close_seconds) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
-    own = own_paths(frame.api, frame.key)
+    own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered)]
     servers: dict[str, Any] = {}
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
@@ -133,6 +135,11 @@ def _route(site: Site, api: str, gate: str, key: str, stream_close_seconds: int)
     handle = limit_handlers(site.limits, site.id)
     if site.require_auth and not site.ui:
         handle += access_handlers(site, gate, key)
+    headers: dict[str, Any] = {"request": {"set": told_node(key) if site.ui and site.dial == api else told()}}
+    if not site.ui:
+        # before anything of the route's own can copy them
+        handle.append(without_own_cookies())
+        headers["response"] = own_cookies_unset()
     if site.limits.request_headers:
         wanted = {name: [value] for name, value in site.limits.request_headers}
         handle.append({"handler": "headers", "request": {"set": wanted}})
@@ -140,7 +147,7 @@ def _route(site: Site, api: str, gate: str, key: str, stream_close_seconds: int)
         {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": site.dial}],
-            "headers": {"request": {"set": told_node(key) if site.ui and site.dial == api else told()}},
+            "headers": headers,
             "flush_interval": -1,
             "stream_close_delay": f"{stream_close_seconds}s",
         }

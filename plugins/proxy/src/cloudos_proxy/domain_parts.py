@@ -9,6 +9,7 @@ from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.domain_store import DomainStore
 from cloudos_proxy.models import Domain
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import Acme, TlsParts, Uploaded, Wanted, tls_app
@@ -19,10 +20,11 @@ _NOT_PUBLIC = ("localhost", "local", "internal", "home.arpa", "lan", "localdomai
 class DomainParts:
     """Puts them together anew for each document."""
 
-    def __init__(self, ctx: Context, store: DomainStore) -> None:
+    def __init__(self, ctx: Context, store: DomainStore, names: NodeNames) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
         self._store = store
+        self._names = names
         self.cleared: set[str] = set()
         """Hostnames that an ACME server may be asked about: DNS does not speak against it."""
         self._plain: frozenset[str] = frozenset()
@@ -72,9 +74,9 @@ class DomainParts:
         return Wanted(name, "acme", "dns-01" if wildcard else None)
 
     async def _app_sites(self, rows: Iterable[Domain]) -> tuple[Site, ...]:
-        """Return the sites of domains that lead to an app and have no route."""
+        """Return the sites of domains that lead to an app and have no route; the node's own names need one."""
         apps = self._ctx.find(Apps)
-        leading = [row for row in rows if row.app_id is not None]
+        leading = [row for row in rows if row.app_id is not None and not self._names.owns(row.hostname)]
         if apps is None or not leading:
             return ()
         addresses = {app.id: app.addr for app in await apps.list_apps()}

@@ -17,6 +17,7 @@ from cloudos_proxy.domain_schemas import CertificateOut, DnsOut, DomainOut, SslO
 from cloudos_proxy.domain_store import DomainStore
 from cloudos_proxy.hostnames import BadHostname, normalise
 from cloudos_proxy.models import Domain
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.settings import ProxySettings
 
 _CHANGEABLE = ("hostname", "app_id", "provider", "challenge", "certificate", "private_key", *WITHOUT_CERTIFICATE)
@@ -33,6 +34,7 @@ class Domains:
         refresh: Callable[[str], Awaitable[object]],
         choice: CertificateChoice,
         trouble: Callable[[], str | None],
+        names: NodeNames,
     ) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
@@ -41,6 +43,7 @@ class Domains:
         self._refresh = refresh
         self._choice = choice
         self._trouble = trouble
+        self._names = names
 
     async def list_domains(self) -> list[DomainOut]:
         """Return all domains, newest first."""
@@ -49,7 +52,7 @@ class Domains:
     async def add(self, given: dict[str, Any]) -> DomainOut:
         """Add a domain; its certificate and its site come at once, or when DNS leads here. Raises InvalidRequest."""
         now = self._ctx.clock.now()
-        hostname = _hostname(given["domain"])
+        hostname = self._own(_hostname(given["domain"]), given.get("app_id"))
         values: dict[str, Any] = {
             "id": new_id("dom"), "hostname": hostname, "app_id": await self._app(given.get("app_id")),
             "created_at": now, "updated_at": now, **await self._choice.columns(hostname, given),
@@ -73,8 +76,10 @@ class Domains:
         Raises NotFound, InvalidRequest, Conflict.
         """
         row = await self._store.get(domain_id)
+        self._names.admit_hostname(row.hostname)
         values: dict[str, Any] = {}
         hostname = _hostname(given["domain"]) if given.get("domain") is not None else row.hostname
+        self._own(hostname, given.get("app_id", row.app_id))
         if hostname != row.hostname:
             values |= {"hostname": hostname, **WITHOUT_CERTIFICATE, **WITHOUT_ERROR}
         if "app_id" in given:
@@ -99,7 +104,8 @@ class Domains:
         return self.shown(await self._store.get(row.id))
 
     async def remove(self, domain_id: str) -> None:
-        """Remove a domain; its certificate is served no longer. Raises NotFound."""
+        """Remove a domain; its certificate is served no longer. Raises NotFound, Forbidden."""
+        self._names.admit_hostname((await self._store.get(domain_id)).hostname)
         await self._store.remove(domain_id, _removed)
         await self._take_effect()
 
@@ -157,6 +163,15 @@ class Domains:
         if row.provider == "acme":
             return "letsencrypt" if "letsencrypt.org" in self._settings.acme_directory else "acme"
         return None if row.provider == "none" else str(row.provider)
+
+    def _own(self, hostname: str, app_id: str | None) -> str:
+        """Return the name. Raises Forbidden where it is the node's and not an admin asks; by a route alone it leads."""
+        self._names.admit_hostname(hostname)
+        if app_id is not None and self._names.owns(hostname):
+            raise InvalidRequest.field(
+                "app_id", f"{hostname} is a name of this node: make a route to lead it to an app"
+            )
+        return hostname
 
     async def _app(self, app_id: str | None) -> str | None:
         if app_id is None:

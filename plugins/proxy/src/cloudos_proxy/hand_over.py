@@ -62,7 +62,9 @@ class HandOver:
     def cookie(self, session_id: str, target: Target) -> str:
         """Return the `Set-Cookie` header of a session at the target's name."""
         name = SECURE_COOKIE if target.secure else COOKIE
-        return _set_cookie(name, f"{session_id}.{self._mark(session_id, target.host)}", COOKIE_SECONDS, target.secure)
+        return _set_cookie(
+            name, f"{session_id}.{self._mark(session_id, target.host, target.secure)}", COOKIE_SECONDS, target.secure
+        )
 
     def session_of(self, cookies: str, host: str, *, secure: bool) -> str | None:
         """Return the session that a `Cookie` header names for this host, where the cookie is one of ours."""
@@ -70,7 +72,7 @@ class HandOver:
         if value is None:
             return None
         session_id, _, mark = value.partition(".")
-        same = hmac.compare_digest(mark.encode(), self._mark(session_id, host).encode())
+        same = hmac.compare_digest(mark.encode(), self._mark(session_id, host, secure).encode())
         return session_id if same else None
 
     def state(self, cookies: str, *, secure: bool) -> tuple[str, str]:
@@ -87,8 +89,8 @@ class HandOver:
         value = cookie_of(cookies, SECURE_STATE_COOKIE if secure else STATE_COOKIE)
         return value if value and len(value) == 32 and value.replace("-", "").replace("_", "").isalnum() else None
 
-    def _mark(self, session_id: str, host: str) -> str:
-        return self._secrets.digest(f"route:{host}:{session_id}")
+    def _mark(self, session_id: str, host: str, secure: bool) -> str:
+        return self._secrets.digest(f"route:{'https' if secure else 'http'}:{host}:{session_id}")
 
 
 def _digest(text: str) -> str:

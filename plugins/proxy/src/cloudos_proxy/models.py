@@ -15,7 +15,8 @@ Base: Any = model_base("proxy")
 class Route(Base, table=True):
     """A name and where it leads. `kind` is `custom`, `apex` or `app`; `options` is JSON, `secret_options` encrypted.
 
-    `status` is `pending` until applied; `error` says why the last apply refused it.
+    `status` is `pending` until applied; `error` says why the last apply refused it. `by_admin`: an admin, or
+    the node itself, saved it last.
     """
 
     __table_args__ = (UniqueConstraint("hostname", "path_prefix"),)
@@ -35,6 +36,7 @@ class Route(Base, table=True):
     error: str | None = Field(default=None, sa_column=Column(Text))
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+    by_admin: bool = False
 
 
 class Applied(Base, table=True):

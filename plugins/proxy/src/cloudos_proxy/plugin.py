@@ -36,6 +36,7 @@ from cloudos_proxy.history import History
 from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.loading import Loader
 from cloudos_proxy.models import Base
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.places import Places
 from cloudos_proxy.resolving import Resolver
@@ -91,9 +92,11 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         program, folder = settings.caddy_program, ctx.data_dir
         runner = CaddyRunner(program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain)
         door = Door(ctx.log, runner)
-    store, history, resolver = RouteStore(ctx), History(ctx), Resolver(ctx, own)
+    store, history = RouteStore(ctx), History(ctx)
+    names = NodeNames(settings, base_domain, lambda: store.faces)
+    resolver = Resolver(ctx, own, names)
     domain_store = DomainStore(ctx)
-    parts = DomainParts(ctx, domain_store)
+    parts = DomainParts(ctx, domain_store, names)
     hand_over = HandOver(ctx.secrets, ctx.clock)
     places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
     access = Access(ctx, hand_over, places.node_url)
@@ -102,8 +105,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ours = settings.admin_address is None
     configurator = Configurator(ctx, parts.parts, lambda: gate.dial if ours else None, door_key.text)
     applied = AppliedStore(ctx, store, history)
-    applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door))
-    app_routes = AppRoutes(ctx, base_domain, store, resolver)
+    applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door), names)
+    app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
     ctx.provide(FrontDoor, door_key)
@@ -114,10 +117,10 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Resolver, resolver)
     ctx.provide(Applier, applier)
     ctx.provide(Doorkeeping, keeping)
-    ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards))
+    ctx.provide(RouteService, RouteService(ctx, store, resolver, door, wildcards, names))
     watch = CertificateWatch(ctx, domain_store, parts, store, applier.refresh)
     domains = Domains(
-        ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble
+        ctx, domain_store, watch, applier.refresh, CertificateChoice(ctx, door.modules), lambda: door.trouble, names
     )
     ctx.provide(HandOver, hand_over)
     ctx.provide(Places, places)

@@ -9,6 +9,7 @@ from typing import Any
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import AppAddress, Apps
 
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.route_row import UI_ID, RouteRow
 from cloudos_proxy.settings import ProxySettings
@@ -19,13 +20,18 @@ class Unresolved(Exception):
     """A route leads nowhere now; the message says why."""
 
 
+class Refused(Unresolved):
+    """A route may not be served; the message says why."""
+
+
 class Resolver:
     """Finds the address of a route's upstream."""
 
-    def __init__(self, ctx: Context, own: OwnAddress) -> None:
+    def __init__(self, ctx: Context, own: OwnAddress, names: NodeNames) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
         self._own = own
+        self._names = names
         self._rules = UpstreamRules(self._settings.allow_upstreams)
 
     async def api(self) -> str:
@@ -51,6 +57,8 @@ class Resolver:
 
     def dial(self, row: RouteRow, apps: Mapping[str, AppAddress] | None, api: str) -> str:
         """Return where a route leads. Raises Unresolved."""
+        if (refusal := self._names.refusal(row)) is not None:
+            raise Refused(refusal)
         if row.upstream_type == "ui":
             return self._settings.ui_addr or api
         if row.upstream_type == "manual":

@@ -31,11 +31,17 @@ class RouteRow:
     error: str | None
     created_at: datetime
     updated_at: datetime
+    by_admin: bool = False
 
     @property
     def face(self) -> tuple[Any, ...]:
         """What of it shows in what is served: two rows with one face differ in nothing that matters to Caddy."""
         return _face_of(self)
+
+    @property
+    def is_face(self) -> bool:
+        """Whether people come to the node itself by it, or did."""
+        return self.upstream_type == "ui" or self.kind == "apex"
 
     @property
     def target(self) -> tuple[str, str | None, str | None]:
@@ -76,6 +82,7 @@ values_of: Callable[[RouteRow], tuple[Any, ...]] = attrgetter(*COLUMNS)
 
 def unpacked(stored: Sequence[Any]) -> Served:
     """Return what `packed` gave."""
-    values = dict(zip(COLUMNS, stored, strict=False))
+    *columns, dial = stored  # a column that came later is missing in what was stored before it
+    values = dict(zip(COLUMNS, columns, strict=False))
     values |= {name: datetime.fromisoformat(values[name]) for name in _TIMES}
-    return Served(RouteRow(**values), stored[len(COLUMNS)])
+    return Served(RouteRow(**values), dial)

@@ -23,6 +23,8 @@ class RouteStore:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._rows: dict[str, RouteRow] = {}
+        self.faces: frozenset[str] = frozenset()
+        """The names by which people come to the node itself."""
         self.lock = asyncio.Lock()
         """Held by whoever changes routes, from reading them to the end of `put`."""
 
@@ -31,6 +33,7 @@ class RouteStore:
         statement = select(*(TABLE.c[name] for name in COLUMNS))
         rows = await self._ctx.db.read(lambda s: [RouteRow(*row) for row in s.execute(statement)])
         self._rows = {row.id: row for row in rows}
+        self._look_at_faces()
 
     def all(self) -> list[RouteRow]:
         """Return all routes, newest first."""
@@ -68,6 +71,9 @@ class RouteStore:
         found = (row for row in self._rows.values() if row.upstream_type == "ui" and row.status == "active")
         return next((row.hostname for row in sorted(found, key=lambda row: row.kind != "apex")), None)
 
+    def _look_at_faces(self) -> None:
+        self.faces = frozenset(row.hostname for row in self._rows.values() if row.is_face)
+
     async def put(
         self,
         rows: Sequence[RouteRow] = (),
@@ -98,6 +104,7 @@ class RouteStore:
             for id in gone:
                 self._rows.pop(id, None)
             self._rows.update({row.id: row for row in rows})
+            self._look_at_faces()
 
         await self._ctx.db.write(write)
 

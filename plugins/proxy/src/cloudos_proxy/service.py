@@ -9,6 +9,7 @@ from cloudos_sdk import Conflict, Context, InvalidRequest, NotImplementedHere, i
 
 from cloudos_proxy.events import RouteCreated, RouteDeleted, RouteUpdated
 from cloudos_proxy.hostnames import BadHostname, normalise
+from cloudos_proxy.node_names import NodeNames, by_admin
 from cloudos_proxy.planning import fields_changed
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_options import (
@@ -33,12 +34,21 @@ from cloudos_proxy.wildcards import Wildcards
 class RouteService:
     """The routes of this node."""
 
-    def __init__(self, ctx: Context, routes: RouteStore, resolver: Resolver, door: Door, wildcards: Wildcards) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        routes: RouteStore,
+        resolver: Resolver,
+        door: Door,
+        wildcards: Wildcards,
+        names: NodeNames,
+    ) -> None:
         self._ctx = ctx
         self._routes = routes
         self._resolver = resolver
         self._door = door
         self._wildcards = wildcards
+        self._names = names
 
     def shown(self, row: RouteRow) -> dict[str, Any]:
         """Return a route as the API shows it."""
@@ -72,20 +82,27 @@ class RouteService:
             error=None,
             created_at=now,
             updated_at=now,
+            by_admin=by_admin(),
         )
+        self._names.admit(row)
         row = await self._with_options(await self._with_target(row), given)
         async with self._routes.lock:
+            self._names.admit(row)
             self._refuse_taken(row)
             made = RouteCreated(resource=row.id, details=f"Made a route for {row.hostname}", hostname=row.hostname)
             await self._routes.put([row], events=[made])
         return row
 
     async def change(self, route_id: str, given: RouteChange, *, confirm: bool) -> RouteRow:
-        """Change a route; to re-point the apex must be confirmed. Raises NotFound, InvalidRequest, Conflict."""
+        """Change a route; to re-point the apex must be confirmed.
+
+        Raises NotFound, InvalidRequest, Conflict, and Forbidden for the node's own names.
+        """
         self._routes.get(route_id)
         hostname = await self._hostname(given.hostname) if given.hostname is not None else None
         async with self._routes.lock:
             before = self._routes.get(route_id)
+            self._names.admit(before)
             row = before
             if hostname is not None and hostname != before.hostname:
                 if before.kind == "apex":
@@ -104,11 +121,12 @@ class RouteService:
                     "Re-pointing the apex domain will move the OS UI away from this address. Resubmit with"
                     " ?confirm=true to proceed.",
                 )
+            self._names.admit(row)
             self._refuse_taken(row)
             fields = fields_changed(before, row)
-            if not fields:
+            if not fields and (before.by_admin or self._names.refusal(before) is None or not by_admin()):
                 return before
-            row = replace(row, status="pending", error=None, updated_at=self._ctx.clock.now())
+            row = replace(row, status="pending", error=None, updated_at=self._ctx.clock.now(), by_admin=by_admin())
             told = RouteUpdated(
                 resource=row.id,
                 details=f"Changed the route of {row.hostname}: {', '.join(fields)}",
@@ -122,6 +140,7 @@ class RouteService:
         """Delete a custom route; it is served until the next apply. Raises NotFound, and Conflict for others."""
         async with self._routes.lock:
             row = self._routes.get(route_id)
+            self._names.admit(row)
             if row.kind != "custom":
                 what = "the apex" if row.kind == "apex" else "an app that is installed"
                 raise Conflict(
