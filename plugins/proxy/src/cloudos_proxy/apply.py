@@ -161,7 +161,11 @@ class Applier:
     async def _refresh(self, reason: str) -> bool:
         apps, api = await self._resolver.apps(), await self._resolver.api()
 
+        forbidden = await self._resolver.refused([each.row for each in self.now.values()], fixed=True)
+
         def dial(row: RouteRow) -> str:
+            if row.id in forbidden:
+                raise Refused(forbidden[row.id])
             try:
                 return self._resolver.dial(row, apps, api)
             except Refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 
 import orjson
 from cloudos_sdk import Context
@@ -33,18 +34,36 @@ def wanted_sockets(settings: ProxySettings) -> list[Wanted]:
 class Configurator:
     """Makes the document."""
 
-    def __init__(self, ctx: Context, parts: Parts, gate: Callable[[], str | None], key: str) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        parts: Parts,
+        gate: Callable[[], str | None],
+        names: Callable[[], str | None],
+        pinned: Callable[[str], Awaitable[str]],
+        key: str,
+    ) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
         self._parts = parts
         self._gate = gate
+        self._names = names
+        self._pinned = pinned
         self._key = key
 
     async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
         """Return the document for these routes with the domains of now, and whether there is anything in it."""
         tls = await self._parts({each.row.hostname for each in served})
+        if self._names() is None:
+            served = await asyncio.gather(*map(self._pin, served))
         document = await asyncio.to_thread(self._dump, served, tls, self._frame(api))
         return document, bool(served or tls.sites or tls.app)
+
+    async def _pin(self, served: Served) -> Served:
+        """Have Caddy dial an address where it cannot ask what a name stands for."""
+        if served.row.upstream_type != "manual":
+            return served
+        return replace(served, dial=await self._pinned(served.dial))
 
     def _dump(self, served: Sequence[Served], tls: TlsParts, frame: Frame) -> bytes:
         document = build(frame, sites(served, self._ctx.secrets), tls)
@@ -68,6 +87,7 @@ class Configurator:
             log_file=str(folder / "caddy.log"),
             api=api,
             gate=self._gate() or api,
+            names=self._names() or "",
             key=self._key,
             http_port=settings.http_port,
             https_port=settings.https_port,

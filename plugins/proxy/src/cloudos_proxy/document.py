@@ -35,6 +35,8 @@ class Frame:
     api: str
     gate: str
     """Where Caddy asks whether a visitor may come in."""
+    names: str = ""
+    """Where Caddy asks what the name of an upstream stands for."""
     key: str = ""
     """By which the node knows that a request came by this Caddy."""
     http: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ def admin_part(admin: str) -> dict[str, Any]:
 def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     """Return the document that serves `sites`."""
     ordered = sorted([*sites, *tls.sites], key=_specific_first)
-    made = [_route(site, frame.api, frame.gate, frame.key, frame.stream_close_seconds) for site in ordered]
+    made = [_route(site, frame.api, frame.gate, frame.names, frame.key, frame.stream_close_seconds) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
     own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered)]
@@ -127,7 +129,7 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
 
 
 @lru_cache(maxsize=8192)
-def _route(site: Site, api: str, gate: str, key: str, stream_close_seconds: int) -> dict[str, Any]:
+def _route(site: Site, api: str, gate: str, names: str, key: str, stream_close_seconds: int) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
@@ -143,8 +145,10 @@ def _route(site: Site, api: str, gate: str, key: str, stream_close_seconds: int)
     if site.limits.request_headers:
         wanted = {name: [value] for name, value in site.limits.request_headers}
         handle.append({"handler": "headers", "request": {"set": wanted}})
+    transport = {"transport": {"protocol": "http", "resolver": {"addresses": [names]}}} if site.named else {}
     handle.append(
         {
+            **transport,
             "handler": "reverse_proxy",
             "upstreams": [{"dial": site.dial}],
             "headers": headers,

@@ -46,4 +46,19 @@ class RouteApplyFailed(Event, type="route.apply_failed", audience="proxy:read"):
     hostnames: list[str]
 
 
-EVENTS: tuple[type[Event], ...] = (RouteCreated, RouteUpdated, RouteDeleted, RouteApplied, RouteApplyFailed)
+@dataclass(frozen=True, kw_only=True)
+class RouteRefused(Event, type="route.refused", audience="proxy:read"):
+    """The name that a route leads to stands for a forbidden address by now, which is not dialled."""
+
+    hostname: str
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    RouteCreated,
+    RouteUpdated,
+    RouteDeleted,
+    RouteApplied,
+    RouteApplyFailed,
+    RouteRefused,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import orjson
 
@@ -14,6 +14,9 @@ from cloudos_proxy.route_row import Served
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.supervisor import Door
 from cloudos_proxy.upstream_check import probe
+
+Call = Callable[[Collection[str]], Awaitable[dict[str, str]]]
+"""Calls upstreams; says why, of those that do not answer."""
 
 _SECONDS = 5.0
 _TRIES = 5
@@ -31,9 +34,10 @@ class NotServed(Exception):
 class Loader:
     """The way of a document into Caddy."""
 
-    def __init__(self, settings: ProxySettings, door: Door) -> None:
+    def __init__(self, settings: ProxySettings, door: Door, call: Call | None = None) -> None:
         self._settings = settings
         self._door = door
+        self._call = call or (lambda addrs: probe(addrs, settings.probe_seconds))
 
     async def load(self, document: bytes, *, before: bytes, upstreams: Collection[str]) -> None:
         """Serve `document`, whose `upstreams` must answer still; `before` where it does not serve.
@@ -55,7 +59,7 @@ class Loader:
 
     async def _trouble(self, document: bytes, upstreams: Collection[str]) -> tuple[str | None, dict[str, str]]:
         dead, other, silence = await asyncio.gather(
-            probe(upstreams, self._settings.probe_seconds), self._runs_another(document), self._silence()
+            self._call(upstreams), self._runs_another(document), self._silence()
         )
         return other or silence, dead
 

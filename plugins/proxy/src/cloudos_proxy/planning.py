@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from cloudos_sdk.context import Secrets
 
+from cloudos_proxy.dial_names import dial_name
 from cloudos_proxy.resolving import Unresolved
 from cloudos_proxy.route_options import limits
 from cloudos_proxy.route_row import FACE, RouteRow, Served
@@ -59,11 +60,12 @@ def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
         _site(
             (row := each.row).id,
             row.hostname,
-            each.dial,
+            (name := dial_name(each.dial) if row.upstream_type == "manual" else None) or each.dial,
             row.path_prefix,
             row.require_auth,
             row.upstream_type == "ui",
             limits(row, secrets),
+            name is not None,
         )
         for each in served
     ]

@@ -36,6 +36,7 @@ from cloudos_proxy.history import History
 from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.loading import Loader
 from cloudos_proxy.models import Base
+from cloudos_proxy.name_socket import NameSocket
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.places import Places
@@ -48,6 +49,7 @@ from cloudos_proxy.stopping import Systemd
 from cloudos_proxy.supervisor import Door
 from cloudos_proxy.takeover import Takeovers
 from cloudos_proxy.takeover_routes import takeover_routes
+from cloudos_proxy.upstream_names import UpstreamNames
 from cloudos_proxy.wildcards import Wildcards
 
 manifest = Manifest(
@@ -103,9 +105,20 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
     door_key = DoorKey(ctx.secrets)
     ours = settings.admin_address is None
-    configurator = Configurator(ctx, parts.parts, lambda: gate.dial if ours else None, door_key.text)
+    upstream_names = UpstreamNames(ctx, store, resolver)
+    name_socket = NameSocket(ctx.data_dir / "names.sock", upstream_names.find, ctx.log)
+    configurator = Configurator(
+        ctx,
+        parts.parts,
+        lambda: gate.dial if ours else None,
+        lambda: name_socket.dial if ours else None,
+        resolver.pinned,
+        door_key.text,
+    )
     applied = AppliedStore(ctx, store, history)
-    applier = Applier(store, history, applied, resolver, configurator, door, Loader(settings, door), names)
+    applier = Applier(
+        store, history, applied, resolver, configurator, door, Loader(settings, door, resolver.probe), names
+    )
     app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
@@ -130,6 +143,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Takeovers, Takeovers(ctx, door, Systemd()))
     ctx.provide(Coexisting, Coexisting(ctx))
     await gate.start()
+    await name_socket.start()
     watching = asyncio.create_task(watch.run(), name="proxy:certificates")
     await store.load()
     await app_routes.keep_apex()
@@ -143,6 +157,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         watch.close()
         await gate.stop()
         await keeping.stop()
+        await name_socket.stop()
+        await upstream_names.stop()
 
 
 @hookimpl

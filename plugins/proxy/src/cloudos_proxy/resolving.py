@@ -13,7 +13,10 @@ from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.route_row import UI_ID, RouteRow
 from cloudos_proxy.settings import ProxySettings
-from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, probe, split
+from cloudos_proxy.upstream_check import Address, BadUpstream, UpstreamRules, is_fixed, join, probe, resolve, split
+
+NOWHERE = "127.0.0.1:0"
+"""Where nothing can be dialled."""
 
 
 class Unresolved(Exception):
@@ -53,7 +56,31 @@ class Resolver:
 
     async def probe(self, addrs: Iterable[str]) -> dict[str, str]:
         """Return why, for those of the addresses where nothing answers."""
-        return await probe(addrs, self._settings.probe_seconds)
+        return await probe(addrs, self._settings.probe_seconds, self._to_call)
+
+    async def addresses(self, addr: str) -> Sequence[Address]:
+        """Return the addresses by which a manual upstream may be dialled now. Raises BadUpstream."""
+        return await self._rules.check(addr, await self._own_ports(), seconds=self._settings.probe_seconds)
+
+    async def _to_call(self, addr: str) -> Sequence[Address]:
+        """Return the addresses to call; of a name that somebody wrote down those that Caddy may dial."""
+        host = split(addr)[0]
+        if is_fixed(host) or addr in (self._settings.ui_addr, await self.api()):
+            return await resolve(host, self._settings.probe_seconds)
+        return await self.addresses(addr)
+
+    async def pinned(self, addr: str) -> str:
+        """Return an address of a manual upstream to be dialled as long as nobody asks anew: one that answers now."""
+        host, port = split(addr)
+        if is_fixed(host):
+            return addr
+        try:
+            found = [join(str(address), port) for address in await self.addresses(addr)]
+        except BadUpstream:
+            found = []
+        silent = await probe(found, self._settings.probe_seconds)
+        found.sort(key=lambda each: each in silent)
+        return found[0] if found else NOWHERE
 
     def dial(self, row: RouteRow, apps: Mapping[str, AppAddress] | None, api: str) -> str:
         """Return where a route leads. Raises Unresolved."""
@@ -83,10 +110,15 @@ class Resolver:
         manual = sorted({row.upstream_addr for row in rows if row.upstream_type == "manual" and row.upstream_addr})
         return [*known, *({"id": addr, "type": "manual", "name": addr, "addr": addr} for addr in manual)]
 
-    async def refused(self, rows: Sequence[RouteRow]) -> dict[str, str]:
-        """Return why, for those of these manual routes that may not be: a name may lead elsewhere than it did."""
+    async def refused(self, rows: Sequence[RouteRow], *, fixed: bool = False) -> dict[str, str]:
+        """Return why, for those of these manual routes that may not be: a name may lead elsewhere than it did.
+
+        With `fixed` only addresses are looked at, which takes no time: the node may have other ports than it had.
+        """
         own = await self._own_ports()
         manual = [row for row in rows if row.upstream_type == "manual" and row.upstream_addr]
+        if fixed:
+            manual = [row for row in manual if is_fixed(split(row.upstream_addr or "")[0])]
 
         async def check(row: RouteRow) -> str | None:
             try:

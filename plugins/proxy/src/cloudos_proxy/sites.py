@@ -36,3 +36,5 @@ class Site:
     ui: bool = False
     """It is the host itself, which knows its visitors and needs no gate in front."""
     limits: Limits = Limits()
+    named: bool = False
+    """`dial` is one of `dial_names`, which only the node knows."""

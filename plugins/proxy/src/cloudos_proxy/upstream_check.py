@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -18,6 +18,7 @@ _METADATA = tuple(ipaddress.ip_address(text) for text in ("169.254.169.254", "fd
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata", "instance-data"})
 _RESOLVERS = ThreadPoolExecutor(4, thread_name_prefix="proxy-resolve")
 _AT_ONCE = 64
+_LONGEST_NAME = 200
 
 
 class BadUpstream(ValueError):
@@ -44,6 +45,15 @@ def split(addr: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def is_fixed(host: str) -> bool:
+    """Tell whether a host is an address, or `localhost` (RFC 6761, 6.3): DNS has no say in what it is."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+    return True
+
+
 def join(host: str, port: int) -> str:
     """Return host:port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -61,18 +71,23 @@ class UpstreamRules:
             except ValueError:
                 self._addresses.add(join(*split(text)).lower())
 
-    async def check(self, addr: str, own: Mapping[int, str], *, seconds: float = 2.0) -> None:
-        """Raise BadUpstream where `addr` may not be an upstream. `own` says what this node has on which port.
+    async def check(self, addr: str, own: Mapping[int, str], *, seconds: float = 2.0) -> list[Address]:
+        """Return the addresses by which `addr` may be dialled; raise BadUpstream where it may not be an upstream.
 
-        A name that cannot be looked up is let through: nothing can answer there.
+        `own` says what this node has on which port. A name that cannot be looked up is let through, with no address:
+        nothing can answer there.
         """
         host, port = split(addr)
+        if len(host) > _LONGEST_NAME:
+            raise BadUpstream(f"{host[:40]}… is longer than {_LONGEST_NAME} characters")
         if join(host, port).lower() in self._addresses:
-            return
+            return await resolve(host, seconds)
         if host.lower().rstrip(".") in _METADATA_NAMES:
             raise BadUpstream(f"{addr} is the metadata service of a cloud, which no visitor may reach")
-        for address in await resolve(host, seconds):
+        found = await resolve(host, seconds)
+        for address in found:
             self._check(addr, address, port, own)
+        return found
 
     def _check(self, addr: str, address: Address, port: int, own: Mapping[int, str]) -> None:
         address = getattr(address, "ipv4_mapped", None) or address
@@ -107,8 +122,13 @@ async def resolve(host: str, seconds: float) -> list[Address]:
     return list({ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
 
 
-async def probe(addrs: Iterable[str], seconds: float) -> dict[str, str]:
-    """Call each address and hang up; return why, for those that do not answer."""
+async def probe(
+    addrs: Iterable[str], seconds: float, find: Callable[[str], Awaitable[Sequence[Address]]] | None = None
+) -> dict[str, str]:
+    """Call each address and hang up; return why, for those that do not answer.
+
+    `find` gives the addresses of a `host:port`, or raises BadUpstream where none of them may be called.
+    """
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def call(addr: str) -> str | None:
@@ -116,10 +136,12 @@ async def probe(addrs: Iterable[str], seconds: float) -> dict[str, str]:
             host, port = split(addr)
             try:
                 async with asyncio.timeout(seconds):
-                    addresses = await resolve(host, seconds)
+                    addresses = await (find(addr) if find is not None else resolve(host, seconds))
                     if not addresses:
                         return f"{host} cannot be looked up"
                     await _call_any(addresses, port)
+            except BadUpstream as error:
+                return str(error)
             except TimeoutError:
                 return f"{addr} does not answer within {seconds:g} s"
             except OSError as error:
@@ -131,7 +153,7 @@ async def probe(addrs: Iterable[str], seconds: float) -> dict[str, str]:
     return {addr: why for addr, why in zip(unique, answers, strict=True) if why is not None}
 
 
-async def _call_any(addresses: list[Address], port: int) -> None:
+async def _call_any(addresses: Sequence[Address], port: int) -> None:
     """Call one address after the other until one answers; raise what the last one gave."""
     for number, address in enumerate(addresses, 1):
         try:
