@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 import orjson
 from cloudos_sdk import CloudOSError, Context, Principal
-from cloudos_sdk.capabilities import Authenticator, Credentials, Sessions
+from cloudos_sdk.capabilities import Authenticator, Credentials, Sessions, Users
 
 from cloudos_proxy.access_handlers import SPENT
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.sign_in_page import PAGE_HEADERS, refusal_page
-from cloudos_proxy.visitors import Answer, Asked, cookie_of
+from cloudos_proxy.visitors import Answer, Asked, cookies_of
+from cloudos_proxy.visits import Peer, Right
 
 SCOPES = frozenset({"proxy:read", "proxy:write"})
 """Scopes of which an API key needs one, to open what is behind the gate."""
 
-_NODE_COOKIE = "cloudos_access"
 _JSON = ("Content-Type", "application/json")
 _NO_STORE = ("Cache-Control", "no-store")
 _CHALLENGE = ("WWW-Authenticate", 'Bearer realm="cloudos"')
@@ -26,21 +27,30 @@ _CHALLENGE = ("WWW-Authenticate", 'Bearer realm="cloudos"')
 class Access:
     """The gate."""
 
-    def __init__(self, ctx: Context, hand_over: HandOver, node_url: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        hand_over: HandOver,
+        node_url: Callable[[], Awaitable[str]],
+        note: Callable[[Peer, Right], None],
+    ) -> None:
         self._ctx = ctx
         self._hand_over = hand_over
         self._node_url = node_url
+        self._note = note
 
     def judge_known(self, asked: Asked) -> Answer | None:
         """Return the answer for a visitor who is known in memory and may come in; None for everybody else."""
         person = self._by_cookie(asked)
         if person is not None:
-            return _welcome(person, spent=False) if _may(person, asked.roles) else None
+            return self._welcome(asked, person, spent=False) if _may(person, asked.roles) else None
         if asked.authorization is None:
             return None
         authenticator = self._ctx.find(Authenticator)
         known = authenticator.recognise(asked.authorization) if authenticator is not None else None
-        return _welcome(known, spent=True) if known is not None and _may(known, asked.roles) else None
+        if known is None or not _may(known, asked.roles):
+            return None
+        return self._welcome(asked, known, spent=True)
 
     async def judge(self, asked: Asked) -> Answer:
         """Return 200 and who it is, or the way to the sign-in for a browser that opens a page, or 401."""
@@ -52,10 +62,45 @@ class Access:
         if person is None:
             person = await self._by_credentials(asked)
         if person is not None and _may(person, asked.roles):
-            return _welcome(person, spent=spent)
+            return self._welcome(asked, person, spent=spent)
         if asked.wants_page and asked.forwarded and asked.method in ("GET", "HEAD"):
             return await self._page(asked, person)
         return _refused(person)
+
+    async def still_holds(self, right: Right) -> bool:
+        """Tell whether somebody who came in by a right may come in by it now."""
+        person = await self._person(right)
+        if person is None:
+            return False
+        users = self._ctx.find(Users)
+        if users is not None:
+            now = users.find(person.user_id)
+            if now is None:
+                return False
+            person = replace(person, role=now.role if person.role.includes(now.role) else person.role)
+        return _may(person, right.roles)
+
+    async def _person(self, right: Right) -> Principal | None:
+        if right.session_id is not None:
+            sessions = self._ctx.find(Sessions)
+            return sessions.person(right.session_id) if sessions is not None else None
+        authenticator = self._ctx.find(Authenticator)
+        if authenticator is None or right.authorization is None:
+            return None
+        known = authenticator.recognise(right.authorization)
+        if known is not None:
+            return known
+        try:
+            return await authenticator.authenticate(Credentials("GET", right.authorization, {}, None, None))
+        except CloudOSError:
+            return None
+
+    def _welcome(self, asked: Asked, person: Principal, *, spent: bool) -> Answer:
+        """Let somebody in, and remember by which right."""
+        if asked.peer is not None:
+            authorization = asked.authorization if person.session_id is None else None
+            self._note(asked.peer, Right(person.user_id, person.session_id, authorization, asked.roles))
+        return _welcome(person, spent=spent)
 
     def _by_cookie(self, asked: Asked) -> Principal | None:
         session_id = self._hand_over.session_of(asked.cookies, asked.host, secure=asked.secure)
@@ -64,10 +109,9 @@ class Access:
 
     async def _by_credentials(self, asked: Asked) -> Principal | None:
         authenticator = self._ctx.find(Authenticator)
-        token = cookie_of(asked.cookies, _NODE_COOKIE)
-        if authenticator is None or (asked.authorization is None and token is None):
+        cookies = cookies_of(asked.cookies)
+        if authenticator is None or (asked.authorization is None and not cookies):
             return None
-        cookies = {_NODE_COOKIE: token} if token is not None else {}
         try:
             return await authenticator.authenticate(
                 Credentials("GET", asked.authorization, cookies, None, asked.address)

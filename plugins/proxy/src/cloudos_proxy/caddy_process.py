@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from cloudos_proxy.connections import shut_down, taken_connections
 from cloudos_proxy.listeners import OpenSockets, copy_sockets
+from cloudos_proxy.visits import Peer
 
 _PR_SET_PDEATHSIG = 1
 _KEPT = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOGC", "GOMEMLIMIT")
@@ -94,6 +96,20 @@ class Process:
     def sockets(self, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
         """Return copies of its sockets of these numbers. Raises OSError where the kernel does not allow it."""
         return copy_sockets(self._pidfd, numbers)
+
+    async def connections(self, ports: Collection[int]) -> dict[Peer, int]:
+        """Return its open connections that came to these ports: their numbers by the other end."""
+        return await asyncio.to_thread(taken_connections, self.pid, ports)
+
+    async def hang_up(self, peers: Collection[Peer], ports: Collection[int]) -> None:
+        """End its connections with these peers. Raises OSError where the kernel does not allow it."""
+        if not self.alive:
+            return
+        pidfd = os.dup(self._pidfd)  # ours may be closed meanwhile, and its number another file's
+        try:
+            await asyncio.to_thread(shut_down, pidfd, self.pid, peers, ports)
+        finally:
+            os.close(pidfd)
 
     async def wait(self) -> None:
         """Wait until it has ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cloudos_proxy.document import admin_part
 from cloudos_proxy.listeners import OpenSockets, Wanted, open_sockets
 from cloudos_proxy.ring import PLACES, place_of, turn, turned
 from cloudos_proxy.taking_over import TakingOver
+from cloudos_proxy.visits import Peer
 
 START_SECONDS = 15.0
 _GRACE = 3.0
@@ -75,6 +76,21 @@ class CaddyRunner:
         """The ports that are open now, by the name of their socket."""
         is_open = bool(self._sockets.rings) or self.pid is not None
         return {one.name: one.port for one in self._wanted} if is_open else {}
+
+    async def hang_up(self, peers: Collection[Peer]) -> None:
+        """End connections of visitors. Raises OSError where the kernel does not allow it."""
+        if self._process is not None and self._process.alive:
+            await self._process.hang_up(peers, self._tcp_ports)
+
+    async def visitors(self) -> Collection[Peer]:
+        """Return the other ends of the connections that are open."""
+        if self._process is None or not self._process.alive:
+            return ()
+        return await self._process.connections(self._tcp_ports)
+
+    @property
+    def _tcp_ports(self) -> frozenset[int]:
+        return frozenset(one.port for one in self._wanted if not one.udp)
 
     async def modules(self) -> frozenset[str]:
         """Return what Caddy is built with. Raises CaddyMissing."""

@@ -17,6 +17,9 @@ from cloudos_proxy.route_row import Served
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.tls_parts import TlsParts
 
+UNENDED_SECONDS = 300
+"""How long a WebSocket of a gated route lasts where it cannot be ended with the right to it."""
+
 Parts = Callable[[Collection[str]], Awaitable[TlsParts]]
 
 
@@ -42,6 +45,7 @@ class Configurator:
         names: Callable[[], str | None],
         pinned: Callable[[str], Awaitable[str]],
         key: str,
+        ends_streams: Callable[[], bool],
     ) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
@@ -50,6 +54,7 @@ class Configurator:
         self._names = names
         self._pinned = pinned
         self._key = key
+        self._ends_streams = ends_streams
 
     async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
         """Return the document for these routes with the domains of now, and whether there is anything in it."""
@@ -92,6 +97,7 @@ class Configurator:
             http_port=settings.http_port,
             https_port=settings.https_port,
             stream_close_seconds=settings.stream_close_seconds,
+            stream_seconds=0 if self._ends_streams() else UNENDED_SECONDS,
             drain_seconds=settings.drain_seconds if settings.admin_address is None else 0.0,
             **listeners,
         )

@@ -47,6 +47,8 @@ class Frame:
     http_port: int = 80
     https_port: int = 443
     stream_close_seconds: int = 3600
+    stream_seconds: int = 0
+    """How long a WebSocket of a gated route lasts at most; 0 is for ever: it is ended with the right to it."""
     drain_seconds: float = 0.0
     """How long the servers before a load go on with what they took; only where newcomers are sent to the new ones."""
 
@@ -59,7 +61,10 @@ def admin_part(admin: str) -> dict[str, Any]:
 def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     """Return the document that serves `sites`."""
     ordered = sorted([*sites, *tls.sites], key=_specific_first)
-    made = [_route(site, frame.api, frame.gate, frame.names, frame.key, frame.stream_close_seconds) for site in ordered]
+    made = [
+        _route(site, frame.api, frame.gate, frame.names, frame.key, frame.stream_close_seconds, frame.stream_seconds)
+        for site in ordered
+    ]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
     own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered)]
@@ -129,7 +134,9 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
 
 
 @lru_cache(maxsize=8192)
-def _route(site: Site, api: str, gate: str, names: str, key: str, stream_close_seconds: int) -> dict[str, Any]:
+def _route(
+    site: Site, api: str, gate: str, names: str, key: str, stream_close_seconds: int, stream_seconds: int
+) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
@@ -146,9 +153,11 @@ def _route(site: Site, api: str, gate: str, names: str, key: str, stream_close_s
         wanted = {name: [value] for name, value in site.limits.request_headers}
         handle.append({"handler": "headers", "request": {"set": wanted}})
     transport = {"transport": {"protocol": "http", "resolver": {"addresses": [names]}}} if site.named else {}
+    bound = {"stream_timeout": f"{stream_seconds}s"} if stream_seconds and site.require_auth else {}
     handle.append(
         {
             **transport,
+            **bound,
             "handler": "reverse_proxy",
             "upstreams": [{"dial": site.dial}],
             "headers": headers,

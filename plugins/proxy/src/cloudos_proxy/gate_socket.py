@@ -14,12 +14,13 @@ from typing import Any, cast
 
 from cloudos_sdk.addresses import parse_address
 
-from cloudos_proxy.visitor_headers import VISITOR
+from cloudos_proxy.visitor_headers import PEER, VISITOR
 from cloudos_proxy.visitors import Answer, Asked, asked
+from cloudos_proxy.visits import peer_of
 
 _LONGEST_HEAD = 128 * 1024
 _PATH_LIMIT = 107
-_VISITOR = VISITOR.lower()
+_VISITOR, _PEER = VISITOR.lower(), PEER.lower()
 _REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 502: "Bad Gateway"}
 
 Known = Callable[[Asked], Answer | None]
@@ -155,7 +156,7 @@ def _read(head: bytes) -> Asked | None:
         headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         return None
-    return asked(path.partition("?")[2], headers, parse_address(headers.get(_VISITOR)))
+    return asked(path.partition("?")[2], headers, parse_address(headers.get(_VISITOR)), peer_of(headers.get(_PEER)))
 
 
 def _written(answer: Answer) -> bytes:

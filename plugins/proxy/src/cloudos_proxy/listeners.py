@@ -86,18 +86,23 @@ def open_sockets(wanted: Iterable[Wanted]) -> OpenSockets:
     return opened
 
 
+def copy_socket(pidfd: int, number: int) -> socket.socket:
+    """Return a copy of one socket of another process. Raises OSError where the kernel does not allow it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ours = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
+    if ours < 0:
+        raise OSError(ctypes.get_errno(), "the sockets of another process cannot be had")
+    return socket.socket(fileno=ours)
+
+
 def copy_sockets(pidfd: int, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
     """Return copies of the sockets of another process. Raises OSError where the kernel does not allow it."""
-    libc = ctypes.CDLL(None, use_errno=True)
     copied = OpenSockets()
     try:
         for name, ring in numbers.items():
             copied.rings[name] = []
             for number in ring:
-                ours = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
-                if ours < 0:
-                    raise OSError(ctypes.get_errno(), "the sockets of another process cannot be had")
-                copied.rings[name].append(socket.socket(fileno=ours))
+                copied.rings[name].append(copy_socket(pidfd, number))
     except BaseException:
         copied.close()
         raise

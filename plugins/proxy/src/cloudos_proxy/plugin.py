@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Apps, Authenticator, FrontDoor, MetricSource, Sessions
+from cloudos_sdk.capabilities import Apps, Authenticator, FrontDoor, MetricSource, Sessions, Users
 from quart import Blueprint
 
 from cloudos_proxy.access import Access
@@ -50,6 +50,7 @@ from cloudos_proxy.supervisor import Door
 from cloudos_proxy.takeover import Takeovers
 from cloudos_proxy.takeover_routes import takeover_routes
 from cloudos_proxy.upstream_names import UpstreamNames
+from cloudos_proxy.visits import Visits
 from cloudos_proxy.wildcards import Wildcards
 
 manifest = Manifest(
@@ -66,7 +67,7 @@ manifest = Manifest(
         Permission("web-ports:read", "See what holds the web ports", Role.ADMIN),
         Permission("web-ports:write", "Take the web ports from another server, and give them back", Role.ADMIN),
     ),
-    uses=(Apps, Authenticator, Sessions),
+    uses=(Apps, Authenticator, Sessions, Users),
     provides=(FrontDoor, MetricSource),
     emits=(*EVENTS, *DOMAIN_EVENTS),
 )
@@ -101,7 +102,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     parts = DomainParts(ctx, domain_store, names)
     hand_over = HandOver(ctx.secrets, ctx.clock)
     places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
-    access = Access(ctx, hand_over, places.node_url)
+    visits = Visits(ctx, door.hang_up, door.visitors)
+    access = Access(ctx, hand_over, places.node_url, visits.note)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
     door_key = DoorKey(ctx.secrets)
     ours = settings.admin_address is None
@@ -114,6 +116,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         lambda: name_socket.dial if ours else None,
         resolver.pinned,
         door_key.text,
+        lambda: door.ends_connections,
     )
     applied = AppliedStore(ctx, store, history)
     applier = Applier(
@@ -138,6 +141,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(HandOver, hand_over)
     ctx.provide(Places, places)
     ctx.provide(Access, access)
+    ctx.provide(Visits, visits)
     ctx.provide(Domains, domains)
     ctx.provide(MetricSource, DaysLeft(domain_store, ctx.clock))
     ctx.provide(Takeovers, Takeovers(ctx, door, Systemd()))
@@ -149,12 +153,14 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     await app_routes.keep_apex()
     await app_routes.follow(applier)
     keeping.start()
+    visits.start(access.still_holds)
     try:
         yield
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         watch.close()
+        await visits.stop()
         await gate.stop()
         await keeping.stop()
         await name_socket.stop()

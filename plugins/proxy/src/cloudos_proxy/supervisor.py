@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,9 @@ from cloudos_sdk import Unavailable
 from cloudos_proxy.caddy import Caddy, CaddyRefused, CaddyUnreachable
 from cloudos_proxy.caddy_process import CaddyDied, CaddyMissing
 from cloudos_proxy.caddy_runner import CaddyRunner
+from cloudos_proxy.connections import can_end_connections
 from cloudos_proxy.listeners import PortUnavailable
+from cloudos_proxy.visits import Peer
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
 STEADY_SECONDS = 10.0
@@ -37,6 +39,8 @@ class Door:
         self._load = runner.load if runner is not None else found.load
         self.document: bytes | None = None
         """What is to be served; None while there is nothing."""
+        self.ends_connections = runner is not None and can_end_connections()
+        """Whether connections can be ended when the right to them does."""
         self.trouble: str | None = None
         """Why it is not served, in a sentence for a person."""
 
@@ -58,6 +62,20 @@ class Door:
             return await self._runner.modules()
         except CaddyMissing as error:
             raise Unavailable(str(error), code="caddy_missing") from None
+
+    async def hang_up(self, peers: Collection[Peer]) -> None:
+        """End connections of visitors, where Caddy is ours and the kernel lets us."""
+        if self._runner is None:
+            return
+        try:
+            await self._runner.hang_up(peers)
+        except OSError as error:
+            self.ends_connections = False
+            self._log.warning("connections cannot be ended; streams of gated routes get a limit", reason=str(error))
+
+    async def visitors(self) -> Collection[Peer]:
+        """Return the other ends of the connections that are open."""
+        return await self._runner.visitors() if self._runner is not None else ()
 
     async def load(self, document: bytes) -> None:
         """Serve `document` from now on. Raises CaddyRefused, and Unavailable; what was served before is served on."""

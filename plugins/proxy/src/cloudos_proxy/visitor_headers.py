@@ -27,6 +27,9 @@ _SWITCH = r"(?i)(?:^|,)\s*upgrade\s*(?:,|$)"
 _WEBSOCKET = {"header_regexp": {"Upgrade": {"pattern": r"(?i)^\s*websocket\s*$"}, "Connection": {"pattern": _SWITCH}}}
 
 
+MISDIRECTED = {"handler": "static_response", "status_code": 421}
+
+
 def _spellings(name: str) -> list[str]:
     first, *others = name.split("-")
     return [first + "".join(parts) for parts in product(*((f"-{other}", f"_{other}") for other in others))]
@@ -53,7 +56,10 @@ def cleaning(*, behind_front: bool) -> list[dict[str, Any]]:
         handlers.append({"handler": "headers", "request": {"set": {"X-Forwarded-Proto": ["{http.vars.front_proto}"]}}})
     switch = {"Connection": ["Upgrade"], "Upgrade": ["websocket"]}
     hop = ["Connection", "Upgrade", "HTTP2-Settings", "Proxy-Connection", "Keep-Alive"]
+    # one over QUIC has no connection of its own that could be ended with the right to it; no browser opens any
+    by_quic = {"match": [{"protocol": "http/3", "method": ["CONNECT"]}], "handle": [MISDIRECTED], "terminal": True}
     return [
+        by_quic,
         {"handle": handlers},
         {"match": [_WEBSOCKET], "handle": [{"handler": "headers", "request": {"set": switch}}]},
         {"match": [{"not": [_WEBSOCKET]}], "handle": [{"handler": "headers", "request": {"delete": hop}}]},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from cloudos_proxy.targets import host_of
+from cloudos_proxy.visits import Peer
 
 _PAGE = "text/html"
 
@@ -27,6 +28,8 @@ class Asked:
     address: str | None
     forwarded: bool
     """It came by a proxy, so there is a place to come back to."""
+    peer: Peer | None = None
+    """The visitor's end of the connection, where the gate's own Caddy tells it."""
 
     @property
     def host(self) -> str:
@@ -43,7 +46,7 @@ class Answer:
     body: bytes = b""
 
 
-def asked(query: str, headers: Mapping[str, str], address: str | None = None) -> Asked:
+def asked(query: str, headers: Mapping[str, str], address: str | None = None, peer: Peer | None = None) -> Asked:
     """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
     forwarded_host = headers.get("x-forwarded-host")
     accept = headers.get("accept", "")
@@ -58,6 +61,7 @@ def asked(query: str, headers: Mapping[str, str], address: str | None = None) ->
         wants_page=_PAGE in accept,
         address=address,
         forwarded=forwarded_host is not None,
+        peer=peer,
     )
 
 
@@ -68,6 +72,16 @@ def cookie_of(header: str, name: str) -> str | None:
         if key == name:
             return value
     return None
+
+
+def cookies_of(header: str) -> dict[str, str]:
+    """Return the cookies of a `Cookie` header; of several with one name the first, which is the nearest path's."""
+    found: dict[str, str] = {}
+    for pair in header.split(";"):
+        key, equals, value = pair.strip().partition("=")
+        if equals:
+            found.setdefault(key, value)
+    return found
 
 
 def _roles(query: str) -> str:

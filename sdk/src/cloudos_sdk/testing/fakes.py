@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import ModuleType
@@ -31,6 +31,33 @@ class FakeAuthenticator:
         if known is None:
             raise Unauthenticated("This token does not hold.", code="token_invalid")
         return known
+
+
+class FakeUsers:
+    """People that a test puts in and changes: `users.set("usr_viewer", None)` is told to who watches."""
+
+    def __init__(self, *people: Principal) -> None:
+        known = people or tuple(Principal("user", f"usr_{role}", role, role, f"usr_{role}") for role in Role)
+        self._people = {person.user_id: person for person in known}
+        self._watching: list[Callable[[str], None]] = []
+
+    def find(self, user_id: str) -> Principal | None:
+        """Return a user as of now, or None."""
+        return self._people.get(user_id)
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call `changed` after each change; return what ends it."""
+        self._watching.append(changed)
+        return lambda: self._watching.remove(changed)
+
+    def set(self, user_id: str, person: Principal | None) -> None:
+        """Change a user; None deletes or disables."""
+        if person is None:
+            self._people.pop(user_id, None)
+        else:
+            self._people[user_id] = person
+        for changed in list(self._watching):
+            changed(user_id)
 
 
 class FakeApps:

@@ -1,0 +1,56 @@
+"""Connections that another process of ours has taken: found, and ended from here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Collection
+
+from cloudos_sdk.addresses import parse_address
+
+from cloudos_proxy.listeners import copy_socket
+from cloudos_proxy.visits import Peer
+
+
+def can_end_connections() -> bool:
+    """Tell whether the kernel lets a process have another's sockets at all; some sandboxes do not."""
+    with contextlib.ExitStack() as stack:
+        try:
+            pidfd = os.pidfd_open(os.getpid())
+            stack.callback(os.close, pidfd)
+            ours = stack.enter_context(socket.socket())
+            stack.enter_context(copy_socket(pidfd, ours.fileno()))
+        except OSError:
+            return False
+    return True
+
+
+def taken_connections(pid: int, ports: Collection[int]) -> dict[Peer, int]:
+    """Return a process's TCP connections that came to these ports: their numbers by the other end. Blocks."""
+    import psutil
+
+    found: dict[Peer, int] = {}
+    with contextlib.suppress(psutil.Error):
+        for each in psutil.Process(pid).net_connections("tcp"):
+            if each.raddr and each.laddr.port in ports and (address := parse_address(each.raddr.ip)) is not None:
+                found[address, each.raddr.port] = each.fd
+    return found
+
+
+def shut_down(pidfd: int, pid: int, peers: Collection[Peer], ports: Collection[int]) -> None:
+    """End the connections with these peers, for both sides. Blocks. Raises OSError where the kernel forbids it."""
+    taken = taken_connections(pid, ports)
+    for peer in peers:
+        if peer not in taken:
+            continue
+        try:
+            theirs = copy_socket(pidfd, taken[peer])
+        except PermissionError:
+            raise
+        except OSError:
+            continue  # closed meanwhile
+        with theirs, contextlib.suppress(OSError):
+            address, port = theirs.getpeername()[:2]
+            if (parse_address(address), port) == peer:  # its number may be another connection's by now
+                theirs.shutdown(socket.SHUT_RDWR)

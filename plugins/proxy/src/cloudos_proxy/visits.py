@@ -1,0 +1,115 @@
+"""Who came in by which connection: what was let in is put out when the right to come in ends.
+
+The gate is asked once for each request. A WebSocket, a stream or a long download is one request, and would outlive a
+sign-out by hours. So the gate remembers by whose right a connection was used last, and Caddy's end of it is shut down
+when that right is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from cloudos_sdk import Context
+from cloudos_sdk.addresses import parse_address
+from cloudos_sdk.capabilities import Users
+
+Peer = tuple[str, int]
+"""A visitor's end of a connection: address and port."""
+
+EVERY = 2.0
+"""Seconds between looks: for what ends by itself, and where nobody tells of changes."""
+_MANY = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """By what somebody came in: a session, or an `Authorization` header; and the roles that were asked for."""
+
+    user_id: str
+    session_id: str | None
+    authorization: str | None
+    roles: str
+
+
+Holds = Callable[[Right], Awaitable[bool]]
+HangUp = Callable[[Collection[Peer]], Awaitable[None]]
+Open = Callable[[], Awaitable[Collection[Peer]]]
+
+
+def peer_of(text: str | None) -> Peer | None:
+    """Read a peer as Caddy tells it: the address, a space and the port."""
+    address, _, port = (text or "").rpartition(" ")
+    found = parse_address(address)
+    return (found, int(port)) if found is not None and port.isascii() and port.isdigit() else None
+
+
+class Visits:
+    """The connections that came in. `holds` judges a right anew, `hang_up` ends connections, `open` lists them."""
+
+    def __init__(self, ctx: Context, hang_up: HangUp, open: Open) -> None:
+        self._ctx = ctx
+        self._hang_up = hang_up
+        self._open = open
+        self._rights: dict[Peer, Right] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._most = _MANY
+
+    @property
+    def known(self) -> int:
+        """How many connections are remembered."""
+        return len(self._rights)
+
+    def note(self, peer: Peer, right: Right) -> None:
+        """Remember by which right a connection was used last."""
+        self._rights[peer] = right
+
+    def start(self, holds: Holds) -> None:
+        """Begin to look after them."""
+        self._task = asyncio.create_task(self._look_after(holds), name="proxy:visits")
+        users = self._ctx.find(Users)
+        if users is not None:
+            self._unwatch = users.watch(lambda user_id: self._changed.set())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._unwatch is not None:
+            self._unwatch()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look_after(self, holds: Holds) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._put_out(holds)
+                if len(self._rights) > self._most:
+                    await self._forget_closed()
+            except Exception as error:  # noqa: BLE001 # the next look is in two seconds
+                self._ctx.log.error("connections could not be judged", error=repr(error))
+
+    async def _put_out(self, holds: Holds) -> None:
+        gone = {right for right in set(self._rights.values()) if not await holds(right)}
+        if not gone:
+            return
+        peers = {peer for peer, right in self._rights.items() if right in gone}
+        for peer in peers:
+            del self._rights[peer]
+        await self._hang_up(peers)
+        self._ctx.log.info("connections were ended with the right to them", connections=len(peers))
+
+    async def _forget_closed(self) -> None:
+        known = list(self._rights)
+        still = set(await self._open())
+        for peer in known:
+            if peer not in still:
+                self._rights.pop(peer, None)
+        self._most = max(_MANY, 2 * len(self._rights))

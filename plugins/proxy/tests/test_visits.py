@@ -1,0 +1,194 @@
+"""A connection that was let in ends with the right to it: WebSockets, streams and downloads, within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import aiohttp
+import httpx
+import pytest
+from browsing import browser
+from cloudos_proxy import connections
+from cloudos_proxy.supervisor import Door
+from cloudos_proxy.visits import Right, Visits, peer_of
+from cloudos_sdk import Principal, Role
+from cloudos_sdk.capabilities import Users
+from cloudos_sdk.testing.fakes import FakeUsers, providing
+from signed_on import GIT, WIKI, run
+
+NAME = "chat.cloud.test"
+WITHIN = 5.0
+
+
+@contextlib.asynccontextmanager
+async def channel(port, name, bearer=None, **headers):
+    """Open a WebSocket by a connection of its own."""
+    if bearer is not None:
+        headers["Authorization"] = f"Bearer {bearer}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{port}/ws", headers={"Host": name, **headers}) as found,
+    ):
+        assert await echoes(found)
+        yield found
+
+
+async def echoes(found):
+    await found.send_str("hello")
+    return (await found.receive(WITHIN)).type is aiohttp.WSMsgType.TEXT
+
+
+async def ended(found):
+    """Tell that it ends in time; how long it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(WITHIN):
+        while (await found.receive()).type is aiohttp.WSMsgType.TEXT:
+            pass
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def users():
+    return FakeUsers()
+
+
+@pytest.fixture
+async def node(door_node, backend, users):
+    app = await backend("chat")
+    node = await door_node(providing(Users, users))
+    await node.route(NAME, app.addr, require_auth=True)
+    await node.route("admins.cloud.test", app.addr, require_auth=True, allowed_roles=["admin"])
+    await node.route("open.cloud.test", app.addr)
+    await node.apply()
+    return node
+
+
+async def test_a_websocket_ends_with_its_user_and_nobody_elses_does(node, users):
+    async with (
+        channel(node.http_port, NAME, "viewer") as theirs,
+        channel(node.http_port, NAME, "operator") as others,
+        channel(node.http_port, "open.cloud.test") as anybodys,
+    ):
+        users.set("usr_viewer", None)
+        assert await ended(theirs) < 2, "at once, for the change is told"
+        assert await echoes(others) and await echoes(anybodys)
+
+
+async def test_a_websocket_ends_when_the_role_is_not_enough_any_more(node, users):
+    async with (
+        channel(node.http_port, "admins.cloud.test", "admin") as narrow,
+        channel(node.http_port, NAME, "admin") as wide,
+    ):
+        users.set("usr_admin", Principal("user", "usr_admin", "admin", Role.VIEWER, "usr_admin"))
+        await ended(narrow)
+        assert await echoes(wide), "this route asks for no role"
+
+
+async def test_a_stream_and_a_download_end_too(node, users):
+    async with (
+        httpx.AsyncClient(timeout=WITHIN) as client,
+        client.stream(
+            "GET",
+            f"http://127.0.0.1:{node.http_port}/ticks",
+            headers={"Host": NAME, "Authorization": "Bearer viewer"},
+        ) as answer,
+    ):
+        assert answer.status_code == 200
+        users.set("usr_viewer", None)
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for _ in answer.aiter_bytes():
+                pass
+
+
+async def test_a_change_in_the_moment_between_the_question_and_the_switch_is_not_missed(node, users, monkeypatch):
+    """The app is slow to take the WebSocket; the user goes meanwhile."""
+    opening = asyncio.create_task(_hold(node))
+    await asyncio.sleep(0.2)
+    users.set("usr_viewer", None)
+    await asyncio.wait_for(opening, WITHIN)
+
+
+async def _hold(node):
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.http_port)
+    writer.write(
+        f"POST /slow HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: Bearer viewer\r\nContent-Length: 5\r\n\r\n".encode()
+    )
+    assert await reader.read() == b"", "it is hung up before anything is answered"
+    writer.close()
+
+
+async def test_connections_by_the_thousand_are_forgotten_when_they_are_closed(node):
+    visits = node.host.ctx("proxy").use(Visits)
+    for number in range(6000):
+        visits.note(("192.0.2.1", number), Right("usr_viewer", None, "Bearer viewer", ""))
+    async with channel(node.http_port, NAME, "viewer"):
+        await node.until(lambda: visits.known < 10)
+        assert visits.known == 1, "and those that are open are not"
+
+
+async def test_where_connections_cannot_be_ended_streams_have_a_limit(door_node, backend, users, monkeypatch):
+    def refused(pidfd, number):
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(connections, "copy_socket", refused)
+    app = await backend("chat")
+    node = await door_node(providing(Users, users))
+    await node.route(NAME, app.addr, require_auth=True)
+    await node.route("open.cloud.test", app.addr)
+    await node.apply()
+    assert not node.host.ctx("proxy").use(Door).ends_connections
+    routes = (await node.running())["apps"]["http"]["servers"]["http"]["routes"]
+    bounds = {
+        route["match"][0]["host"][0]: route["handle"][-1].get("stream_timeout")
+        for route in routes
+        if "host" in route.get("match", [{}])[0]
+    }
+    assert bounds == {NAME: "300s", "open.cloud.test": None}
+
+
+def test_a_peer_is_read_whole_or_not_at_all():
+    assert peer_of("127.0.0.1 80") == ("127.0.0.1", 80)
+    assert peer_of("::ffff:127.0.0.1 80") == ("127.0.0.1", 80)
+    assert peer_of("2001:db8::1 443") == ("2001:db8::1", 443)
+    for text in (None, "", "127.0.0.1", "127.0.0.1 x", "a 80", "127.0.0.1 -1", " 80", "127.0.0.1 \u0661"):
+        assert peer_of(text) is None, text
+
+
+async def test_with_the_real_sign_in_it_ends_by_sign_out_disabling_and_revocation(tmp_path, backend, caddy_program):
+    app = await backend("chat")
+    with run(tmp_path, app.addr, "http") as node:
+        users = {name: node.user(name, "operator") for name in ("going", "leaving", "staying")}
+        tokens = {name: node.sign_in(**who)["access_token"] for name, who in users.items()}
+        key = node.key("proxy:read")
+        async with (
+            channel(node.port, GIT, tokens["going"]) as going,
+            channel(node.port, GIT, tokens["leaving"]) as leaving,
+            channel(node.port, GIT, tokens["staying"]) as staying,
+            channel(node.port, GIT, key["key"]) as keyed,
+        ):
+            headers = {"Authorization": f"Bearer {tokens['going']}"}
+            out = await asyncio.to_thread(httpx.post, f"{node.server.url}/api/auth/logout", headers=headers)
+            assert out.status_code == 204
+            await ended(going)
+            (one,) = [user for user in node.api.get("/api/users").json() if user["username"] == "leaving"]
+            disabled = node.api.put(f"/api/users/{one['id']}", json={"disabled": True})
+            assert disabled.status_code == 200, disabled.text
+            await ended(leaving)
+            assert node.api.delete(f"/api/keys/{key['id']}").status_code == 204
+            await ended(keyed)
+            assert await echoes(staying)
+
+
+async def test_a_browser_that_came_by_the_gates_cookie_is_put_out_too(tmp_path, backend, caddy_program):
+    app = await backend("chat")
+    with run(tmp_path, app.addr, "http") as node, browser() as visitor:
+        await asyncio.to_thread(node.enter, visitor, **node.user("going", "admin"))
+        assert (await asyncio.to_thread(visitor.get, node.at(WIKI))).status_code == 200
+        cookies = "; ".join(f"{c.name}={c.value}" for c in visitor.cookies.jar if c.domain.startswith(WIKI))
+        csrf = next(cookie.value for cookie in visitor.cookies.jar if cookie.name.endswith("cloudos_csrf"))
+        async with channel(node.port, WIKI, Cookie=cookies) as theirs:
+            out = await asyncio.to_thread(visitor.post, f"{node.url}/api/auth/logout", headers={"X-CSRF-Token": csrf})
+            assert out.status_code == 204
+            await ended(theirs)
