@@ -146,3 +146,12 @@ async def test_with_a_certificate_plain_http_is_sent_to_https(door_node, backend
     assert status == 200 and headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "h3" in headers["Alt-Svc"], "HTTP/3 is announced"
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_what_the_proxy_says_itself_is_no_header_of_a_routes(door_node):
+    node = await door_node()
+    for name in ("Remote-User", "REMOTE_USER", "remote_groups", "X-Forwarded-For", "X_Forwarded_Host", "X-Real-IP",
+                 "X_Real_IP", "Forwarded", "X-Cloudos-Door", "x_cloudos_visitor", "Connection", "Upgrade"):  # fmt: skip
+        body = {"hostname": "a.example.com", "upstream_type": "manual", "upstream_addr": "127.0.0.1:19"}
+        status, error = await node.call("POST", "/api/proxy/routes", {**body, "request_headers": {name: "x"}})
+        assert status == 400 and error["fields"][0]["path"] == "request_headers", name

@@ -22,7 +22,11 @@ RATE_LIMIT_MODULE = "http.handlers.rate_limit"
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _SECRET = re.compile(r"authorization|cookie|token|secret|passw|key|credential", re.IGNORECASE)
-_OURS = re.compile(r"remote-.*|x-forwarded-.*|connection|upgrade|transfer-encoding|content-length|te|trailer", re.I)
+_OURS = re.compile(
+    r"remote-.*|x-forwarded-.*|forwarded|x-real-ip|x-cloudos-.*|connection|upgrade|http2-settings|keep-alive|proxy-connection"
+    r"|transfer-encoding|content-length|te|trailer",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(r"\{http\.(request|vars)\.[A-Za-z0-9_.-]+\}")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~@-]+)+")
 
@@ -155,7 +159,7 @@ def _bcrypt(password: bytes) -> str:
 
 
 def _header(name: str, value: str, known: dict[str, str]) -> str:
-    if not _NAME.fullmatch(name) or _OURS.fullmatch(name):
+    if not _NAME.fullmatch(name) or _OURS.fullmatch(name.replace("_", "-")):
         raise InvalidRequest.field("request_headers", f"{name!r} is no header that a route may set")
     if value == HIDDEN and name in known:
         return known[name]
