@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 
 import aiohttp
+import orjson
 from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
@@ -20,12 +22,12 @@ class Visitor(QuicConnectionProtocol):
         self._http = H3Connection(self._quic)
         self._asked = {}
 
-    async def get(self, hostname, path="/"):
+    async def get(self, hostname, path="/", *fields, method=b"GET"):
         """Return the status and the body of a page."""
         stream = self._quic.get_next_available_stream_id()
-        names = {b":method": b"GET", b":scheme": b"https", b":authority": hostname.encode(), b":path": path.encode()}
+        names = {b":method": method, b":scheme": b"https", b":authority": hostname.encode(), b":path": path.encode()}
         self._asked[stream] = asyncio.get_running_loop().create_future(), [], []
-        self._http.send_headers(stream, list(names.items()), end_stream=True)
+        self._http.send_headers(stream, [*names.items(), *fields], end_stream=method == b"GET")
         self.transmit()
         async with asyncio.timeout(10):
             await self._asked[stream][0]
@@ -70,3 +72,40 @@ async def test_pages_come_by_quic_before_and_after_an_apply(door_node, backend):
     await node.route("b.example.com", app.addr)
     assert (await node.apply())["applied"] == 1
     assert (await by_quic("/two"))[0] == 200 and app.seen[-1].path == "/two"
+
+
+async def test_a_visitor_by_quic_is_believed_no_more_than_another(door_node, backend):
+    node, app = await door_node(route_certificates="internal"), await backend("app")
+    await node.route("a.example.com", app.addr)
+    await node.route("far.example.com", app.addr, ip_allow=["203.0.113.7"])
+    await node.apply()
+    root = node.host.ctx("proxy").data_dir / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    await node.until(root.exists)
+    quic = QuicConfiguration(alpn_protocols=H3_ALPN, verify_mode=ssl.CERT_NONE, server_name="a.example.com")
+    forged = [
+        (b"x-forwarded-for", b"203.0.113.7"),
+        (b"x-cloudos-visitor", b"203.0.113.7"),
+        (b"remote-user", b"root"),
+        (b"remote_user", b"root"),
+        (b"cookie", b"cloudos_access=secret"),
+        (b"cookie", b"a=1"),
+        (b"cookie", b"__Host-cloudos_route=secret"),
+    ]
+
+    async def asked():
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(contextlib.suppress(TimeoutError, ConnectionError))  # the certificate is not there yet
+            opened = connect("127.0.0.1", node.https_port, configuration=quic, create_protocol=Visitor)
+            visitor = await stack.enter_async_context(opened)
+            return [
+                await visitor.get("a.example.com", "/", *forged),
+                await visitor.get("far.example.com", "/", *forged),
+                await visitor.get("a.example.com", "/ws", (b":protocol", b"websocket"), method=b"CONNECT"),
+            ]
+
+    near, far, channel = await node.until(asked)
+    told = {name.lower(): value for name, value in orjson.loads(near[1])["headers"].items()}
+    assert (told["x-forwarded-for"], told["cookie"]) == ("127.0.0.1", "a=1")
+    assert not [name for name in told if name.startswith(("remote", "x-cloudos"))]
+    assert far[0] == 403
+    assert channel[0] == 421, "a WebSocket that could not be ended with the right to it"

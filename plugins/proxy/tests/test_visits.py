@@ -102,6 +102,30 @@ async def test_a_stream_and_a_download_end_too(node, users):
                 pass
 
 
+@pytest.mark.parametrize("http2", [False, True])
+async def test_over_tls_they_end_too(door_node, backend, users, http2):
+    app = await backend("chat")
+    node = await door_node(providing(Users, users), route_certificates="internal")
+    await node.route(NAME, app.addr, require_auth=True)
+    await node.apply()
+    headers = {"Host": NAME, "Authorization": "Bearer viewer"}
+    extensions = {"sni_hostname": NAME}
+    async with httpx.AsyncClient(timeout=WITHIN, verify=False, http1=not http2, http2=http2) as client:
+        url = f"https://127.0.0.1:{node.https_port}/"
+
+        async def ready():
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.get(url, headers=headers, extensions=extensions)).status_code == 200
+
+        await node.until(ready)
+        async with client.stream("GET", url + "ticks", headers=headers, extensions=extensions) as answer:
+            assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+            users.set("usr_viewer", None)
+            with pytest.raises(httpx.TransportError):
+                async for _ in answer.aiter_bytes():
+                    pass
+
+
 async def test_a_change_in_the_moment_between_the_question_and_the_switch_is_not_missed(node, users, monkeypatch):
     """The app is slow to take the WebSocket; the user goes meanwhile."""
     opening = asyncio.create_task(_hold(node))
