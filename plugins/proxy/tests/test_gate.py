@@ -57,6 +57,14 @@ async def test_a_code_that_was_tried_wrongly_is_spent(hand_over):
         assert hand_over.take(code, "git.cloud.test", state) is None
 
 
+def test_a_cookie_that_was_taken_in_clear_is_none_over_tls(hand_over):
+    plain = Target("git.cloud.test", "http://git.cloud.test", "/")
+    value = hand_over.cookie("sess_1", plain).partition(";")[0].partition("=")[2]
+    assert hand_over.session_of(f"cloudos_route={value}", "git.cloud.test", secure=False) == "sess_1"
+    assert hand_over.session_of(f"__Host-cloudos_route={value}", "git.cloud.test", secure=True) is None
+    assert hand_over.session_of(f"cloudos_route={value}", "wiki.cloud.test", secure=False) is None
+
+
 async def ask(node, sent):
     """Send bytes to the gate's socket; return what comes back until it hangs up or a second has passed."""
     path = node.host.ctx("proxy").data_dir / "gate.sock"

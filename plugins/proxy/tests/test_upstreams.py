@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, split
+from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, resolve, split
 from cloudos_sdk.capabilities import AppAddress, Apps
 from cloudos_sdk.testing.fakes import FakeApps, providing
 
@@ -31,7 +33,8 @@ async def test_the_hosts_own_api_is_refused_by_whatever_name(door_node):
 async def test_link_local_and_metadata_addresses_are_refused(door_node):
     node = await door_node()
     for addr in ("169.254.169.254:80", "169.254.1.1:80", "[fe80::1]:80", "[fd00:ec2::254]:80", "100.100.100.200:80",
-                 "metadata.google.internal:80", "[::ffff:169.254.169.254]:80", "224.0.0.1:80"):  # fmt: skip
+                 "metadata.google.internal:80", "[::ffff:169.254.169.254]:80", "224.0.0.1:80", "168.63.129.16:80",
+                 "[64:ff9b::a9fe:a9fe]:80", "[2002:a9fe:a9fe::1]:80"):  # fmt: skip
         assert await refusal(node, addr), addr
 
 
@@ -91,6 +94,24 @@ async def test_an_address_that_the_machine_has_only_since_now_is_its_own(monkeyp
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {**had, "tun0": tunnel})  # a tunnel that comes up
     with pytest.raises(BadUpstream, match="the API"):
         await rules.check("192.0.2.9:8080", own)
+
+
+async def test_a_name_whose_server_is_silent_keeps_one_thread_however_often_it_is_asked_for(monkeypatch):
+    asked, answer = [], threading.Event()
+
+    def look_up(host, *_):
+        asked.append(host)
+        answer.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.7", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for _ in range(3):
+        assert await resolve("silent.example.com", 0.05) == []
+    waiting = asyncio.gather(*(resolve("silent.example.com", 5) for _ in range(20)))
+    await asyncio.sleep(0.05)
+    answer.set()
+    assert {str(found) for (found,) in await waiting} == {"192.0.2.7"}
+    assert asked == ["silent.example.com"]
 
 
 async def test_networks_to_allow_are_read_once():

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class NameSocket:
 
     async def _answer(self, asked: bytes) -> bytes:
         """Return the answer to one question; NXDOMAIN for what has no address that may be dialled."""
-        await asyncio.to_thread(importlib.import_module, "dns.rrset")
+        if "dns.message" not in sys.modules:
+            await asyncio.to_thread(importlib.import_module, "dns.message")
         import dns.flags
         import dns.message
         import dns.rcode

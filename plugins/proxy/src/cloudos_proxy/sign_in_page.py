@@ -59,7 +59,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = false;
 });
 async function renew() {  // a session whose short token has run out needs no password
-  const found = document.cookie.match(/(?:^|; )cloudos_csrf=([^;]+)/);
+  const found = document.cookie.match(/(?:^|; )(?:__Host-|__Secure-)?cloudos_csrf=([^;]+)/);
   if (!found || new URL(location.href).searchParams.has("again") || sessionStorage.renewed === location.href) return;
   sessionStorage.renewed = location.href;
   const [ok] = await send("/api/auth/refresh", {}, {"X-CSRF-Token": decodeURIComponent(found[1])});

@@ -7,16 +7,22 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
-_METADATA = tuple(ipaddress.ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200"))
+_METADATA = tuple(
+    ipaddress.ip_address(text)
+    for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata", "instance-data"})
-_RESOLVERS = ThreadPoolExecutor(4, thread_name_prefix="proxy-resolve")
+_RESOLVERS = ThreadPoolExecutor(32, thread_name_prefix="proxy-resolve")
+_looking: dict[str, Future[list[Any]]] = {}
 _AT_ONCE = 64
 _LONGEST_NAME = 200
 
@@ -90,7 +96,7 @@ class UpstreamRules:
         return found
 
     def _check(self, addr: str, address: Address, port: int, own: Mapping[int, str]) -> None:
-        address = getattr(address, "ipv4_mapped", None) or address
+        address = _meant(address)
         if any(address in network for network in self._networks):
             return
         reason = None
@@ -107,16 +113,29 @@ class UpstreamRules:
             raise BadUpstream(f"{addr}{by} {reason}; an admin can allow it by CLOUDOS_PROXY__ALLOW_UPSTREAMS")
 
 
+def _meant(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for, where it does (RFC 4291, 6052, 3056)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
 async def resolve(host: str, seconds: float) -> list[Address]:
     """Return the addresses of a host; none where it cannot be looked up in time."""
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
         pass
-    loop = asyncio.get_running_loop()
+    # a thread that looks up cannot be stopped, and a name whose server is silent keeps it for half a minute: one a name
+    looking = _looking.get(host)
+    if looking is None:
+        looking = _looking[host] = _RESOLVERS.submit(socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+        looking.add_done_callback(lambda _: _looking.pop(host, None))
     try:
         async with asyncio.timeout(seconds):
-            found = await loop.run_in_executor(_RESOLVERS, socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+            found = await asyncio.shield(asyncio.wrap_future(looking))
     except (OSError, UnicodeError, RuntimeError):  # RuntimeError: looking up is forbidden here
         return []
     return list({ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
