@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
+from cloudos_apps.host_paths import HostPaths
+from cloudos_apps.rights import rights_of
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.model import Template
 
@@ -27,6 +30,12 @@ def make_template(name: str, *services: dict[str, Any], **more: Any) -> Template
     """Return a template of one or more small services."""
     about = {"name": name, "display_name": name.title(), "category": "tests", "version": "1.0"}
     return Template.model_validate({**about, "services": [{**SMALL, **service} for service in services], **more})
+
+
+def dangers(template: Template) -> list[str]:
+    """Return what a template asks for beyond its own containers, on a machine with nothing of ours on it."""
+    paths = HostPaths(Path("/nonexistent/files"), "unix:///run/docker.sock", Path("/nonexistent"))
+    return sorted({right.danger for right in rights_of(template, {}, paths)})
 
 
 class Node:

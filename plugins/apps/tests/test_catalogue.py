@@ -3,6 +3,7 @@
 import importlib.resources
 
 import pytest
+from app_node import dangers
 from cloudos_apps.templates.catalogue import Catalogue, own_templates
 from cloudos_apps.templates.model import render, validate_config, wanted_ports
 from cloudos_sdk import NotFound
@@ -59,7 +60,7 @@ def test_an_own_template_is_pinned_described_and_harmless(template):
         assert service.image.rsplit(":", 1)[1][-1:].isalnum()
         assert any(letter.isdigit() for letter in service.image.rsplit(":", 1)[1]), "a tag that names a version"
         assert service.healthcheck is not None
-    assert template.dangers() == []
+    assert dangers(template) == []
     assert template.description
     assert template.website
     assert template.icon == f"{template.name}.svg"

@@ -153,3 +153,11 @@ async def test_a_password_that_is_not_marked_as_secret_is_one(node):
     for path in ("/api/templates/odd", f"/api/apps/{app['id']}"):
         assert SECRET not in json.dumps(await (await node.client.get(path)).get_json())
     assert (await node.app(app["id"]))["secrets"] == ["password"]
+
+
+async def test_the_password_in_a_url_is_not_shown(node):
+    url = {"name": "database", "default": "postgres://ada:hush-hush@db:5432/x"}
+    node.offer(make_template("odd", {"name": "main", "image": node.engine.image("web:1.0")}, config=[url]))
+    app = await node.install("odd", "odd", config={"database": "postgres://ada:not-for-you@db/x?a=b@c"})
+    shown = await (await node.viewer.get(f"/api/apps/{app['id']}")).get_json()
+    assert shown["config"] == {"database": "postgres://ada:***@db/x?a=b@c"}

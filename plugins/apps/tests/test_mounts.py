@@ -191,3 +191,13 @@ async def test_folders_of_an_old_app_that_lie_in_nobodys_way_stay_where_they_are
     await asyncio.sleep(0.5)
     assert node.containers(app["id"]) == before
     assert (await node.app(app["id"]))["rights"] == [f"main:host_path:{files}/media/films:rw"]
+
+
+async def test_a_device_is_not_looked_for_in_a_folder_that_an_app_can_write(node, tmp_path):
+    media = tmp_path / "media"
+    media.mkdir()
+    service = {"name": "main", "image": node.engine.image("web:1.0"), "devices": [f"{media}/disk:/dev/disk"]}
+    node.offer(make_template("disk", {**service, "volumes": [{"host_path": str(media), "path": "/m"}]}))
+    allow = [f"main:host_path:{media}:rw", f"main:device:{media}/disk:/dev/disk"]
+    status, error = await node.post({"template": "disk", "name": "disk", "allow": allow})
+    assert (status, error["error"], error["path"]) == (409, "paths_nested", f"{media}/disk")

@@ -9,6 +9,7 @@ from typing import Any
 import hypercorn.asyncio
 import pytest
 import yaml
+from app_node import dangers
 from cloudos_apps.templates.foreign import Unfit
 from cloudos_apps.templates.reading import read
 from hypercorn.config import Config
@@ -91,8 +92,8 @@ def test_a_catalogue_of_portainer_becomes_templates():
     assert fields["ADMIN_PASSWORD"].secret and fields["MODE"].choices == ("a", "b") and fields["MODE"].default == "b"
     assert [(p.container, p.host, p.protocol) for p in service.ports] == [(80, 8080, "tcp"), (53, None, "udp")]
     assert wiki.web_port == "tcp-80"
-    assert wiki.dangers() == ["host_paths"]
-    assert found.templates["them.watcher"].dangers() == ["docker_socket", "privileged"]
+    assert dangers(wiki) == ["host_paths"]
+    assert dangers(found.templates["them.watcher"]) == ["docker_socket", "privileged"]
     reasons = dict(found.skipped)
     assert "stack" in reasons["A stack"] and "other" in reasons["Joined"]
 
@@ -114,7 +115,7 @@ def test_a_compose_file_of_casaos_becomes_a_template():
     assert volumes["/media"] == (None, "/DATA/Media", True)
     name, host_path, read_only = volumes["/config"]
     assert name is not None and name.startswith("app-config") and (host_path, read_only) == (None, False)
-    assert app.dangers() == ["host_paths"]
+    assert dangers(app) == ["host_paths"]
     assert store.environment == {"STORE_PASSWORD": "${config.STORE_PASSWORD}", "TZ": "UTC"}
     assert store.healthcheck is not None and (store.healthcheck.interval_s, store.healthcheck.start_period_s) == (
         10,

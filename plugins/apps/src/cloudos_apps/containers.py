@@ -15,7 +15,7 @@ from cloudos_sdk import CloudOSError, Conflict
 
 from cloudos_apps import ports as machine
 from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.engine_errors import EngineRefused, PullFailed
+from cloudos_apps.engine_errors import EngineRefused, NoSpace, PullFailed
 from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
 from cloudos_apps.rights import capabilities_of
@@ -40,12 +40,6 @@ class AppNotHealthy(CloudOSError):
     def __init__(self, service: str, what: str, logs: Sequence[str]) -> None:
         last = f" Its last words: {' / '.join(line[:200] for line in logs[-3:])}" if logs else ""
         super().__init__("app_not_healthy", f"The service {service} {what}.{last}", service=service, logs=list(logs))
-
-
-class NoSpace(CloudOSError):
-    """507: the disk is too full to install anything."""
-
-    status = 507
 
 
 class Containers:

@@ -10,18 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from cloudos_sdk import CloudOSError
 
 from cloudos_apps.creating import create_container
 from cloudos_apps.engine_errors import DockerUnreachable, EngineRefused, PullFailed, cause
-from cloudos_apps.log_lines import Followed, newest, parse_line
+from cloudos_apps.engine_streams import newest_lines, open_logs, open_pull
+from cloudos_apps.log_lines import Followed, parse_line
 from cloudos_apps.pull_progress import Layers
 from cloudos_apps.specs import APP, GENERATION, NODE, SERVICE, ContainerSpec, ContainerState
 from cloudos_apps.threaded_stream import ThreadedStream
 
 T = TypeVar("T")
-_LOG_BYTES, _LOG_SECONDS = 64_000_000, 20  # what is read of a log for one answer; the engine keeps 30 MB of it
 
 
 class DockerEngine:
@@ -118,7 +117,7 @@ class DockerEngine:
     async def pull(self, image: str) -> AsyncGenerator[tuple[float, str, Mapping[str, Any]], None]:
         """Pull an image, yielding how far it is: 0..1, a sentence, and each layer's state. Raises PullFailed."""
         layers, told = Layers(image), 0.0
-        lines = ThreadedStream(lambda: self.guarded(_open_pull, image), self.translated, f"docker-pull {image}")
+        lines = ThreadedStream(lambda: self.guarded(open_pull, image), self.translated, f"docker-pull {image}")
         try:
             async for line in lines:
                 if "error" in line:
@@ -152,7 +151,7 @@ class DockerEngine:
     ) -> ThreadedStream:
         """Return the stream of a container's log, each line as `made(line, bytes left out)` makes it in the thread."""
         return ThreadedStream(
-            lambda: Followed(self.guarded(_open_logs, container, tail, since), made),
+            lambda: Followed(self.guarded(open_logs, container, tail, since), made),
             self.translated,
             f"docker-logs {container[:12]}",
         )
@@ -218,7 +217,7 @@ class DockerEngine:
 
     async def logs(self, container: str, tail: int, since: int | None) -> list[tuple[bytes, int]]:
         """Return the newest lines of a container's log, each with its time before it, and the bytes left out of it."""
-        return await self.call(_newest, container, tail, {"since": since} if since else {})
+        return await self.call(newest_lines, container, tail, {"since": since} if since else {})
 
     async def usage(self, container: str) -> Mapping[str, Any]:
         """Return what a container uses at this moment, as the engine tells it; shares need two of these."""
@@ -240,7 +239,9 @@ class DockerEngine:
         What is `hidden` is not in them.
         """
         # ten times as many: the engine takes the newest first, and of those the ones before `until`
-        found = await self.call(_newest, container, count * (10 if until else 1), {"until": until} if until else {})
+        found = await self.call(
+            newest_lines, container, count * (10 if until else 1), {"until": until} if until else {}
+        )
         return [parse_line("", *line, hidden).message[:2000] for line in found][-count:]
 
     async def _gone(self, work: Callable[..., Any]) -> None:
@@ -258,64 +259,6 @@ class DockerEngine:
                 return False
             raise
         return True
-
-
-def _open_pull(client: Any, image: str) -> Any:
-    """Begin a pull whose connection can be closed, which the package's own cannot."""
-    from docker import auth
-    from docker.types import CancellableStream
-
-    repository, mark, tag = image.partition("@")
-    if not mark:
-        repository, _, tag = image.rpartition(":")
-    header = auth.get_config_header(client, auth.resolve_repository_name(repository)[0])
-    response = client.post(
-        f"{client.base_url}/v{client.api_version}/images/create",
-        params={"fromImage": repository, "tag": tag},
-        headers={"X-Registry-Auth": header} if header else {},
-        stream=True,
-        timeout=None,
-    )
-    _check(response)
-    return CancellableStream((orjson.loads(line) for line in response.iter_lines() if line), response)
-
-
-def _open_logs(client: Any, container: str, tail: int, since: int | None) -> Any:
-    extra = {"since": since} if since else {}
-    return client.logs(container, stream=True, follow=True, timestamps=True, tail=tail, **extra)
-
-
-def _newest(client: Any, container: str, tail: int, extra: Mapping[str, Any]) -> list[tuple[bytes, int]]:
-    """Read the end of a log piece by piece, so that no line of it is ever whole in memory."""
-    response = client.get(
-        f"{client.base_url}/v{client.api_version}/containers/{container}/logs",
-        params={"stdout": 1, "stderr": 1, "timestamps": 1, "tail": tail, **extra},
-        stream=True,
-        timeout=_LOG_SECONDS,
-    )
-    with contextlib.closing(response):
-        _check(response)
-        return newest(_pieces(response.raw), tail)
-
-
-def _pieces(raw: Any) -> Iterator[bytes]:
-    """Yield what a log's frames hold: 8 bytes that tell the length, and the piece (Engine API, "Attach")."""
-    taken, end = 0, time.monotonic() + _LOG_SECONDS
-    while taken < _LOG_BYTES and time.monotonic() < end and len(head := raw.read(8)) == 8:
-        length = int.from_bytes(head[4:])
-        while length and (piece := raw.read(min(length, 65536))):
-            taken, length = taken + len(piece), length - len(piece)
-            yield piece
-
-
-def _check(response: Any) -> None:
-    """Raise the engine's error for an answer that is one."""
-    import docker.errors
-
-    if response.status_code >= 400:
-        with contextlib.suppress(ValueError, KeyError):
-            raise docker.errors.APIError("refused", response, response.json()["message"])
-        response.raise_for_status()
 
 
 def _states(client: Any, labels: Sequence[str]) -> list[ContainerState]:

@@ -31,6 +31,12 @@ class PullFailed(CloudOSError):
             self.status = 507
 
 
+class NoSpace(CloudOSError):
+    """507: the disk is too full to install anything."""
+
+    status = 507
+
+
 class DockerUnreachable(Unavailable):
     """503: no engine answers."""
 

@@ -22,7 +22,10 @@ _TABLE = App.__table__
 
 
 class Mount(NamedTuple):
-    """A path of the machine that an app has. `trusted`: the app was allowed the whole machine, so needs no tricks."""
+    """A path of the machine that an app has, a device's too.
+
+    `trusted`: the app was allowed the whole machine, and so needs no tricks.
+    """
 
     path: str
     writable: bool
@@ -37,6 +40,7 @@ def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) 
         trusted = service.privileged or any(
             writable and path not in lost and paths.grave(path, read_only=False) for path, writable in mine
         )
+        mine += [(device.partition(":")[0], False) for device in service.devices]  # the engine follows links there too
         found |= {Mount(path, writable, trusted) for path, writable in mine}
     return sorted(found)
 

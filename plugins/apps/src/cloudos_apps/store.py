@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from cloudos_apps.templates.model import Template, Value
 TABLE = App.__table__
 STEADY = frozenset({"running", "stopped", "crashed"})
 _SHORTEST_SECRET = 6
+_URL_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]+@")
 BUSY = frozenset({"installing", "updating", "uninstalling"})
 _NAMES = (
     "id",
@@ -160,7 +162,7 @@ class AppStore:
             **_shown(app),
             "services": [service.name for service in template.services],
             "rights": orjson.loads(app.rights or "[]"),
-            "config": {name: value for name, value in config.items() if name not in secret},
+            "config": {name: _without_password(value) for name, value in config.items() if name not in secret},
             "secrets": sorted(secret & set(config)),
         }
         return orjson.dumps(details, option=_TIMES)
@@ -178,6 +180,11 @@ def hidden_in(template: Template, config: Mapping[str, Value]) -> list[str]:
     """Return the secrets among settings that are long enough not to be anything else, the longest first."""
     values = {str(config.get(field.name, "")) for field in template.config if field.hidden}
     return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _without_password(value: Value) -> Value:
+    """Return a setting without the password of a URL in it."""
+    return _URL_PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
 
 
 def busy(app: App) -> Conflict:

@@ -20,7 +20,7 @@ MOST_ENTRIES, MOST_REASONS = 5_000, 1_000
 """What one source may have: entries, and reasons for those left out that are kept."""
 LONGEST_TEMPLATE = 256_000
 
-_SECRET = re.compile(r"PASS|SECRET|TOKEN|(?:^|_)KEY(?:_|$)")
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(?:^|_)(?:KEYS?|PWD?|DSN)(?:_|$)")
 _PORT = re.compile(r"(?:(?:[\d.]+:)?(?P<host>\d{1,5}):)?(?P<container>\d{1,5})(?:/(?P<protocol>tcp|udp))?")
 
 

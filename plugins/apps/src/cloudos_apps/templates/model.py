@@ -60,19 +60,6 @@ class Template(Part):
         """Return the names of the services, each after those it depends on."""
         return list(TopologicalSorter({service.name: service.depends_on for service in self.services}).static_order())
 
-    def dangers(self) -> list[str]:
-        """Name what it asks for that could harm the machine or other apps; an admin must allow it by name."""
-        volumes = [volume for service in self.services for volume in service.volumes]
-        found = {
-            "docker_socket": any(volume.reaches_docker for volume in volumes),
-            "host_network": any(service.network_mode == "host" for service in self.services),
-            "privileged": any(service.privileged for service in self.services),
-            "host_paths": any(volume.host_path is not None and not volume.reaches_docker for volume in volumes),
-            "devices": any(service.devices for service in self.services),
-            "capabilities": any(service.cap_add for service in self.services),
-        }
-        return [name for name, there in found.items() if there]
-
     @model_validator(mode="after")
     def _whole(self) -> Template:
         for what, names in (

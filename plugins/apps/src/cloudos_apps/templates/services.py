@@ -16,7 +16,6 @@ _IMAGE = re.compile(
     r"(?:(?:[a-z0-9.-]+(?::\d+)?|\[[0-9a-f:]+\](?::\d+)?)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
 class Part(BaseModel):
@@ -59,14 +58,6 @@ class Volume(Part):
         if self.path == "/":
             raise ValueError("cannot take the place of the container's root")
         return self
-
-    @property
-    def reaches_docker(self) -> bool:
-        """Tell whether the engine's socket can be reached through it."""
-        if self.host_path is None:
-            return False
-        below = self.host_path.rstrip("/") + "/"
-        return any((socket + "/").startswith(below) for socket in _SOCKETS)
 
 
 class HealthCheck(Part):
