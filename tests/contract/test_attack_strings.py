@@ -32,14 +32,17 @@ AREAS = ("alerts", "audit", "auth", "dashboard", "events", "mcp", "molly", "note
 LEFT_OUT = {("get", "/api/events"), ("get", "/api/system/metrics/stream"), ("post", "/api/auth/logout")}
 
 
-def filled(schema, document, text, depth=0):
-    """Return a value of a schema in which each text is this one."""
+NUMBERS = [10**30, -(10**30), 2**63, 2**53 + 1, -1, 0, 1.5e308, 5e-324]
+
+
+def filled(schema, document, text, depth=0, number=None):
+    """Return a value of a schema in which each text is this one, and each number, where one is given."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return filled(document["components"]["schemas"][name], document, text, depth + 1) if depth < 6 else text
+        return filled(document["components"]["schemas"][name], document, text, depth + 1, number) if depth < 6 else text
     for kind in ("anyOf", "oneOf", "allOf"):
         if kind in schema:
-            return filled(schema[kind][0], document, text, depth + 1)
+            return filled(schema[kind][0], document, text, depth + 1, number)
     if "enum" in schema:
         return schema["enum"][0]
     if "const" in schema:
@@ -48,9 +51,11 @@ def filled(schema, document, text, depth=0):
     if kind == "object":
         if "properties" not in schema:
             return {text[:200]: text}
-        return {name: filled(each, document, text, depth + 1) for name, each in schema["properties"].items()}
+        return {name: filled(each, document, text, depth + 1, number) for name, each in schema["properties"].items()}
     if kind == "array":
-        return [filled(schema.get("items", {}), document, text, depth + 1)]
+        return [filled(schema.get("items", {}), document, text, depth + 1, number)]
+    if number is not None and kind in ("integer", "number"):
+        return number
     return {"integer": 1, "number": 0.5, "boolean": False, "null": None}.get(kind, text)
 
 
@@ -65,8 +70,14 @@ async def test_each_text_parameter_takes_any_text(node):
             assert await send_everywhere(*node, text) > 50, name
 
 
-async def send_everywhere(host, head, text):
-    """Send a text as each text that the API takes; return how often."""
+async def test_each_number_parameter_takes_any_number(node):
+    async with asyncio.timeout(300):
+        for number in NUMBERS:
+            assert await send_everywhere(*node, "text", number) > 50, number
+
+
+async def send_everywhere(host, head, text, number=None):
+    """Send a text, and a number, as each that the API takes; return how often."""
     document, asked = await (await host.anonymous.get("/openapi.json")).get_json(), 0
     for path, operations in document["paths"].items():
         if path.split("/")[2:3] == [] or path.split("/")[2] not in AREAS:
@@ -76,8 +87,10 @@ async def send_everywhere(host, head, text):
                 continue
             queries = [p for p in operation.get("parameters", ()) if p["in"] == "query"]
             bodies = [c["schema"] for c in operation.get("requestBody", {}).get("content", {}).values()]
-            requests = [{"query_string": {query["name"]: text[:4000]}} for query in queries]
-            requests += [{"json": filled(schema, document, text)} for schema in bodies]
+            requests = [
+                {"query_string": {query["name"]: text[:4000] if number is None else str(number)}} for query in queries
+            ]
+            requests += [{"json": filled(schema, document, text, number=number)} for schema in bodies]
             for request in requests:
                 real = path.replace("{", "").replace("}", "")
                 answer = await host.anonymous.request(method.upper(), real, headers=head, **request)

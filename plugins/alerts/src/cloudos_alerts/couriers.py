@@ -72,6 +72,7 @@ class Courier:
                 return
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # nothing of the folder that we happen to be in
                 "-m",
                 "cloudos_alerts.courier",
                 stdin=asyncio.subprocess.PIPE,
@@ -146,7 +147,8 @@ class Couriers:
     async def check(self, config: Config) -> None:
         """Have Apprise make a service of a configuration. Raises UnfitConfig."""
         try:
-            said = await self._do(config, None)
+            async with self._place("trial", config):
+                said = await self._do(config, None)
         except TimeoutError:
             raise UnfitConfig(f"Apprise made nothing of this in {self._seconds:g} s.") from None
         except ConnectionError:

@@ -94,15 +94,16 @@ class Recorder:
     async def _advance(self, end: Position) -> None:
         """Seal where the log ends now outside of the database, unless the database was turned back meanwhile."""
         before = self._sealed
-        if before is not None and not self._turned_back:
-            held = await self._db.read(lambda s: before.held(s, self._db.dialect))
-            if held is False:
+        try:
+            if before is not None and not self._turned_back and await self._lost(before):
                 self._turned_back = True
                 self._log.error("the audit log no longer has the entry that it was sealed at", number=before.number)
-        try:
             await asyncio.to_thread(self._store, end)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - the entry is written; the next one moves the file
             self._log.warning("the audit log cannot be sealed outside of the database", error=str(error))
+
+    async def _lost(self, position: Position) -> bool:
+        return await self._db.read(lambda session: position.held(session, self._db.dialect)) is False
 
     def _store(self, end: Position) -> None:
         if self._durable is not None:
