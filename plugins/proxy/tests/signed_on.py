@@ -46,12 +46,14 @@ class Node:
     def enter(self, client, **who):
         """Sign a browser in on the node's page, as the page's script does; the admin with the session that is there."""
         if not who and self.admin is not None:
-            client.cookies.update(self.admin)
+            cookies, client.csrf_token = self.admin
+            client.cookies.update(cookies)
             return
         answer = client.post(f"{self.url}/api/auth/login", json={**WHO, **who, "cookie": True})
         assert answer.status_code == 200, answer.text
+        client.csrf_token = answer.json()["csrf_token"]
         if not who:
-            self.admin = httpx.Cookies(client.cookies)
+            self.admin = httpx.Cookies(client.cookies), client.csrf_token
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_what_is_open_stays_open(node, visitor):
 
 def test_signing_out_holds_on_the_next_request(node, visitor):
     node.enter(visitor, **node.user("going", "admin"))
-    csrf = cookies_of(visitor, "localhost")["cloudos_csrf"]
+    csrf = visitor.csrf_token
     assert visitor.get(node.at(GIT)).status_code == 200
     for _ in range(20):
         assert visitor.get(node.at(GIT), follow_redirects=False).status_code == 200
@@ -164,8 +164,8 @@ def steps(node, visitor, path="/"):
     """Walk up to the code; return the address that would take it."""
     first = visitor.get(node.at(GIT, path), follow_redirects=False)
     second = visitor.get(first.headers["Location"], follow_redirects=False)
-    assert second.status_code == 302
-    return second.headers["Location"]
+    assert second.status_code == 200
+    return visitor.onward(second)
 
 
 def test_a_code_holds_once_and_in_the_browser_that_asked_for_it(node, visitor):
@@ -183,6 +183,23 @@ def test_a_code_holds_once_and_in_the_browser_that_asked_for_it(node, visitor):
         other.get(node.at(GIT), follow_redirects=False)  # it has a state of its own
         again = other.get(code, follow_redirects=False)
         assert again.headers["Location"] == "/" and "Set-Cookie" not in again.headers
+
+
+def test_the_cookies_of_the_node_alone_get_no_code_and_open_no_route(node, visitor):
+    """What an app on another port of the node's host receives."""
+    node.enter(visitor)
+    first = visitor.get(node.at(GIT), follow_redirects=False)
+    cookies = "; ".join(f"{name}={value}" for name, value in cookies_of(visitor, "localhost").items())
+    assert "cloudos_access" in cookies
+    with browser() as thief:
+        page = thief.get(first.headers["Location"], headers={"Cookie": cookies}, follow_redirects=False)
+        assert page.status_code == 200 and "Sign in" in page.text
+        asked = dict(page.url.params)
+        for headers in ({}, {"X-CSRF-Token": "x"}):
+            sent = {"Cookie": cookies, "Accept": "*/*", **headers}
+            answer = thief.post(f"{node.url}/api/proxy/handover", json=asked, headers=sent)
+            assert (answer.status_code, answer.json()["error"]) == (403, "csrf_failed")
+        assert thief.get(node.at(GIT), headers={"Cookie": cookies}, follow_redirects=False).status_code == 302
 
 
 def test_a_code_of_one_name_is_nothing_at_another(node, visitor):
@@ -226,12 +243,15 @@ def test_a_signed_in_browser_is_sent_to_nothing_but_gated_names(node, visitor, t
     assert answer.status_code == 400 and "Location" not in answer.headers
     program = visitor.get(f"{node.url}/api/proxy/handover", params=query, headers={"Accept": "*/*"})
     assert (program.status_code, program.json()["fields"][0]["path"]) == (400, "to")
+    headers = {"Accept": "*/*", "X-CSRF-Token": visitor.csrf_token}
+    onward = visitor.post(f"{node.url}/api/proxy/handover", json=query, headers=headers)
+    assert (onward.status_code, onward.json()["fields"][0]["path"]) == (400, "to")
 
 
 def test_a_second_factor_is_asked_for(node, visitor):
     who = node.user("careful", "operator")
     node.enter(visitor, **who)
-    csrf = {"X-CSRF-Token": cookies_of(visitor, "localhost")["cloudos_csrf"]}
+    csrf = {"X-CSRF-Token": visitor.csrf_token}
     secret = visitor.post(f"{node.url}/api/auth/totp/enable", headers=csrf).json()["secret"]
     totp = pyotp.TOTP(secret)
     verified = visitor.post(f"{node.url}/api/auth/totp/verify", json={"code": totp.now()}, headers=csrf)
@@ -243,7 +263,7 @@ def test_a_second_factor_is_asked_for(node, visitor):
         assert begun["totp_required"]
         assert "cloudos_access" not in cookies_of(fresh, "localhost")
         code = {"temp_token": begun["temp_token"], "code": totp.at(time.time() + 30), "cookie": True}
-        assert fresh.post(f"{node.url}/api/auth/totp/verify", json=code).status_code == 200
+        fresh.csrf_token = fresh.post(f"{node.url}/api/auth/totp/verify", json=code).json()["csrf_token"]
         assert fresh.get(page.url).json()["path"] == "/second"
 
 

@@ -13,7 +13,7 @@ from cloudos_sdk.capabilities import Authenticator, Credentials, Sessions, Users
 from cloudos_proxy.access_handlers import SPENT
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.sign_in_page import PAGE_HEADERS, refusal_page
-from cloudos_proxy.visitors import Answer, Asked, cookies_of
+from cloudos_proxy.visitors import Answer, Asked
 from cloudos_proxy.visits import Peer, Right
 
 SCOPES = frozenset({"proxy:read", "proxy:write"})
@@ -108,14 +108,12 @@ class Access:
         return sessions.person(session_id) if sessions is not None and session_id is not None else None
 
     async def _by_credentials(self, asked: Asked) -> Principal | None:
+        """Identify a caller by `Authorization`. The node's own cookies open no route: they hold nothing alone."""
         authenticator = self._ctx.find(Authenticator)
-        cookies = cookies_of(asked.cookies)
-        if authenticator is None or (asked.authorization is None and not cookies):
+        if authenticator is None or asked.authorization is None:
             return None
         try:
-            return await authenticator.authenticate(
-                Credentials("GET", asked.authorization, cookies, None, asked.address)
-            )
+            return await authenticator.authenticate(Credentials("GET", asked.authorization, {}, None, asked.address))
         except CloudOSError:
             return None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import InvalidRequest, caller, public, use
-from cloudos_sdk.http import Query
+from cloudos_sdk import InvalidRequest, caller, in_person, principal, public, use
+from cloudos_sdk.http import Body, Query
 from pydantic import BaseModel, Field
 from quart import Blueprint, Response, request
-from quart_schema import document_response, validate_querystring
+from quart_schema import document_response, validate_querystring, validate_request, validate_response
 from werkzeug.datastructures import Headers
 
 from cloudos_proxy.access import Access
@@ -17,6 +17,7 @@ from cloudos_proxy.targets import host_of
 from cloudos_proxy.visitors import asked
 
 access_routes = Blueprint("proxy_access", __name__)
+_NO_PLACE = "is not an address of this node that asks for a sign-in"
 
 
 class Journey(Query):
@@ -25,6 +26,19 @@ class Journey(Query):
     to: str = Field(max_length=4096)
     state: str = Field(pattern=r"^[0-9a-f]{64}$")
     again: bool = False
+
+
+class Arriving(Body):
+    """Where a browser goes on to, and the mark of its state."""
+
+    to: str = Field(max_length=4096)
+    state: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Onward(BaseModel):
+    """The address at which the route's name takes the sign-in over; it holds once, for a minute."""
+
+    location: str
 
 
 class Arrival(Query):
@@ -53,15 +67,27 @@ async def validate() -> Response:
 @access_routes.get("/api/proxy/handover")
 @public
 @validate_querystring(Journey)
-async def hand_over(query_args: Journey) -> Response:
-    """Send a signed-in browser back to the route it came from, with a code for it; show the others the sign-in page."""
+async def sign_in(query_args: Journey) -> Response:
+    """Show the sign-in page to a browser that comes from a route; it signs in, or goes on by the POST of this path."""
     target = use(Places).target(query_args.to)
     if target is None:
-        return _problem("Nothing to sign in to", "to", "is not an address of this node that asks for a sign-in")
-    who = caller().principal
-    if query_args.again or who is None or who.session_id is None:
-        return Response(sign_in_page(target.host), headers=Headers(PAGE_HEADERS))
-    return _sent(use(HandOver).begin(who.session_id, target, query_args.state))
+        return _problem("Nothing to sign in to", "to", _NO_PLACE)
+    return Response(sign_in_page(target.host), headers=Headers(PAGE_HEADERS))
+
+
+@access_routes.post("/api/proxy/handover")
+@in_person
+@validate_request(Arriving)
+@validate_response(Onward)
+async def hand_over(data: Arriving) -> Onward:
+    """Return where a signed-in browser goes on to: back to the route it came from, with a code for it.
+
+    A cookie alone does not get here: every port of the host receives that. The page's script sends the CSRF token too.
+    """
+    target, who = use(Places).target(data.to), principal()
+    if target is None:
+        raise InvalidRequest.field("to", _NO_PLACE)
+    return Onward(location=use(HandOver).begin(who.session_id or "", target, data.state))
 
 
 @access_routes.get("/api/proxy/session")

@@ -25,15 +25,21 @@ const form = document.querySelector("form"), problem = document.querySelector("[
 const button = form.querySelector("button"), code = form.elements.code;
 let waiting = null;
 
-function goOn() {
-  const here = new URL(location.href);
-  here.searchParams.delete("again");
-  location.replace(here);
-}
-async function send(path, body, headers) {
+// What the cookies are worth nothing without; the storage of a page is its own port's.
+const kept = "cloudos.csrf_token";
+const here = new URL(location.href);
+
+async function send(path, body, token) {
   const answer = await fetch(path, {method: "POST", credentials: "same-origin", body: JSON.stringify(body),
-    headers: {"Content-Type": "application/json", ...headers}});
+    headers: {"Content-Type": "application/json", ...(token ? {"X-CSRF-Token": token} : {})}});
   return [answer.ok, await answer.json().catch(() => ({}))];
+}
+async function goOn(token) {
+  localStorage.setItem(kept, token);
+  const asked = {to: here.searchParams.get("to"), state: here.searchParams.get("state")};
+  const [ok, answer] = await send("/api/proxy/handover", asked, token);
+  if (ok) location.replace(answer.location);
+  return ok ? "" : answer.message || "That did not work. Try again.";
 }
 async function signIn() {
   if (waiting) return send("/api/auth/totp/verify", {temp_token: waiting, code: code.value.trim(), cookie: true});
@@ -54,18 +60,18 @@ form.addEventListener("submit", async (event) => {
       for (const name of ["username", "password"]) form.elements[name].required = false;
       code.required = true;
       code.focus();
-    } else return goOn();
+    } else problem.textContent = await goOn(answer.csrf_token);
   } catch { problem.textContent = "The node does not answer. Try again."; }
   button.disabled = false;
 });
-async function renew() {  // a session whose short token has run out needs no password
-  const found = document.cookie.match(/(?:^|; )(?:__Host-|__Secure-)?cloudos_csrf=([^;]+)/);
-  if (!found || new URL(location.href).searchParams.has("again") || sessionStorage.renewed === location.href) return;
-  sessionStorage.renewed = location.href;
-  const [ok] = await send("/api/auth/refresh", {}, {"X-CSRF-Token": decodeURIComponent(found[1])});
-  if (ok) goOn();
+async function resume() {  // whoever is signed in at the node goes on without a password
+  const token = localStorage.getItem(kept);
+  if (!token || here.searchParams.has("again")) return;
+  if (!(await goOn(token))) return;
+  const [ok, fresh] = await send("/api/auth/refresh", {}, token);
+  if (ok) await goOn(fresh.csrf_token);
 }
-renew().catch(() => {});
+resume().catch(() => {});
 """
 _FORM = """<p>to go on to <strong>{where}</strong></p>
 <form method="post">

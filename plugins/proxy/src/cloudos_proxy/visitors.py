@@ -74,15 +74,5 @@ def cookie_of(header: str, name: str) -> str | None:
     return None
 
 
-def cookies_of(header: str) -> dict[str, str]:
-    """Return the cookies of a `Cookie` header; of several with one name the first, which is the nearest path's."""
-    found: dict[str, str] = {}
-    for pair in header.split(";"):
-        key, equals, value = pair.strip().partition("=")
-        if equals:
-            found.setdefault(key, value)
-    return found
-
-
 def _roles(query: str) -> str:
     return ",".join(parse_qs(query).get("roles", []))
