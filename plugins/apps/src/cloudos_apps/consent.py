@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,20 @@ from sqlmodel import Session
 from cloudos_apps.events import AppRightsAllowed
 from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
-from cloudos_apps.mounts import astray, check_nesting, mounts_of, of_others, packed
-from cloudos_apps.rights import check_consent, rights_of, texts_of
+from cloudos_apps.mounts import Mount, astray, check_nesting, mounts_of, of_others, packed
+from cloudos_apps.rights import Right, check_consent, other_rights, path_rights, rights_of, texts_of
 from cloudos_apps.store import template_of
 from cloudos_apps.templates.model import Template
 
 _TABLE = App.__table__
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the machine's disk said about a template's paths when it was looked at."""
+
+    rights: Collection[Right]
+    mounts: Sequence[Mount]
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,12 @@ class Consent:
         rights = rights_of(template, ports, self._paths)
         return sorted({right.danger for right in rights}), texts_of(rights)
 
+    async def look(self, template: Template) -> Look:
+        """Look at the paths of a template, before the transaction: a disk may not answer, and all others would wait."""
+        return await asyncio.to_thread(
+            lambda: Look(path_rights(template, self._paths), mounts_of(template, self._paths))
+        )
+
     async def check_at_once(
         self, template: Template, ports: Mapping[str, int | None], app: App | None, allow: Collection[str]
     ) -> None:
@@ -57,6 +71,7 @@ class Consent:
         name: str,
         template: Template,
         ports: Mapping[str, int | None],
+        look: Look,
         app: App | None,
         allow: Collection[str],
     ) -> Given:
@@ -65,15 +80,14 @@ class Consent:
         `app` is the row as it is, None for a new one. Raises Forbidden for what nobody allowed, Conflict for a folder
         that lies in one that an app can write.
         """
-        asked = rights_of(template, ports, self._paths)
+        asked = {*look.rights, *other_rights(template, ports)}
         new = check_consent(template.display_name, asked, _stored(app), allow)
-        mounts = mounts_of(template, self._paths)
-        check_nesting(name, mounts, of_others(session, app_id))
+        check_nesting(name, look.mounts, of_others(session, app_id))
         if new:
             texts = texts_of(new)
             details = f"Allowed {name}: {', '.join(texts)}"
             self._ctx.events.emit(session, AppRightsAllowed(resource=app_id, name=name, rights=texts, details=details))
-        return Given(orjson.dumps(texts_of(asked)).decode(), packed(mounts))
+        return Given(orjson.dumps(texts_of(asked)).decode(), packed(look.mounts))
 
     async def recheck(self, app: App) -> None:
         """Compare an app with what it was allowed, now that its containers are made or started. Raises Conflict."""
@@ -86,16 +100,17 @@ class Consent:
         """
         stored = orjson.loads(given["rights"]) if "rights" in given else _stored(app)
         asked = await self._recheck(app, template, given["ports"], stored)
-        return orjson.dumps(asked).decode(), self.mounts(template)
+        return orjson.dumps(asked).decode(), await self.mounts(template)
 
-    def mounts(self, template: Template) -> str:
+    async def mounts(self, template: Template) -> str:
         """Return the paths of a template as a row keeps them."""
-        return packed(mounts_of(template, self._paths))
+        return packed((await self.look(template)).mounts)
 
     async def _recheck(
         self, app: App, template: Template, ports: Mapping[str, int], stored: Collection[str]
     ) -> list[str]:
-        asked = await asyncio.to_thread(lambda: texts_of(rights_of(template, ports, self._paths)))
+        look = await self.look(template)
+        asked = texts_of({*look.rights, *other_rights(template, ports)})
         if new := [right for right in asked if right not in stored]:
             raise Conflict(
                 "rights_changed",
@@ -105,7 +120,7 @@ class Consent:
             )
 
         def check(session: Session) -> None:
-            check_nesting(app.name, mounts_of(template, self._paths), of_others(session, app.id))
+            check_nesting(app.name, look.mounts, of_others(session, app.id))
 
         await self._ctx.db.read(check)
         return asked

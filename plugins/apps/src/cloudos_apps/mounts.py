@@ -24,12 +24,15 @@ _TABLE = App.__table__
 class Mount(NamedTuple):
     """A path of the machine that an app has, a device's too.
 
-    `trusted`: the app was allowed the whole machine, and so needs no tricks.
+    `trusted`: the app was allowed the whole machine, and so needs no tricks. `real` is where it led when it was looked
+    at, `folders` are those that it led through: what is compared in a transaction reads no disk.
     """
 
     path: str
     writable: bool
     trusted: bool
+    real: str
+    folders: tuple[str, ...]
 
 
 def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) -> list[Mount]:
@@ -41,8 +44,13 @@ def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) 
             writable and path not in lost and paths.grave(path, read_only=False) for path, writable in mine
         )
         mine += [(device.partition(":")[0], False) for device in service.devices]  # the engine follows links there too
-        found |= {Mount(path, writable, trusted) for path, writable in mine}
+        found |= {_mount(path, writable, trusted) for path, writable in mine}
     return sorted(found)
+
+
+def _mount(path: str, writable: bool, trusted: bool) -> Mount:
+    real, folders = trail(path)
+    return Mount(path, writable, trusted, real, tuple(dict.fromkeys(folders)))
 
 
 def astray(templates: Iterable[Template], paths: HostPaths) -> set[str]:
@@ -64,7 +72,10 @@ def packed(mounts: Iterable[Mount]) -> str:
 
 def unpacked(text: str | None) -> list[Mount]:
     """Return mounts that were stored."""
-    return [Mount(*entry) for entry in orjson.loads(text or "[]")]
+    return [
+        Mount(path, writable, trusted, real, tuple(folders))
+        for path, writable, trusted, real, folders in orjson.loads(text or "[]")
+    ]
 
 
 def of_others(session: Session, app_id: str | None) -> list[tuple[str, Mount]]:
@@ -74,7 +85,7 @@ def of_others(session: Session, app_id: str | None) -> list[tuple[str, Mount]]:
 
 
 def check_nesting(name: str, mine: Sequence[Mount], others: Sequence[tuple[str, Mount]]) -> None:
-    """Refuse mounts that lie in a folder which an app can write, or hold another's. Raises Conflict. Reads the disk."""
+    """Refuse mounts that lie in a folder which an app can write, or hold another's. Raises Conflict."""
     if not mine:
         return
     own = [(name, mount) for mount in mine]
@@ -96,12 +107,11 @@ def nested(
 ) -> Iterable[tuple[str, Mount, str, Mount]]:
     """Yield each mount that is reached through a folder that an app can write, with that folder and their apps."""
     everything = [*mine, *others]
-    writable = [(name, mount, trail(mount.path)[0]) for name, mount in everything if mount.writable]
+    writable = [(name, mount) for name, mount in everything if mount.writable and not mount.trusted]
     for inner_name, inner in everything:
         own = (inner_name, inner) in mine
-        folders = trail(inner.path)[1]
-        for outer_name, outer, real in writable:
-            if outer.trusted or not (own or (outer_name, outer) in mine):
+        for outer_name, outer in writable:
+            if not (own or (outer_name, outer) in mine):
                 continue
-            if any(within(folder, real) for folder in folders):
+            if any(within(folder, outer.real) for folder in inner.folders):
                 yield inner_name, inner, outer_name, outer

@@ -33,10 +33,25 @@ class Right:
 
 def rights_of(template: Template, ports: Mapping[str, int | None], paths: HostPaths) -> set[Right]:
     """Return every right that a template asks for, with the machine's port of each port's name. Reads the disk."""
-    return {right for service in template.services for right in _of_service(service, ports, paths)}
+    return path_rights(template, paths) | other_rights(template, ports)
 
 
-def _of_service(service: Service, ports: Mapping[str, int | None], paths: HostPaths) -> Iterator[Right]:
+def path_rights(template: Template, paths: HostPaths) -> set[Right]:
+    """Return the rights to paths of the machine that a template asks for. Reads the disk."""
+    return {
+        _of_path(service.name, volume, volume.host_path, paths)
+        for service in template.services
+        for volume in service.volumes
+        if volume.host_path is not None and not paths.free(volume.host_path)
+    }
+
+
+def other_rights(template: Template, ports: Mapping[str, int | None]) -> set[Right]:
+    """Return the rights of a template to all that is no path."""
+    return {right for service in template.services for right in _of_service(service, ports)}
+
+
+def _of_service(service: Service, ports: Mapping[str, int | None]) -> Iterator[Right]:
     name = service.name
     if service.privileged:
         yield Right(f"{name}:privileged", "privileged")
@@ -47,9 +62,6 @@ def _of_service(service: Service, ports: Mapping[str, int | None], paths: HostPa
     for given in service.cap_add:
         if (capability := capability_name(given)) not in BASE_CAPABILITIES:
             yield Right(f"{name}:capability:{capability}", "capabilities")
-    for volume in service.volumes:
-        if volume.host_path is not None and not paths.free(volume.host_path):
-            yield _of_path(name, volume, volume.host_path, paths)
     for port in service.ports:
         number = ports.get(port.name, port.host)
         if number is not None and number < FIRST_FREE_PORT:

@@ -54,11 +54,12 @@ class AppService:
         await self._consent.check_at_once(template, wanted_ports(template, config), None, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
+        look = await self._consent.look(template)
         app_id, now = new_id("app"), self._ctx.clock.now()
 
         def begin(session: Session) -> App:
             ports = self._ports.choose(session, template, config, None)
-            given = self._consent.take(session, app_id, wanted.name, template, ports, None, wanted.allow)
+            given = self._consent.take(session, app_id, wanted.name, template, ports, look, None, wanted.allow)
             values = {
                 "id": app_id,
                 "name": wanted.name,
@@ -170,13 +171,14 @@ class AppService:
         await self._consent.check_at_once(template, wanted_ports(template, config), app, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
+        look = await self._consent.look(template)
 
         def begin(session: Session) -> App:
             found: App = session.get_one(App, app_id)
             if found.status in BUSY or found.generation != app.generation:
                 raise busy(found)
             ports = self._ports.choose(session, template, config, found)
-            given = self._consent.take(session, app_id, found.name, template, ports, found, wanted.allow)
+            given = self._consent.take(session, app_id, found.name, template, ports, look, found, wanted.allow)
             input = {
                 "generation": found.generation + 1,
                 "template": template.model_dump_json(),

@@ -97,5 +97,5 @@ class Updater:
             status, error = "crashed", f"The update failed. {reason} The old containers do not start: {failure}"
         details = f"The update of {app.name} failed"
         failed = AppUpdateFailed(resource=app.id, details=details, name=app.name, reason=reason)
-        kept, mounts = orjson.dumps(volumes).decode(), self._consent.mounts(template_of(app))
+        kept, mounts = orjson.dumps(volumes).decode(), await self._consent.mounts(template_of(app))
         await self._store.change(app.id, failed, status=status, error=error, volumes=kept, mounts=mounts)
