@@ -28,8 +28,12 @@ def file_of(node):
 
 
 async def stopped(node):
-    """Stop the host; return where its file is."""
+    """Stop the host once its reader has noted how far it is, so that nothing is told twice; return the file."""
     path = file_of(node)
+    newest = (await node.running.event_log())[-1].seq
+    async with asyncio.timeout(5):
+        while await node.rows("SELECT seq FROM host_event_cursor WHERE reader = 'audit:log'") != [(newest,)]:
+            await asyncio.sleep(0.01)
     await node.running.stop()
     return path
 
