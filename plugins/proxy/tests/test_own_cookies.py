@@ -9,16 +9,37 @@ import pytest
 
 NAMES = ("cloudos_access", "cloudos_refresh", "cloudos_csrf", "cloudos_route", "cloudos_state", "cloudos_later")
 PREFIXES = ("", "__Host-", "__Secure-")
+PLACES = [
+    ("open.cloud.test", "/"),
+    ("gated.cloud.test", "/"),
+    ("mixed.cloud.test", "/"),
+    ("mixed.cloud.test", "/admin"),
+    ("a.wild.test", "/"),
+    ("b.wild.test", "/"),
+    ("a.loose.test", "/"),
+    ("g.loose.test", "/"),
+    ("g.loose.test", "/admin"),
+    ("ui.cloud.test", "/app"),
+]
 OPEN, GATED, MIXED, NODE = "open.cloud.test", "gated.cloud.test", "mixed.cloud.test", "ui.cloud.test"
 
 
 @pytest.fixture
 async def node(door_node, backend):
     app = await backend("app")
+    other = await backend("beside")
     node = await door_node(api_addr=app.addr)
     for name, more in ((OPEN, {}), (GATED, {"require_auth": True}), (MIXED, {})):
         await node.route(name, (await backend("other")).addr, **more)
     await node.route(MIXED, (await backend("inner")).addr, path_prefix="/admin", require_auth=True)
+    for name, more in (
+        ("*.wild.test", {"require_auth": True}),
+        ("b.wild.test", {}),
+        ("*.loose.test", {}),
+        ("g.loose.test", {"require_auth": True, "path_prefix": "/admin"}),
+        (NODE, {"path_prefix": "/app"}),
+    ):
+        await node.route(name, other.addr, **more)
     status, _ = await node.call("POST", "/api/proxy/routes", {"hostname": NODE, "upstream_type": "ui"})
     assert status == 201
     assert (await node.apply())["errors"] == []
@@ -38,7 +59,7 @@ async def sent(node, host, *fields, path="/", method="GET"):
     return " | ".join(value for name, value in found.items() if "cookie" in name.lower())
 
 
-@pytest.mark.parametrize(("host", "path"), [(OPEN, "/"), (GATED, "/"), (MIXED, "/"), (MIXED, "/admin")])
+@pytest.mark.parametrize(("host", "path"), PLACES)
 async def test_none_reaches_an_app_in_any_spelling(node, host, path):
     for name in (prefix + name for prefix in PREFIXES for name in NAMES):
         for fields in (
@@ -113,16 +134,21 @@ async def test_an_app_sets_none_of_them(door_node):
         return answer
 
     app = web.Application()
-    app.router.add_get("/", setting)
+    app.router.add_get("/{rest:.*}", setting)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
         node = await door_node()
-        await node.route(OPEN, f"127.0.0.1:{runner.addresses[0][1]}")
-        await node.apply()
-        answer = await node.visit(OPEN)
-        assert [value for value in answer.headers.getall("Set-Cookie") if value] == ["a=1; Path=/"]
+        addr = f"127.0.0.1:{runner.addresses[0][1]}"
+        await node.route(OPEN, addr)
+        await node.route(GATED, addr, require_auth=True)
+        await node.call("POST", "/api/proxy/routes", {"hostname": NODE, "upstream_type": "ui"})
+        await node.route(NODE, addr, path_prefix="/app")
+        await node.apply("?force=true")
+        for name, path in ((OPEN, "/"), (GATED, "/"), (NODE, "/app")):
+            answer = await node.visit(name, path, headers={"Authorization": "Bearer viewer"})
+            assert [value for value in answer.headers.getall("Set-Cookie") if value] == ["a=1; Path=/"], name
     finally:
         await runner.cleanup()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudos_proxy.access_handlers import access_handlers, own_paths
 from cloudos_proxy.limit_handlers import limit_handlers
-from cloudos_proxy.own_cookies import own_cookies_unset, without_own_cookies
+from cloudos_proxy.own_cookies import UNSET_OWN, WITHOUT_OWN, cleaned_but, cleans_itself, keepers_of
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
 from cloudos_proxy.unclear_paths import unclear_path_refusals
@@ -61,13 +61,12 @@ def admin_part(admin: str) -> dict[str, Any]:
 def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     """Return the document that serves `sites`."""
     ordered = sorted([*sites, *tls.sites], key=_specific_first)
-    made = [
-        _route(site, frame.api, frame.gate, frame.names, frame.key, frame.stream_close_seconds, frame.stream_seconds)
-        for site in ordered
-    ]
+    keepers = keepers_of(ordered)
+    around = _Around.of(frame)
+    made = [_route(site, around, cleans_itself(site, keepers)) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
-    own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered)]
+    own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered), *cleaned_but(keepers)]
     servers: dict[str, Any] = {}
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
@@ -133,27 +132,43 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
     return site.hostname.startswith("*."), site.hostname, -len(site.path_prefix), site.path_prefix
 
 
+class _Around(NamedTuple):
+    """Of a frame, what a route is made with."""
+
+    api: str
+    gate: str
+    names: str
+    key: str
+    stream_close_seconds: int
+    stream_seconds: int
+
+    @classmethod
+    def of(cls, frame: Frame) -> _Around:
+        return cls(*(getattr(frame, name) for name in cls._fields))
+
+
+def _is_node(site: Site, around: _Around) -> bool:
+    return site.ui and site.dial == around.api
+
+
 @lru_cache(maxsize=8192)
-def _route(
-    site: Site, api: str, gate: str, names: str, key: str, stream_close_seconds: int, stream_seconds: int
-) -> dict[str, Any]:
+def _route(site: Site, around: _Around, by_itself: bool) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
     handle = limit_handlers(site.limits, site.id)
     if site.require_auth and not site.ui:
-        handle += access_handlers(site, gate, key)
-    headers: dict[str, Any] = {"request": {"set": told_node(key) if site.ui and site.dial == api else told()}}
-    if not site.ui:
-        # before anything of the route's own can copy them
-        handle.append(without_own_cookies())
-        headers["response"] = own_cookies_unset()
+        handle += access_handlers(site, around.gate, around.key)
+    headers: dict[str, Any] = {"request": {"set": told_node(around.key) if _is_node(site, around) else told()}}
+    if by_itself:
+        handle.append(WITHOUT_OWN)  # before anything of the route's own can copy them
+        headers["response"] = UNSET_OWN
     if site.limits.request_headers:
         wanted = {name: [value] for name, value in site.limits.request_headers}
         handle.append({"handler": "headers", "request": {"set": wanted}})
-    transport = {"transport": {"protocol": "http", "resolver": {"addresses": [names]}}} if site.named else {}
-    bound = {"stream_timeout": f"{stream_seconds}s"} if stream_seconds and site.require_auth else {}
+    transport = {"transport": {"protocol": "http", "resolver": {"addresses": [around.names]}}} if site.named else {}
+    bound = {"stream_timeout": f"{around.stream_seconds}s"} if around.stream_seconds and site.require_auth else {}
     handle.append(
         {
             **transport,
@@ -162,7 +177,7 @@ def _route(
             "upstreams": [{"dial": site.dial}],
             "headers": headers,
             "flush_interval": -1,
-            "stream_close_delay": f"{stream_close_seconds}s",
+            "stream_close_delay": f"{around.stream_close_seconds}s",
         }
     )
     return {"match": [match], "handle": handle, "terminal": True}
