@@ -175,3 +175,43 @@ async def test_a_line_of_24_mb_and_who_follows_it_keep_nobody_waiting(node):
         left_out = int(long_line.split("(")[1].split()[0])
         assert left_out + long_line.count("x") == 24_000_000
     await gone()
+
+
+async def test_one_viewer_does_not_take_all_threads_and_reading_logs_stops_no_app(node, monkeypatch):
+    from cloudos_apps import docker_engine, observing
+
+    app = await chatty(node)
+    monkeypatch.setattr(observing, "_MOST_FOLLOWED", 2)
+    client, path = node.host.host.app.test_client(), f"/api/apps/{app['id']}/logs?follow=true"
+    async with (
+        client.request(path, headers={"Authorization": "Bearer viewer"}) as one,
+        client.request(path, headers={"Authorization": "Bearer viewer"}) as two,
+    ):
+        for stream in (one, two):
+            await stream.send_complete()
+            await stream.receive()
+        answer = await node.viewer.get(path)
+        assert (answer.status_code, (await answer.get_json())["error"]) == (429, "too_many_streams")
+        async with client.request(path, headers={"Authorization": "Bearer operator"}) as other:
+            await other.send_complete()
+            assert b"line" in await other.receive()
+            await other.disconnect()
+        await one.disconnect()
+        await two.disconnect()
+    held = threading.Event()
+    read = docker_engine.newest_lines
+
+    def slow(*args):
+        held.wait(10)
+        return read(*args)
+
+    monkeypatch.setattr(docker_engine, "newest_lines", slow)
+    reading = [asyncio.create_task(lines(node, app)) for _ in range(8)]
+    try:
+        async with asyncio.timeout(8):
+            assert (await node.operator.post(f"/api/apps/{app['id']}/stop")).status_code == 200
+        assert not any(task.done() for task in reading)
+    finally:
+        held.set()
+    assert all(await asyncio.gather(*reading))
+    await gone()

@@ -24,17 +24,22 @@ T = TypeVar("T")
 
 
 class DockerEngine:
-    """One engine. Every call runs in a small pool of threads of its own; streams have their own thread each."""
+    """One engine. Every call runs in a small pool of threads of its own; streams have their own thread each.
+
+    Logs are read in another pool: long ones keep no app from being started or stopped.
+    """
 
     def __init__(self, url: str, node: str) -> None:
         self.url = url
         self.node = node
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="docker")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="docker-log")
         self._client: Any = None
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def connect(self, timeout: float = 60) -> Any:
         """Return a client of its own, for a stream; blocks. Raises DockerUnreachable.
@@ -53,7 +58,10 @@ class DockerEngine:
 
         Who is cancelled waits for the end of the call: what it makes is there before anybody cleans up.
         """
-        doing = asyncio.get_running_loop().run_in_executor(self._pool, self.guarded, work, *args)
+        return await self._in(self._pool, work, *args)
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
+        doing = asyncio.get_running_loop().run_in_executor(pool, self.guarded, work, *args)
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
@@ -217,7 +225,7 @@ class DockerEngine:
 
     async def logs(self, container: str, tail: int, since: int | None) -> list[tuple[bytes, int]]:
         """Return the newest lines of a container's log, each with its time before it, and the bytes left out of it."""
-        return await self.call(newest_lines, container, tail, {"since": since} if since else {})
+        return await self._in(self._readers, newest_lines, container, tail, {"since": since} if since else {})
 
     async def usage(self, container: str) -> Mapping[str, Any]:
         """Return what a container uses at this moment, as the engine tells it; shares need two of these."""
@@ -239,8 +247,8 @@ class DockerEngine:
         What is `hidden` is not in them.
         """
         # ten times as many: the engine takes the newest first, and of those the ones before `until`
-        found = await self.call(
-            newest_lines, container, count * (10 if until else 1), {"until": until} if until else {}
+        found = await self._in(
+            self._readers, newest_lines, container, count * (10 if until else 1), {"until": until} if until else {}
         )
         return [parse_line("", *line, hidden).message[:2000] for line in found][-count:]
 

@@ -14,8 +14,8 @@ LONGEST = 16_384
 """Bytes of a line that are shown; of the rest only how many there were."""
 MOST_BYTES = 4_000_000
 """Bytes of lines of one container in one answer: the newest."""
-_A_SECOND = 5_000
-"""Lines in a second that a follower gets; the engine keeps the others for it."""
+_AT_FIRST, _A_SECOND = 10_000, 1_000
+"""Lines that a follower gets at once, and in each second after them; the engine keeps the others for it."""
 
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) ")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -86,13 +86,13 @@ class Followed:
         self._made = made
 
     def __iter__(self) -> Iterator[bytes]:
-        begun, count = time.monotonic(), 0
+        left, refilled = _AT_FIRST, time.monotonic()
         for line, left_out in _cut(self._source):
             yield self._made(line, left_out)
-            count += 1
-            if count >= _A_SECOND:
-                time.sleep(max(0.0, begun + 1 - time.monotonic()))
-                begun, count = time.monotonic(), 0
+            left -= 1
+            if left <= 0:
+                time.sleep(max(0.0, refilled + 1 - time.monotonic()))
+                left, refilled = _A_SECOND, time.monotonic()
 
     def close(self) -> None:
         """End the reading."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import orjson
-from cloudos_sdk import InvalidRequest, NotFound
+from cloudos_sdk import InvalidRequest, NotFound, TooManyRequests, principal
 
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.log_lines import MOST_BYTES, parse_line
@@ -17,6 +17,8 @@ from cloudos_apps.specs import ContainerState
 from cloudos_apps.store import AppStore
 from cloudos_apps.threaded_stream import ThreadedStream
 
+_MOST_FOLLOWED = 40
+
 
 class Observer:
     """Reads logs. Streams that are still open are ended by `close`."""
@@ -24,7 +26,7 @@ class Observer:
     def __init__(self, engine: DockerEngine, store: AppStore) -> None:
         self._engine = engine
         self._store = store
-        self._open: set[ThreadedStream] = set()
+        self._open: dict[ThreadedStream, str] = {}
 
     def close(self) -> None:
         """End every stream."""
@@ -41,18 +43,26 @@ class Observer:
         return await asyncio.to_thread(_merged, app_id, states, found, query.lines, hidden)
 
     async def follow(self, app_id: str, query: LogQuery) -> AsyncIterator[bytes]:
-        """Return a stream of lines as JSON, one a line: the newest, then those to come, until all containers end."""
+        """Return a stream of lines as JSON, one a line: the newest, then those to come, until all containers end.
+
+        Raises TooManyRequests for who follows `_MOST_FOLLOWED` containers already: each takes a thread.
+        """
+        if self._full(principal().id):
+            message = f"You follow {_MOST_FOLLOWED} logs already. Close some of them first."
+            raise TooManyRequests(message, code="too_many_streams", retry_after=5)
         states, since = await self._containers(app_id, query.service), _moment(query.since)
         hidden = self._store.hidden(await self._store.get(app_id))
-        return self._follow(states, query.lines, since, hidden)
+        return self._follow(states, query.lines, since, hidden, principal().id)
 
     async def _follow(
-        self, states: Sequence[ContainerState], tail: int, since: int | None, hidden: Sequence[str]
+        self, states: Sequence[ContainerState], tail: int, since: int | None, hidden: Sequence[str], who: str
     ) -> AsyncIterator[bytes]:
         """Merge the containers' logs. Left by the client or by the end of the plugin, it closes them."""
+        if self._full(who):
+            return  # others that were asked for at the same time are there by now
         lines: asyncio.Queue[bytes | None] = asyncio.Queue(200)
         streams = [self._engine.follow_logs(s.id, tail, since, partial(_as_json, s.service, hidden)) for s in states]
-        self._open.update(streams)
+        self._open.update(dict.fromkeys(streams, who))
 
         async def read(stream: ThreadedStream) -> None:
             try:
@@ -74,10 +84,13 @@ class Observer:
         finally:
             for stream in streams:
                 stream.close()
-                self._open.discard(stream)
+                self._open.pop(stream, None)
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
+
+    def _full(self, who: str) -> bool:
+        return list(self._open.values()).count(who) >= _MOST_FOLLOWED
 
     async def _containers(self, app_id: str, service: str | None) -> list[ContainerState]:
         app = await self._store.get(app_id)
