@@ -146,6 +146,9 @@ async def test_a_line_of_24_mb_and_who_follows_it_keep_nobody_waiting(node):
         make_template("long", {"name": "main", "image": node.engine.image("web:1.0"), "command": ["sh", "-c", long]})
     )
     app = await node.install("long", "long")
+    async with asyncio.timeout(20):  # the engine loses lines for who follows while it rotates a log
+        while await lines(node, app, "lines=1") != [r"a\x0db"]:
+            await asyncio.sleep(0.1)
     slowest, done = 0.0, asyncio.Event()
 
     async def watch():
