@@ -28,7 +28,7 @@ from cloudos_host.lifespans import Lifespans
 from cloudos_host.mounts import Mounts
 from cloudos_host.open_answers import OpenAnswers
 from cloudos_host.operations import PluginOperations
-from cloudos_host.private import make_private, private_files, private_folder
+from cloudos_host.private import make_data_folder, make_private
 from cloudos_host.registry import Phase, Record, State, owner
 from cloudos_host.secret_box import PluginSecrets, host_key
 from cloudos_host.services import Capabilities, PluginContext, SystemClock
@@ -101,7 +101,7 @@ class Host:
         for warning in strangers(self.config, installed):
             self.log.warning(warning)
         data = self.settings.data_dir
-        self.make_folder()
+        make_data_folder(data, self.log)
         self.take_lock()
         self.open()
         notes = self.notes = DeathNotes(data)
@@ -171,15 +171,6 @@ class Host:
         for record in ordered:
             if record.alive:
                 await self.lifespans.start(record)
-
-    def make_folder(self) -> None:
-        """Make the data folder, for the node alone; narrow what of an earlier one is wider."""
-        data = self.settings.data_dir
-        wide = private_folder(data)
-        if wide is not None:
-            self.log.warning("others may look into the data folder", folder=str(data), reason=wide)
-        else:
-            private_files(data)
 
     def open(self) -> None:
         """Open the database and the key of the data folder."""

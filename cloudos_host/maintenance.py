@@ -19,7 +19,7 @@ from cloudos_host.config import Config
 from cloudos_host.host import Host
 from cloudos_host.models import EventSetAside, JobRun
 from cloudos_host.offline import examine
-from cloudos_host.private import MASK
+from cloudos_host.private import MASK, make_data_folder
 from cloudos_host.registry import Record
 
 _PROBE_LIMIT = 10.0
@@ -143,7 +143,7 @@ def upgrade(config: Config) -> list[str]:
     """Bring all tables up to date, after a snapshot; return what could not be. The host must not run."""
     host, ladder = examine(config)
     ladder.load()
-    host.make_folder()
+    make_data_folder(config.host.data_dir, host.log)
     host.take_lock()
     try:
         host.open()

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 MASK = 0o077
 """What others may not, as `umask` takes it."""
 
 _OURS = ("host.key", "cloudos.db", "lock", "boot.json")
+
+
+def make_data_folder(folder: Path, log: Any) -> None:
+    """Make the data folder, for the node alone; narrow what of an earlier one is wider, or say why it is not."""
+    wide = private_folder(folder)
+    if wide is not None:
+        log.warning("others may look into the data folder", folder=str(folder), reason=wide)
+    else:
+        private_files(folder)
 
 
 def private_folder(folder: Path) -> str | None:
