@@ -192,7 +192,7 @@ class Couriers:
         return self._courier
 
     def _rest_soon(self) -> None:
-        """End the process where nothing was sent for a while: it has 50 MB."""
+        """End the process where nothing was sent for a while: it has 75 MB."""
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(_IDLE, self._rest)
