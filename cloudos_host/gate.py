@@ -23,7 +23,7 @@ from cloudos_sdk import (
     Unavailable,
 )
 from cloudos_sdk.addresses import address_share, parse_address
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials, FrontDoor
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials, OwnProxy
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from quart import Request, Websocket
@@ -90,7 +90,7 @@ class Gate:
         permissions: PermissionTable,
         authenticator: Callable[[], Authenticator | None],
         bearers: Callable[[], Iterable[BearerAuthenticator]],
-        front_door: Callable[[], FrontDoor | None] = lambda: None,
+        own_proxy: Callable[[], OwnProxy | None] = lambda: None,
         *,
         max_body: int,
         trust_proxy: bool,
@@ -100,7 +100,7 @@ class Gate:
         self.permissions = permissions
         self._authenticator = authenticator
         self._bearers = bearers
-        self._front_door = front_door
+        self._own_proxy = own_proxy
         self._max_body = max_body
         self._trust_proxy = trust_proxy
         self.endpoints: dict[str, Endpoint] = {}
@@ -227,12 +227,12 @@ class Gate:
             raise UnsupportedMediaType()
 
     def _address(self, request: Request | Websocket) -> str | None:
-        """Return the caller's address: as the node's own front door tells it, else that of the connection.
+        """Return the caller's address: as the node's own proxy tells it, else that of the connection.
 
         What a server of the operator's own says is believed only with `trust_proxy`, and from loopback.
         """
-        door = self._front_door()
-        visitor = door.visitor(request.headers.get) if door is not None else None
+        proxy = self._own_proxy()
+        visitor = proxy.visitor(request.headers.get) if proxy is not None else None
         if visitor is not None:
             return visitor
         peer = request.remote_addr

@@ -10,7 +10,7 @@ from datetime import time, timedelta
 from typing import Any
 
 from cloudos_sdk import Job
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, FrontDoor, PermissionCatalogue, Users
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProxy, PermissionCatalogue, Users
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, api, jobs, logs, migrating, operations
@@ -65,7 +65,7 @@ class Host:
             self.permissions,
             lambda: self.capabilities.find(Authenticator),
             lambda: self.capabilities.all(BearerAuthenticator),
-            lambda: self.capabilities.find(FrontDoor),
+            lambda: self.capabilities.find(OwnProxy),
             max_body=self.settings.max_body,
             trust_proxy=self.settings.trust_proxy,
         )

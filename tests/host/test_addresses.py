@@ -1,4 +1,4 @@
-"""From where a caller is: told by the node's own front door, by the connection, and by a trusted server hop by hop."""
+"""From where a caller is: told by the node's own proxy, by the connection, and by a trusted server hop by hop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 from cloudos_sdk import Manifest, Mount, Policy, caller, hookimpl, limited, public
-from cloudos_sdk.capabilities import FrontDoor
+from cloudos_sdk.capabilities import OwnProxy
 from cloudos_sdk.testing.fakes import providing
 from quart import Blueprint, websocket
 
@@ -14,7 +14,7 @@ LOCAL, REMOTE = ("127.0.0.1", 5000), ("203.0.113.7", 5000)
 
 
 class Door:
-    """A front door whose word is `open`."""
+    """An own proxy whose word is `open`."""
 
     def visitor(self, header):
         return header("X-Visitor") if header("X-Key") == "open" else None
@@ -96,8 +96,8 @@ async def test_all_fields_of_the_header_are_one_list(cloudos):
     assert (await answer.get_json())["address"] == "203.0.113.7"
 
 
-async def test_the_front_door_is_believed_by_routes_websockets_and_mounts(cloudos):
-    host = await cloudos(asking(), providing(FrontDoor, Door()))
+async def test_the_own_proxy_is_believed_by_routes_websockets_and_mounts(cloudos):
+    host = await cloudos(asking(), providing(OwnProxy, Door()))
     believed, refused = ({"X-Key": key, "X-Visitor": "203.0.113.7"} for key in ("open", "shut"))
     for headers, address in ((believed, "203.0.113.7"), (refused, "127.0.0.1")):
         client = host.host.app.test_client()

@@ -12,8 +12,8 @@ import time
 import httpx
 import psutil
 import pytest
-from cloudos_proxy.door_key import DoorKey
-from cloudos_sdk.testing.contracts import check_front_door
+from cloudos_proxy.proxy_key import ProxyKey
+from cloudos_sdk.testing.contracts import check_own_proxy
 from components.caddy import free_ports
 from signed_on import OPEN, run
 
@@ -29,7 +29,7 @@ FORGED = {
     "X-Forwarded_For": "203.0.113.7",
     "X-Client-IP": "203.0.113.7",
     "X-Cloudos-Visitor": "203.0.113.7",
-    "X-Cloudos-Door": "0" * 64,
+    "X-Cloudos-Proxy": "0" * 64,
 }
 OTHERS = [found.id for found in discover() if found.error is None and found.id not in ("auth", "proxy", "audit")]
 
@@ -154,16 +154,16 @@ async def test_another_address_of_loopback_is_not_the_server_in_front(door_node,
 
 async def test_the_key_is_compared_whole_and_says_an_address_or_nothing(cloudos):
     host = await cloudos("proxy")
-    door = DoorKey(host.ctx("proxy").secrets)
-    await check_front_door(door)
+    door = ProxyKey(host.ctx("proxy").secrets)
+    await check_own_proxy(door)
     for told, address in (
         ("203.0.113.7", "203.0.113.7"),
         ("[2001:DB8::1]:443", "2001:db8::1"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("anything", None),
     ):
-        assert door.visitor({"X-Cloudos-Door": door.text, "X-Cloudos-Visitor": told}.get) == address
-    assert door.visitor({"X-Cloudos-Door": door.text[:-1], "X-Cloudos-Visitor": "203.0.113.7"}.get) is None
+        assert door.visitor({"X-Cloudos-Proxy": door.text, "X-Cloudos-Visitor": told}.get) == address
+    assert door.visitor({"X-Cloudos-Proxy": door.text[:-1], "X-Cloudos-Visitor": "203.0.113.7"}.get) is None
 
 
 def test_caddy_does_not_write_the_key_into_its_log(tmp_path, echo_app, caddy_program):
@@ -174,7 +174,7 @@ def test_caddy_does_not_write_the_key_into_its_log(tmp_path, echo_app, caddy_pro
             answer = client.get(f"http://127.0.0.1:{node.port}/", headers={"Host": NODE})
             assert answer.status_code == 502
         said = (tmp_path / "proxy" / "caddy.log").read_text()
-        assert "connection refused" in said and "X-Cloudos-Door" not in said
+        assert "connection refused" in said and "X-Cloudos-Proxy" not in said
     finally:
         psutil.Process(pid).terminate()
 

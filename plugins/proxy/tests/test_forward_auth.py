@@ -23,7 +23,7 @@ CONFUSING = (
     "X_Original_URL: /admin",
     "X-Forwarded_Uri: /public",
     "X-Cloudos-Spent: 1",
-    "X-Cloudos-Door: 1",
+    "X-Cloudos-Proxy: 1",
 )
 SPOOFED = tuple(
     f"{spelling}: root"
@@ -96,7 +96,7 @@ async def test_nobody_names_himself_on_an_open_route_or_a_gated_one(node, field)
         "keep-alive, remote-user, REMOTE-GROUPS, Remote-Name",
         "Authorization, Cookie",
         "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, X-Real-IP",
-        "X-Cloudos-Door",
+        "X-Cloudos-Proxy",
         "Upgrade, Remote-User",
     ],
 )

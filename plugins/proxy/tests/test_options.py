@@ -151,7 +151,7 @@ async def test_with_a_certificate_plain_http_is_sent_to_https(door_node, backend
 async def test_what_the_proxy_says_itself_is_no_header_of_a_routes(door_node):
     node = await door_node()
     for name in ("Remote-User", "REMOTE_USER", "remote_groups", "X-Forwarded-For", "X_Forwarded_Host", "X-Real-IP",
-                 "X_Real_IP", "Forwarded", "X-Cloudos-Door", "x_cloudos_visitor", "Connection", "Upgrade"):  # fmt: skip
+                 "X_Real_IP", "Forwarded", "X-Cloudos-Proxy", "x_cloudos_peer", "Connection", "Upgrade"):  # fmt: skip
         body = {"hostname": "a.example.com", "upstream_type": "manual", "upstream_addr": "127.0.0.1:19"}
         status, error = await node.call("POST", "/api/proxy/routes", {**body, "request_headers": {name: "x"}})
         assert status == 400 and error["fields"][0]["path"] == "request_headers", name

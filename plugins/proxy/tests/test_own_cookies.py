@@ -107,7 +107,7 @@ async def test_a_routes_own_headers_cannot_carry_them_off(node):
     headers = {
         "X-One": "{http.request.header.Cookie}",
         "X-Two": "{http.request.cookie.cloudos_route}{http.request.cookie.cloudos_access}",
-        "X-Three": "{http.request.header.X-Cloudos-Door}{http.request.header.Authorization}",
+        "X-Three": "{http.request.header.X-Cloudos-Proxy}{http.request.header.Authorization}",
     }
     for host in (OPEN, GATED):
         _, listed = await node.call("GET", "/api/proxy/routes")

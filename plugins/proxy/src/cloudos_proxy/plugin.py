@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Apps, Authenticator, FrontDoor, MetricSource, Sessions, Users
+from cloudos_sdk.capabilities import Apps, Authenticator, MetricSource, OwnProxy, Sessions, Users
 from quart import Blueprint
 
 from cloudos_proxy.access import Access
@@ -27,7 +27,6 @@ from cloudos_proxy.domain_parts import DomainParts
 from cloudos_proxy.domain_routes import domain_routes
 from cloudos_proxy.domain_store import DomainStore
 from cloudos_proxy.domains import Domains
-from cloudos_proxy.door_key import DoorKey
 from cloudos_proxy.doorkeeping import Doorkeeping
 from cloudos_proxy.events import EVENTS
 from cloudos_proxy.gate_socket import GateSocket
@@ -40,6 +39,7 @@ from cloudos_proxy.name_socket import NameSocket
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.places import Places
+from cloudos_proxy.proxy_key import ProxyKey
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.routes import routes
@@ -68,7 +68,7 @@ manifest = Manifest(
         Permission("web-ports:write", "Take the web ports from another server, and give them back", Role.ADMIN),
     ),
     uses=(Apps, Authenticator, Sessions, Users),
-    provides=(FrontDoor, MetricSource),
+    provides=(OwnProxy, MetricSource),
     emits=(*EVENTS, *DOMAIN_EVENTS),
 )
 
@@ -105,7 +105,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     visits = Visits(ctx, door.hang_up, door.visitors)
     access = Access(ctx, hand_over, places.node_url, visits.note)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)
-    door_key = DoorKey(ctx.secrets)
+    proxy_key = ProxyKey(ctx.secrets)
     ours = settings.admin_address is None
     upstream_names = UpstreamNames(ctx, store, resolver)
     name_socket = NameSocket(ctx.data_dir / "names.sock", upstream_names.find, ctx.log)
@@ -115,7 +115,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         lambda: gate.dial if ours else None,
         lambda: name_socket.dial if ours else None,
         resolver.pinned,
-        door_key.text,
+        proxy_key.text,
         lambda: door.ends_connections,
     )
     applied = AppliedStore(ctx, store, history)
@@ -125,7 +125,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
-    ctx.provide(FrontDoor, door_key)
+    ctx.provide(OwnProxy, proxy_key)
     ctx.provide(Door, door)
     ctx.provide(OwnAddress, own)
     ctx.provide(RouteStore, store)

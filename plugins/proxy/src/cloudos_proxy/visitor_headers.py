@@ -12,7 +12,7 @@ from typing import Any
 IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
 """What an app is told of its visitor. A client's own headers of these names never reach it."""
 
-KEY, VISITOR, PEER = "X-Cloudos-Door", "X-Cloudos-Visitor", "X-Cloudos-Peer"
+KEY, VISITOR, PEER = "X-Cloudos-Proxy", "X-Cloudos-Visitor", "X-Cloudos-Peer"
 """What Caddy tells the node: that it is the node's own, the visitor's address, and the connection to the visitor."""
 
 CLIENT = "{http.vars.client_ip}"

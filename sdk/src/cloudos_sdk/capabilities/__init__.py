@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions, Users
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
-from cloudos_sdk.capabilities.front_door import FrontDoor
+from cloudos_sdk.capabilities.own_proxy import OwnProxy
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
 
@@ -50,7 +50,6 @@ __all__ = [
     "ControlPanelLink",
     "Credentials",
     "Embedder",
-    "FrontDoor",
     "McpParts",
     "McpPrompt",
     "McpResource",
@@ -67,6 +66,7 @@ __all__ = [
     "NoteFilter",
     "NoteStats",
     "NoteStore",
+    "OwnProxy",
     "PermissionCatalogue",
     "PlanSource",
     "Recall",

@@ -18,10 +18,10 @@ from cloudos_sdk.capabilities import (
     BearerAuthenticator,
     ControlPanelLink,
     Credentials,
-    FrontDoor,
     Metric,
     Metrics,
     MetricSource,
+    OwnProxy,
     PermissionCatalogue,
     PlanSource,
     Sample,
@@ -126,15 +126,15 @@ async def check_users(users: Users, *, user_id: str, disable: Callable[[], Await
     assert users.find(user_id) is None, "a disabled user may do nothing"
 
 
-async def check_front_door(door: FrontDoor) -> None:
-    """Check a front door: it believes nobody who says only that it came by it."""
+async def check_own_proxy(proxy: OwnProxy) -> None:
+    """Check an own proxy: it believes nobody who says only that it came by it."""
     for headers in (
         {},
         {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "Forwarded": "for=203.0.113.7"},
-        {"X-Cloudos-Door": "", "X-Cloudos-Visitor": "203.0.113.7"},
-        {"X-Cloudos-Door": "\xff" * 64, "X-Cloudos-Visitor": "203.0.113.7"},
+        {"X-Cloudos-Proxy": "", "X-Cloudos-Visitor": "203.0.113.7"},
+        {"X-Cloudos-Proxy": "\xff" * 64, "X-Cloudos-Visitor": "203.0.113.7"},
     ):
-        assert door.visitor(headers.get) is None, f"{sorted(headers)} were believed"
+        assert proxy.visitor(headers.get) is None, f"{sorted(headers)} were believed"
 
 
 async def check_apps(apps: Apps) -> None:

@@ -14,7 +14,7 @@ from cloudos_sdk.context import Secrets
 from cloudos_proxy.visitor_headers import KEY, VISITOR
 
 
-class DoorKey:
+class ProxyKey:
     """The key, made from the host's own: it is the same after a restart, so that a document stays the same."""
 
     def __init__(self, secrets: Secrets) -> None:

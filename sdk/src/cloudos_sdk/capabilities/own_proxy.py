@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class FrontDoor(Protocol):
+class OwnProxy(Protocol):
     """Tells which requests came by the node's own web server, and from where. Nobody else is believed."""
 
     def visitor(self, header: Callable[[str], str | None]) -> str | None:
