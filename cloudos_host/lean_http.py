@@ -91,6 +91,7 @@ class LeanHTTP(ASGIHTTPConnection):
 class HeldWebsocket(ASGIWebsocketConnection):
     """Serves one WebSocket; it ends with its client, with its credentials, and when the host stops."""
 
+    _GOING_AWAY = 1001  # RFC 6455, 7.4.1
     _POLICY_VIOLATION = 1008
     _TRY_AGAIN_LATER = 1013
 
@@ -117,7 +118,7 @@ class HeldWebsocket(ASGIWebsocketConnection):
             return
         try:
             await held.ended.wait()
-            await self._close(send, self._POLICY_VIOLATION)
+            await self._close(send, self._GOING_AWAY if answers.stopping else self._POLICY_VIOLATION)
         finally:
             answers.release(held)
 

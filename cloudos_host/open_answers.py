@@ -43,6 +43,7 @@ class OpenAnswers:
         self._open: set[OpenAnswer] = set()
         self._by_user: Counter[str] = Counter()
         self._judging: set[asyncio.Task[None]] = set()
+        self.stopping = False
 
     def hold(self, request: Any) -> OpenAnswer:
         """Note an answer to an admitted request. Raises TooManyRequests over the user's share."""
@@ -97,6 +98,7 @@ class OpenAnswers:
 
     def end_all(self) -> None:
         """End every one: the host stops."""
+        self.stopping = True
         for answer in self._open:
             answer.ended.set()
 
