@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 
 import pytest
 from app_node import make_template
@@ -68,6 +69,21 @@ async def test_a_file_directly_in_the_files_is_mounted_as_it_is(node):
     await node.install("one", "one")
     (container,) = node.containers()
     assert node.engine.cli("exec", container, "cat", "/m0") == "mine"
+
+
+async def test_an_app_that_runs_as_another_user_reads_the_folder_that_was_made_for_it(node):
+    folder, before = files_of(node) / "settings", os.umask(0o077)  # as the node runs
+    try:
+        volumes = [{"host_path": str(folder), "path": "/m0", "read_only": True}]
+        service = {"name": "main", "image": node.engine.image("web:1.0"), "volumes": volumes}
+        node.offer(make_template("one", service))
+        await node.install("one", "one")
+    finally:
+        os.umask(before)
+    (folder / "a.ini").write_text("mine")
+    (folder / "a.ini").chmod(0o644)
+    (container,) = node.containers()
+    assert node.engine.cli("exec", "-u", "1000", container, "cat", "/m0/a.ini") == "mine"
 
 
 async def before_the_rule(node, monkeypatch, *paths, name="old"):

@@ -157,9 +157,12 @@ class Containers:
                 await self.engine.create(spec)
 
     def _make_folders(self, spec: ContainerSpec) -> None:
+        """Make the folders of an app, open to its users, who are not the node's: the folders above are closed."""
         for source, _, _ in spec.binds:
-            if source.startswith("/") and self.paths.free(source) and not Path(source).is_file():
-                Path(source).mkdir(parents=True, exist_ok=True)
+            folder = Path(source)
+            if source.startswith("/") and self.paths.free(source) and not folder.exists():
+                folder.mkdir(parents=True)
+                folder.chmod(0o755)
 
     async def start(
         self,
