@@ -283,3 +283,11 @@ async def test_two_installs_at_once_do_not_come_to_lie_within_each_other(node, t
     assert refused["error"] == "paths_nested" and "one" in refused["message"] and "two" in refused["message"]
     (made,) = (body for status, body in answers if status == 201)
     await node.until(made["id"], "running")
+
+
+async def test_a_right_that_cannot_be_shown_as_it_is_cannot_be_allowed(node, tmp_path):
+    for odd in ("\n", "\x1b[2K", "\u202e", "\x85"):
+        node.offer(reaching(node, volumes=[{"host_path": f"{tmp_path}/a{odd}b", "path": "/mnt"}]))
+        right = f"main:host_path:{tmp_path}/a{odd}b:rw"
+        status, error = await node.post({"template": "reaching", "name": "odd", "allow": [right]})
+        assert (status, error["error"]) == (409, "right_not_shown") and odd not in error["message"]

@@ -374,3 +374,13 @@ async def test_settings_without_end_are_answered_at_once(cloudos):
     answer = await host.operator.post("/api/apps", json={"template": "nextcloud", "name": "x", "config": config})
     assert answer.status_code == 400 and len((await answer.get_json())["fields"]) < 50
     assert time.monotonic() - begun < 2
+
+
+async def test_sources_have_a_bound_also_when_they_come_at_once(cloudos, monkeypatch):
+    from cloudos_apps.templates import sources
+
+    monkeypatch.setattr(sources, "_MOST", 3)
+    host = await cloudos("apps")
+    bodies = [{"name": f"s{number}", "content": portainer(GOOD)} for number in range(8)]
+    answers = await asyncio.gather(*(host.client.post("/api/templates/sources", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 5

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cloudos_sdk import Forbidden, Role, principal
+from cloudos_sdk import Conflict, Forbidden, Role, principal
 
 from cloudos_apps.host_paths import HostPaths, trail
+from cloudos_apps.log_lines import printable
 from cloudos_apps.templates.model import Service, Template, Volume
 
 Danger = Literal["docker_socket", "host_network", "privileged", "host_paths", "devices", "capabilities", "low_ports"]
@@ -94,8 +95,11 @@ def check_consent(title: str, asked: Collection[Right], stored: Collection[str],
     """Return the rights of `asked` that are allowed now, by the caller, beyond those in `stored`.
 
     Raises Forbidden: `template_not_allowed`, with what is not allowed yet, or that only an admin may allow it;
-    `person_required` where a key, and not a person, allows it.
+    `person_required` where a key, and not a person, allows it. Raises Conflict for one that cannot be shown as it is.
     """
+    if odd := [right for right in asked if printable(right.text) != right.text]:
+        text = printable(sorted(odd)[0].text)
+        raise Conflict("right_not_shown", f"{title} asks for {text}, which holds characters that are not shown.")
     new = sorted(right for right in asked if right.text not in stored)
     missing = [right for right in new if right.text not in allow]
     dangers, texts = sorted({right.danger for right in new}), [right.text for right in new]

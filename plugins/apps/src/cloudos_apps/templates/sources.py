@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloudos_sdk import Conflict, Context, InvalidRequest, NotFound, new_id
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from cloudos_apps.events import TemplateSourceAdded, TemplateSourceRefreshed, TemplateSourceRemoved
 from cloudos_apps.models import TemplateSource
@@ -55,8 +55,7 @@ class TemplateSources:
         rows = await self._rows()
         if any(row.name == name for row in rows):
             raise self._taken(name)
-        if len(rows) >= _MOST:
-            raise Conflict("too_many_sources", f"There are {_MOST} template sources, the most; remove one first.")
+        self._check_room(len(rows))
         place = "content" if url is None else "url"
         try:
             fetched = await self._fetch(url, None) if url is not None else Fetched(content, None)
@@ -81,6 +80,7 @@ class TemplateSources:
         def store(session: Any) -> None:
             if session.execute(select(_TABLE.c.id).where(_TABLE.c.name == name)).first() is not None:
                 raise self._taken(name)
+            self._check_room(session.execute(select(func.count()).select_from(_TABLE)).scalar_one())
             session.execute(_TABLE.insert().values(**row))
             count = len(found.templates)
             details = f"Added the template source {name} with {count} templates"
@@ -187,6 +187,11 @@ class TemplateSources:
         if full:
             body["left_out"] = [{"name": title, "reason": reason} for title, reason in found.skipped]
         return body
+
+    @staticmethod
+    def _check_room(count: int) -> None:
+        if count >= _MOST:
+            raise Conflict("too_many_sources", f"There are {_MOST} template sources, the most; remove one first.")
 
     @staticmethod
     def _taken(name: str) -> Conflict:
