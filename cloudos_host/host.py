@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Iterable, Sequence
 from datetime import time, timedelta
@@ -21,6 +20,7 @@ from cloudos_host.database import Database, sqlite_url
 from cloudos_host.description import Description
 from cloudos_host.discovery import Found, discover
 from cloudos_host.events import EventLog, PluginEvents
+from cloudos_host.folder_lock import lock_folder
 from cloudos_host.gate import Endpoint, Gate, PermissionTable
 from cloudos_host.health import HealthChecks
 from cloudos_host.licence import PlanLicence
@@ -207,13 +207,9 @@ class Host:
 
     def take_lock(self) -> None:
         """Keep other hosts off the data folder. Raises HostError where one is there."""
-        handle = os.open(self.settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise HostError(f"another host uses {self.settings.data_dir}; stop it first") from None
-        self._lock = handle
+        self._lock = lock_folder(self.settings.data_dir)
+        if self._lock is None:
+            raise HostError(f"another host uses {self.settings.data_dir}; stop it first")
 
     def release_lock(self) -> None:
         """Let others have the data folder."""
