@@ -224,7 +224,7 @@ class Gate:
             raise RequestEntityTooLarge()
         named = bool(length) or request.mimetype != ""
         if named and "*/*" not in policy.media_types and request.mimetype not in policy.media_types:
-            raise UnsupportedMediaType()
+            raise UnsupportedMediaType(f"Send the body as {' or '.join(policy.media_types)}.")
 
     def _address(self, request: Request | Websocket) -> str | None:
         """Return the caller's address: as the node's own proxy tells it, else that of the connection.

@@ -74,6 +74,7 @@ class Host:
         self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self._lock: int | None = None
+        self._snapshot_taken = False
         self._work: list[asyncio.Task[None]] = []
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
@@ -221,7 +222,6 @@ class Host:
         """Bring the tables of these up to date, after a snapshot."""
         packages = {"host": "cloudos_host.migrations"}
         packages |= {r.id: r.manifest.migrations for r in todo if r.manifest and r.manifest.migrations}
-        taken = False
         for record in todo:
             package = packages.get(record.id)
             if package is None:
@@ -230,9 +230,9 @@ class Host:
                 with self.db.write_engine.connect() as connection:
                     old = migrating.applied(connection, "host") is not None
                     pending = migrating.pending(connection, record.id, package)
-                if pending and old and not taken:
+                if pending and old and not self._snapshot_taken:
                     migrating.snapshot(self.db.write_engine, self.settings.data_dir / "snapshots", self.clock.now())
-                    taken = True
+                    self._snapshot_taken = True
                 if pending:
                     migrating.upgrade(self.db.write_engine, record.id, package)
             except (Exception, SystemExit) as error:

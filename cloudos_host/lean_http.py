@@ -55,11 +55,22 @@ class LeanHTTP(ASGIHTTPConnection):
             else:
                 response.response = GuardedBody(response.response, answers, held)
                 watches = (*watches, held.ended.wait())
-        try:
+        if held is None:
             await first_of(self._answer(send, response), *watches)
+            return
+        whole = False
+
+        async def sending(message: Any) -> None:
+            nonlocal whole
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        try:
+            await first_of(self._answer(sending, response), *watches)
+            if held.ended.is_set() and not whole:  # the client is still there: it is told that this is the end
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            if held is not None:
-                answers.release(held)
+            answers.release(held)
 
     def _without_body(self) -> bool:
         """Tell whether it is a GET that announces no body, and so has none (RFC 9112, 6.3)."""

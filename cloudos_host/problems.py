@@ -10,7 +10,7 @@ from cloudos_sdk.identity import caller
 from pydantic import ValidationError
 from quart import Quart, Response, request
 from quart_schema import RequestSchemaValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 _MOST_FIELDS = 20
 _LONGEST_PATH = 200
@@ -36,6 +36,8 @@ def answer_http(error: HTTPException) -> Response:
     """Return the response of an HTTP error that Quart or Werkzeug raised."""
     status = error.code or 500
     code, message = _CODES.get(status, ("error", error.description or "The request failed."))
+    if isinstance(error, UnsupportedMediaType) and error.description != UnsupportedMediaType.description:
+        message = error.description or message  # the gate's own, which names what the endpoint takes
     response = _respond({"error": code, "message": message}, status)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -52,7 +54,8 @@ def install(app: Quart, log: Any) -> None:
     async def misfit(error: RequestSchemaValidationError) -> Response:
         fields, more = _fields(error.validation_error)
         message = (
-            "; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]) or "The request does not fit its schema."
+            "; ".join(f"{f['path']}: {f['message']}".removeprefix(": ") for f in fields[:3])
+            or "The request does not fit its schema."
         )
         if more:
             message = f"{message[: _LONGEST_MESSAGE // 2]}; and {more} more fields that do not fit"
@@ -100,7 +103,14 @@ def _fields(error: Exception) -> tuple[list[dict[str, str]], int]:
         return [{"path": "", "message": cut(str(error), _LONGEST_PATH)}], 0
     found = error.errors(include_url=False, include_input=False, include_context=False)
     shown = [
-        {"path": cut(".".join(str(part) for part in item["loc"]), _LONGEST_PATH), "message": cut(item["msg"], 300)}
+        {"path": cut(".".join(str(part) for part in item["loc"]), _LONGEST_PATH), "message": _said(item)}
         for item in found[:_MOST_FIELDS]
     ]
     return shown, len(found) - len(shown)
+
+
+def _said(item: Any) -> str:
+    """Return a message of pydantic's without the name of a class of ours."""
+    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a JSON object, as {}"
+    return cut(item["msg"], 300)

@@ -22,7 +22,7 @@ from cloudos_proxy.visitors import cookie_of
 
 CODE_SECONDS = 60.0
 COOKIE_SECONDS = 30 * 86400
-STATE_SECONDS = 900
+STATE_SECONDS = 86400  # a sign-in page may be left open over a meal
 _MOST_CODES = 10_000
 
 
