@@ -40,6 +40,9 @@ class HostSettings(BaseModel):
     )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the data folder without it")
     database_readers: int = Field(default=3, ge=1, le=32, description="Threads that read the database")
+    database_read_limit: float = Field(
+        default=15.0, gt=0, description="Seconds that one read of the database may take for a request"
+    )
     required: tuple[str, ...] = Field(default=("auth",), description="Plugins without which the host does not serve")
     disabled: tuple[str, ...] = Field(default=(), description="Installed plugins to leave out")
     start_limit: float = Field(default=15.0, gt=0, description="Seconds a plugin may take to start")

@@ -22,11 +22,13 @@ from cloudos_sdk.identity import caller
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlmodel import Session
 
+from cloudos_host.reading import Reading
 from cloudos_host.shared_readers import SharedReaders
 
 T = TypeVar("T")
 
 _BATCH = 64
+_OWN_READ_LIMIT = 300.0  # seconds of a read that the node makes for itself: a verification of the whole audit log
 
 
 def sqlite_url(path: Path) -> str:
@@ -34,10 +36,11 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def make_engine(url: str, *, writes: bool, size: int) -> Engine:
+def make_engine(url: str, *, writes: bool, size: int, read_limit: float = _OWN_READ_LIMIT) -> Engine:
     """Return an engine whose transactions begin explicitly."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+        bound = {} if writes else {"connect_args": {"options": f"-c statement_timeout={int(read_limit * 1000)}"}}
+        return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True, **bound)
     engine = create_engine(
         url, pool_size=size, max_overflow=0, connect_args={"isolation_level": None, "check_same_thread": False}
     )
@@ -91,12 +94,14 @@ class _Write:
 class Database:
     """One database, as `cloudos_sdk.Database` promises it to plugins."""
 
-    def __init__(self, url: str, *, readers: int = 3) -> None:
+    def __init__(self, url: str, *, readers: int = 3, read_limit: float = 15.0) -> None:
         self.url = url
         self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
         self.write_engine = make_engine(url, writes=True, size=2)
-        self._read_engine = make_engine(url, writes=False, size=readers)
+        self._read_engine = make_engine(url, writes=False, size=readers, read_limit=read_limit)
         self._readers = SharedReaders(readers)
+        self._read_limit = read_limit
+        self._reading: set[Reading] = set()
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -104,11 +109,18 @@ class Database:
         """Run `fn` in a snapshot that must not write."""
         who = caller()
         name = who.principal.user_id if who.principal is not None else who.address and address_share(who.address)
-        result: T = await asyncio.wrap_future(self._readers.submit(name, partial(self._read, fn)))
-        return result
+        limit = self._read_limit if name is not None else _OWN_READ_LIMIT
+        reading = Reading(limit)
+        self._reading.add(reading)
+        try:
+            result: T = await asyncio.wrap_future(self._readers.submit(name, partial(self._read, fn, reading)))
+            return result
+        finally:
+            reading.over = True  # whoever asked has gone, or has the answer
+            self._reading.discard(reading)
 
-    def _read(self, fn: Callable[[Session], T]) -> T:
-        with Session(self._read_engine, expire_on_commit=False) as session:
+    def _read(self, fn: Callable[[Session], T], reading: Reading) -> T:
+        with Session(self._read_engine, expire_on_commit=False) as session, reading.bounded(session):
             return fn(session)
 
     async def write(self, fn: Callable[[Session], T]) -> T:
@@ -131,6 +143,8 @@ class Database:
 
     async def close(self) -> None:
         """Finish the writes that wait and close every connection."""
+        for reading in list(self._reading):
+            reading.over = True
         if self._writer is not None:
             self._queue.put(None)
             await asyncio.to_thread(self._writer.join)

@@ -96,6 +96,10 @@ async def test_a_key_gives_nobody_more_than_it_has(node):
     assert (status, made["role"]) == (201, "viewer")
     status, error = await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"role": "operator"})
     assert (status, error["error"]) == (403, "person_required")
+    for body in ({"password": "set by the key"}, {"reset_totp": True}):
+        status, error = await call(node, "PUT", f"/api/users/{made['id']}", bearer, json=body)
+        assert (status, error["error"]) == (403, "person_required"), "whoever is there already is not a key's to become"
+    assert (await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"disabled": True}))[0] == 200
     assert (await call(node, "DELETE", f"/api/users/{made['id']}", bearer))[0] == 204
 
 

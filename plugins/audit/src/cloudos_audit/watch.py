@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,17 @@ class Watch:
     async def _watched(self) -> Verification:
         outcome = await self._verifier.verify()
         problem, known = outcome.problem, self._known
-        if problem is None:
-            self._file.unlink(missing_ok=True)
+        if problem is None and known is None:
+            pass
+        elif problem is None:
+            with contextlib.suppress(OSError):  # on a disk that cannot be written it is remembered in memory alone
+                self._file.unlink(missing_ok=True)
         elif known is None or (known.kind, known.seq) != (problem.kind, problem.seq):
             self._ctx.log.error("the audit log does not verify", kind=problem.kind, seq=problem.seq)
             event = AuditTampered(resource="audit", details=problem.sentence, kind=problem.kind, seq=problem.seq)
             await self._ctx.db.write(lambda session: self._ctx.events.emit(session, event))
-            self._file.write_text(problem.model_dump_json())
+            with contextlib.suppress(OSError):
+                self._file.write_text(problem.model_dump_json())
         self._known = problem
         return outcome
 

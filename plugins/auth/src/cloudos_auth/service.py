@@ -24,7 +24,7 @@ from cloudos_auth.tokens import REFRESH, TokenMint
 
 __all__ = ["Accounts", "Session"]
 
-_MOST_COOKIES = 4  # of one name: a server on another port or path may have set some, and comes first
+_MOST_COOKIES = 20  # of one name: a server on another port or path may have set some, and comes first
 
 
 class Accounts:

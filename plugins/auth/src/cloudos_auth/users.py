@@ -63,6 +63,9 @@ class Users:
     async def change(self, who: Principal, user_id: str, wanted: UserChange) -> User:
         """Change role, state or password; a disabled user and one with a new password are signed out at once."""
         self.get(user_id)
+        if who.kind != "user" and (wanted.password is not None or wanted.reset_totp):
+            message = "An API key resets nobody's password or second factor; an admin who is signed in may do this."
+            raise Forbidden(message, code="person_required")
         values: dict[str, Any] = wanted.model_dump(include={"role", "disabled"}, exclude_none=True)
         if wanted.password is not None:
             values["password"] = await self._passwords.hash(wanted.password)
