@@ -1,6 +1,7 @@
 """Guessing: attempts are reserved before they are judged, and failures from elsewhere do not keep the owner out."""
 
 import asyncio
+import time
 
 import pytest
 from cloudos_auth.service import Accounts
@@ -35,9 +36,9 @@ def judged(node):
     passwords, seen = node.ctx("auth").use(Accounts)._passwords, []
     real = passwords.check
 
-    async def check(password, hashed):
+    async def check(password, hashed, **share):
         seen.append(password)
-        result = await real(password, hashed)
+        result = await real(password, hashed, **share)
         await asyncio.sleep(0.05)
         return result
 
@@ -149,3 +150,40 @@ async def test_guesses_of_the_current_password_are_counted(node):
     body = {"current_password": "wrong", "new_password": "the next password"}
     seen = [(await at(node, "10.0.0.1", "/api/auth/change-password", body, **node.root)).status_code for _ in range(6)]
     assert seen == [401] * 5 + [429]
+
+
+async def test_a_crowd_of_addresses_keeps_nobody_out_who_is_known_and_no_newcomer_for_long(node):
+    passwords = node.ctx("auth").use(Accounts)._passwords
+    real, order = passwords._check, []
+
+    def slow(password, hashed):
+        time.sleep(0.02)
+        order.append(password)
+        return real(password, hashed)
+
+    passwords._check = slow
+    crowd = [
+        asyncio.create_task(login(node, f"10.7.{i}.1", {"username": f"u{i}-{j}", "password": f"crowd {i}"}))
+        for i in range(10)
+        for j in range(12)
+    ]
+    await asyncio.sleep(0.1)
+    newcomer = asyncio.create_task(login(node, "10.8.0.1", ADA))
+    known = asyncio.create_task(login(node, "10.0.0.1"))
+    assert [a.status_code for a in await asyncio.gather(known, newcomer)] == [200, 200]
+    before = {name: order.index(account["password"]) for name, account in (("known", ADMIN), ("newcomer", ADA))}
+    assert before["known"] < 20 and before["newcomer"] < 40, f"{before} of {len(crowd)} that were there before"
+    await asyncio.gather(*crowd)
+
+
+async def test_who_leaves_while_waiting_or_at_work_leaves_the_turns_in_order(node):
+    for _ in range(3):
+        going = [asyncio.create_task(login(node, f"10.9.0.{i}", password="wrong")) for i in range(4)]
+        await asyncio.sleep(0.002)
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
+    async with asyncio.timeout(5):
+        assert (await login(node, "10.0.0.1")).status_code == 200
+    turns = node.ctx("auth").use(Accounts)._passwords._turns
+    assert (turns._free, turns._waiting) == (2, 0)

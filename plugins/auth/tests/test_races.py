@@ -39,8 +39,8 @@ async def held(owner, name):
     """Hold the slow step after its work, while the body of the block lets other requests through."""
     real, reached, go = getattr(owner, name), asyncio.Event(), asyncio.Event()
 
-    async def slow(*args):
-        result = await real(*args)
+    async def slow(*args, **more):
+        result = await real(*args, **more)
         reached.set()
         await go.wait()
         return result

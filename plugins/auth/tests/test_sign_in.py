@@ -100,8 +100,8 @@ async def test_a_login_begun_with_the_old_password_gets_no_session_once_it_is_ch
     passwords = host.ctx("auth").use(Accounts)._passwords
     real, checked, go = passwords.check, asyncio.Event(), asyncio.Event()
 
-    async def held(password, hashed):
-        result = await real(password, hashed)
+    async def held(password, hashed, **share):
+        result = await real(password, hashed, **share)
         checked.set()
         await go.wait()
         return result

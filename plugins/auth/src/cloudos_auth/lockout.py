@@ -37,6 +37,8 @@ class Attempt:
     account: str
     address: str | None
     share: str | None
+    known: bool
+    """The user has signed in from there before."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ class Lockouts:
         share = address_share(address) if address else None
         known = user_id is not None and share in self._known.get(user_id, {})
         account = f"known:{username[:64]}|{share}" if known else f"user:{username[:64]}"
-        return Attempt(user_id, account, f"address:{share}" if share else None, share)
+        return Attempt(user_id, account, f"address:{share}" if share else None, share, known)
 
     def _clear(self, subject: str) -> None:
         self._failures.pop(subject, None)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from cloudos_auth.turns import Turns
+
+T = TypeVar("T")
+
+_THREADS = 2
 
 
 class Passwords:
@@ -13,15 +22,26 @@ class Passwords:
 
     def __init__(self, cost: int) -> None:
         self._cost = cost
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="bcrypt")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt")
+        self._turns = Turns(_THREADS)
 
-    async def hash(self, password: str) -> str:
-        """Return a hash to store."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._hash, password)
+    async def hash(self, password: str, *, share: str = "") -> str:
+        """Return a hash to store. `share` is who waits for it in turn with others."""
+        return await self._slow(share, False, self._hash, password)
 
-    async def check(self, password: str, hashed: str | None) -> bool:
-        """Tell whether it is the password; as slow for a user who does not exist (None)."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, password, hashed)
+    async def check(self, password: str, hashed: str | None, *, share: str = "", known: bool = False) -> bool:
+        """Tell whether it is the password; as slow for a user who does not exist (None). `known` callers come first."""
+        return await self._slow(share, known, self._check, password, hashed)
+
+    async def _slow(self, share: str, known: bool, fn: Callable[..., T], *args: Any) -> T:
+        await self._turns.take(share, known=known)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, partial(fn, *args))
+        except BaseException:
+            self._turns.give_back()
+            raise
+        work.add_done_callback(lambda _: self._turns.give_back())  # not before: a caller who goes leaves it at work
+        return await asyncio.shield(work)
 
     def close(self) -> None:
         """End the threads."""

@@ -102,10 +102,10 @@ class Accounts:
         user = self._directory.users[who.user_id]
         checked = user.password
         async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
-            if not await self._passwords.check(current, checked):
+            if not await self._passwords.check(current, checked, share=attempt.share or "", known=attempt.known):
                 await self._sign_in.failed(attempt, user.username, "wrong current password")
                 raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
-        hashed = await self._passwords.hash(new)
+        hashed = await self._passwords.hash(new, share=user.id)
         event = PasswordChanged(
             resource=user.id, details=f"{user.username} changed the password", username=user.username
         )

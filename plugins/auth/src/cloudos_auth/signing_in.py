@@ -48,7 +48,7 @@ class SigningIn:
         user = self._directory.by_name(username)
         async with self._lockouts.attempt(user.id if user else None, username, caller().address) as attempt:
             checked = user.password if user else None
-            if not await self._passwords.check(password, checked) or user is None or user.disabled:
+            if not await self._holds(attempt, password, checked) or user is None or user.disabled:
                 await self.failed(attempt, username, "wrong credentials")
                 raise wrong_credentials()
             if user.totp_enabled:
@@ -77,7 +77,7 @@ class SigningIn:
             raise Conflict("totp_not_enabled", "The second factor is not in force.")
         async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
             checked = user.password
-            held = await self._passwords.check(password, checked)
+            held = await self._holds(attempt, password, checked)
 
             def store(db: Db) -> bool:
                 if not held or stored_password(db, user.id) != checked or not self._factors.use(db, user, code):
@@ -161,6 +161,9 @@ class SigningIn:
             raise
         self._forget_spent()
         return self._directory.sessions.get(session.id, session)
+
+    async def _holds(self, attempt: Attempt, password: str, checked: str | None) -> bool:
+        return await self._passwords.check(password, checked, share=attempt.share or "", known=attempt.known)
 
     def _mark(self, user: User) -> str:
         """Return what binds a half-finished sign-in to the password that began it."""

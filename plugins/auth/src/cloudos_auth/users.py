@@ -43,7 +43,7 @@ class Users:
     async def create(self, who: Principal, wanted: NewAccount) -> User:
         """Make a user. Raises Conflict for a name that is taken, Forbidden where a key may not make such a user."""
         _only_viewers_by_key(who, wanted.role)
-        hashed = await self._passwords.hash(wanted.password)
+        hashed = await self._passwords.hash(wanted.password, share=who.user_id)
         now = self._ctx.clock.now()
         user = User(id=new_id("usr"), username=wanted.username, password=hashed, role=wanted.role, created_at=now)
         details = f"Made the user {wanted.username} with the role {wanted.role}"
@@ -68,7 +68,7 @@ class Users:
             raise Forbidden(message, code="person_required")
         values: dict[str, Any] = wanted.model_dump(include={"role", "disabled"}, exclude_none=True)
         if wanted.password is not None:
-            values["password"] = await self._passwords.hash(wanted.password)
+            values["password"] = await self._passwords.hash(wanted.password, share=who.user_id)
 
         def store(db: Db) -> None:
             still_admin(db, who)
