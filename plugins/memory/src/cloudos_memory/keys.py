@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
 import orjson
-from cloudos_sdk import Conflict, Context, Envelope, Event, Forbidden, NotFound, Principal, Role, new_id
+from cloudos_sdk import (
+    Conflict,
+    Context,
+    Envelope,
+    Event,
+    Forbidden,
+    NotFound,
+    Principal,
+    Role,
+    TooManyRequests,
+    new_id,
+)
 from cloudos_sdk.capabilities import BearerAuthenticator, Users
 from sqlalchemy import delete, func, select, update
 from sqlmodel import Session as Db
@@ -24,6 +36,8 @@ from cloudos_memory.schemas import KeyCreatedOut, KeyOut, NewKey
 
 _TABLE = Key.__table__
 _FLUSH = 30.0
+_AT_ONCE = 3
+"""Keys of one user that may be under way: each costs a quarter of a second of bcrypt, in the queue of all."""
 _KEPT = timedelta(days=90)
 
 
@@ -36,6 +50,7 @@ class Keys:
         self._hasher = hasher
         self._bearers = bearers
         self.ended: Callable[[str], None] = lambda key_id: None
+        self._making: Counter[str] = Counter()
 
     async def load(self) -> None:
         """Read all keys into memory."""
@@ -44,7 +59,7 @@ class Keys:
 
     async def create(self, owner: Principal, wanted: NewKey) -> KeyCreatedOut:
         """Make a key; its bearer is in the answer and nowhere else. Raises Conflict over the limit of a user."""
-        if len(self._ring.of(owner.user_id)) >= self._ctx.settings.keys.max_per_user:
+        if len(self._ring.of(owner.user_id)) + self._making[owner.user_id] >= self._ctx.settings.keys.max_per_user:
             raise _too_many()
         return await self._make(owner, wanted, None)
 
@@ -151,7 +166,7 @@ class Keys:
 
     async def _make(self, owner: Principal, wanted: NewKey, replaced: HeldKey | None) -> KeyCreatedOut:
         raw = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-        hashed = await self._hasher.hash(raw)
+        hashed = await self._hash(owner, raw)
         now = self._ctx.clock.now()
         row = Key(
             id=new_id("key"),
@@ -191,6 +206,18 @@ class Keys:
 
         await self._ctx.db.write(store)
         return KeyCreatedOut(raw=raw, **self._shown(key).model_dump(exclude={"created_at", "last_used_at"}))
+
+    async def _hash(self, owner: Principal, raw: str) -> str:
+        """Return the hash of a bearer. Raises TooManyRequests where a user has several under way: others wait too."""
+        if self._making[owner.user_id] >= _AT_ONCE:
+            raise TooManyRequests("Your other keys are still being made; try again in a moment.", retry_after=1)
+        self._making[owner.user_id] += 1
+        try:
+            return await self._hasher.hash(raw)
+        finally:
+            self._making[owner.user_id] -= 1
+            if not self._making[owner.user_id]:
+                del self._making[owner.user_id]
 
     def _mine(self, owner: Principal, key_id: str, *, admins: bool = False) -> HeldKey:
         key = self._ring.get(key_id)
