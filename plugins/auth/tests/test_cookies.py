@@ -130,3 +130,15 @@ async def test_what_a_server_on_another_port_receives_lets_nobody_in(node):
     stop.set()
     await serving
     other.shutdown()
+
+
+async def test_a_refresh_by_cookie_needs_no_body_and_a_wrong_one_is_told(node):
+    set_cookies, token = await signed_in(node)
+    client = node.host.app.test_client(use_cookies=False)
+    headers = {"Cookie": sent(set_cookies), "X-CSRF-Token": token}
+    assert (await client.post("/api/auth/refresh", headers=headers)).status_code == 200
+    for body, said in (("[]", "must be a JSON object"), ("{", "not JSON"), ('{"a": 1}', "a: "), ("{}", "is missing")):
+        answer = await client.post("/api/auth/refresh", data=body, headers={"Content-Type": "application/json"})
+        error = await answer.get_json()
+        assert (answer.status_code, error["error"]) == (400, "invalid_request")
+        assert said in error["message"] and "Refresh" not in error["message"], error

@@ -15,9 +15,16 @@ from cloudos_sdk import (
     use,
 )
 from cloudos_sdk.capabilities import ControlPanelLink
-from pydantic import BaseModel
+from cloudos_sdk.json_text import read_json
+from pydantic import BaseModel, ValidationError
 from quart import Blueprint, Response, request
-from quart_schema import document_response, validate_request, validate_response
+from quart_schema import (
+    RequestSchemaValidationError,
+    document_request,
+    document_response,
+    validate_request,
+    validate_response,
+)
 
 from cloudos_auth import cookies
 from cloudos_auth.cookies import set_cookie
@@ -89,13 +96,22 @@ async def login(data: SignIn) -> Response:
     return _signed_in(begun, cookie=data.cookie)
 
 
+async def _given() -> Refresh:
+    body = await request.get_data(as_text=False)
+    try:
+        return Refresh.model_validate(read_json(body)) if body else Refresh()
+    except ValidationError as error:
+        raise RequestSchemaValidationError(error) from error
+
+
 @routes.post("/api/auth/refresh")
 @public
 @limited(60, 60)
-@validate_request(Refresh)
+@document_request(Refresh)
 @document_response(Tokens)
-async def refresh(data: Refresh) -> Response:
-    """Exchange a refresh token, once, for a new pair."""
+async def refresh() -> Response:
+    """Exchange a refresh token, once, for a new pair; a browser's comes as a cookie, and the body may be left out."""
+    data = await _given()
     await use(TokenMint).load()
     accounts = use(Accounts)
     if data.refresh_token is not None:
