@@ -120,6 +120,108 @@ async def test_an_operator_goes_back_to_nothing_that_leads_it_elsewhere(door_nod
     assert (await node.visit(BASE)).json["name"] == "app", "an admin may go back"
 
 
+class Keyed:
+    """A node with real accounts; `admin` and `key` are clients of the API with an admin's session and with a key."""
+
+    def __init__(self, node, session):
+        self.node = node
+        self._session = session
+
+    async def admin(self, method, path, body=None):
+        return await self._call(self._session, method, path, body)
+
+    async def key(self, method, path, body=None):
+        return await self._call(self._key, method, path, body)
+
+    async def make_key(self, *scopes):
+        status, made = await self.admin("POST", "/api/keys", {"name": "ci", "scopes": list(scopes)})
+        assert status == 201, made
+        self._key = made["key"]
+
+    async def _call(self, bearer, method, path, body):
+        more = {} if body is None else {"json": body}
+        headers = {"Authorization": f"Bearer {bearer}"}
+        answer = await self.node.host.anonymous.request(method, path, headers=headers, **more)
+        return answer.status_code, await answer.get_json() if await answer.get_data() else None
+
+
+@pytest.fixture
+async def keyed(door_node):
+    async def run(*plugins, **settings):
+        node = await door_node("auth", *plugins, **settings)
+        account = {"username": "admin", "password": "a long password"}
+        await node.host.anonymous.post("/api/auth/setup", json=account)
+        answer = await node.host.anonymous.post("/api/auth/login", json=account)
+        found = Keyed(node, (await answer.get_json())["access_token"])
+        await found.make_key("proxy:read", "proxy:write", "domains:read", "domains:write")
+        return found
+
+    return run
+
+
+async def test_an_admins_key_is_no_admin_of_the_nodes_names(keyed):
+    node = await keyed(providing(Apps, FakeApps(APP)), **SETTINGS)
+    status, free = await node.key("POST", "/api/proxy/routes", manual("free.example.com"))
+    assert status == 201, "other names are a key's that has the scope"
+    status, domain = await node.key("POST", "/api/domains", {"domain": "free.example.com", "auto_ssl": False})
+    assert status == 201, domain
+    status, own = await node.admin("POST", "/api/domains", {"domain": NODE, "auto_ssl": False})
+    assert status == 201, own
+    status, ui = await node.admin("POST", "/api/proxy/routes", {"hostname": "ui.example.com", "upstream_type": "ui"})
+    assert status == 201, ui
+    route, apex = f"/api/proxy/routes/{free['id']}", "/api/proxy/routes/route_apex?confirm=true"
+    for method, path, body in (
+        ("POST", "/api/proxy/routes", manual(NODE)),
+        ("POST", "/api/proxy/routes", manual(BASE, path_prefix="/api/auth/login")),
+        ("POST", "/api/proxy/routes", manual(f"*.{BASE}")),
+        ("POST", "/api/proxy/routes", {"hostname": "other.example.com", "upstream_type": "ui"}),
+        ("PUT", route, {"hostname": NODE}),
+        ("PUT", route, {"upstream_type": "ui", "upstream_addr": None}),
+        ("PUT", apex, {"upstream_type": "app", "upstream_id": "app_1"}),
+        ("PUT", apex, {}),
+        ("DELETE", f"/api/proxy/routes/{ui['id']}", None),
+        ("POST", "/api/domains", {"domain": NODE, "auto_ssl": False}),
+        ("PUT", f"/api/domains/{domain['id']}", {"domain": BASE}),
+        ("PUT", f"/api/domains/{own['id']}", {"auto_ssl": True}),
+        ("DELETE", f"/api/domains/{own['id']}", None),
+    ):
+        status, error = await node.key(method, path, body)
+        assert (status, error["error"]) == (403, "person_required"), (method, path, body, status, error)
+        assert "signed in" in error["message"] and error["hostname"]
+    status, moved = await node.admin("PUT", apex, {"upstream_type": "app", "upstream_id": "app_1"})
+    assert (status, moved["upstream_id"]) == (200, "app_1"), "an admin who is signed in may"
+
+
+async def test_a_key_goes_back_to_nothing_that_leads_the_nodes_name_elsewhere(keyed, backend):
+    app = await backend("app")
+    node = await keyed(providing(Apps, FakeApps(AppAddress("app_1", "blog", "running", app.addr))), base_domain=BASE)
+    apex = "/api/proxy/routes/route_apex?confirm=true"
+    for change in ({"upstream_type": "app", "upstream_id": "app_1"}, {"upstream_type": "ui", "upstream_id": None}):
+        assert (await node.admin("PUT", apex, change))[0] == 200
+        status, outcome = await node.key("POST", "/api/proxy/apply?force=true")
+        assert (status, outcome["applied"] > 0) == (200, True), "an admin staged it"
+    _, (_, oldest) = await node.admin("GET", "/api/proxy/history")
+    status, error = await node.key("POST", f"/api/proxy/rollback/{oldest['id']}?force=true")
+    assert (status, error["error"]) == (403, "person_required")
+    status, outcome = await node.admin("POST", f"/api/proxy/rollback/{oldest['id']}?force=true")
+    assert (status, outcome["errors"]) == (200, [])
+
+
+async def test_a_route_of_a_key_is_not_vouched_for_when_its_name_becomes_the_nodes(keyed, backend):
+    thief = await backend("thief")
+    node = await keyed()
+    name = "later.example.com"
+    status, route = await node.key(
+        "POST", "/api/proxy/routes", {**manual(name, path_prefix="/api"), "upstream_addr": thief.addr}
+    )
+    assert status == 201
+    assert (await node.admin("POST", "/api/proxy/routes", {"hostname": name, "upstream_type": "ui"}))[0] == 201
+    await node.admin("POST", "/api/proxy/apply?force=true")
+    assert (await node.node.visit(name, "/api/auth/login")).json is None
+    _, shown = await node.admin("GET", f"/api/proxy/routes/{route['id']}")
+    assert "an admin must save" in shown["error"]
+
+
 async def test_an_app_with_the_nodes_name_gets_no_route_by_itself(door_node):
     named = FakeApps(AppAddress("app_1", "node", "running", "127.0.0.1:19"), APP)
     node = await door_node(providing(Apps, named), **SETTINGS)

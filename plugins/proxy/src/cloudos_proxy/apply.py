@@ -98,7 +98,7 @@ class Applier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _admit(self, rows: Sequence[RouteRow]) -> None:
-        """Raise Forbidden where these routes lead the node's names elsewhere, and who asks is no admin."""
+        """Raise Forbidden where these routes lead the node's names elsewhere, and who asks is no signed-in admin."""
         for now in ([each.row for each in self.now.values()], self._routes.all()):
             faces, before = ({row.id: row.face for row in found} for found in (rows, now))
             other = [row for row in (*rows, *now) if faces.get(row.id) != before.get(row.id)]

@@ -1,6 +1,7 @@
 """The names by which the node itself is reached: who is behind one of them is given passwords and sign-ins.
 
-So where they lead, by which certificate and under which paths, is for admins to say.
+So where they lead, by which certificate and under which paths, is for admins to say, and not for a key of theirs: what
+signs in behind such a name is bound by no scopes.
 """
 
 from __future__ import annotations
@@ -38,28 +39,36 @@ class NodeNames:
         return f"{row.hostname} is a name of this node: an admin must save this route again, or delete it."
 
     def admit(self, *rows: RouteRow) -> None:
-        """Raise Forbidden where one of the routes is about the node and who asks is no admin."""
+        """Raise Forbidden where one of the routes is about the node and who asks is no signed-in admin."""
         for row in rows:
             if not by_admin() and self.concerns(row):
                 raise _forbidden(row.hostname)
 
     def admit_hostname(self, hostname: str) -> None:
-        """Raise Forbidden where a name is the node's and who asks is no admin."""
+        """Raise Forbidden where a name is the node's and who asks is no signed-in admin."""
         if not by_admin() and self.owns(hostname):
             raise _forbidden(hostname)
 
 
 def by_admin() -> bool:
-    """Tell whether an admin asks; the node's own work counts as one."""
+    """Tell whether a signed-in admin asks; the node's own work and its command line count as one, a key does not."""
     who = caller().principal
-    return who is None or who.role is Role.ADMIN
+    return who is None or (who.role is Role.ADMIN and who.kind in ("user", "system"))
 
 
 def _forbidden(hostname: str) -> Forbidden:
+    """Return the refusal, for a person who is no admin or for a key."""
+    who = caller().principal
+    is_person = who is None or who.kind == "user"
+    way = (
+        "Only an admin may change where it leads; ask one, or take another name."
+        if is_person
+        else "Only an admin who is signed in may change where it leads, not a key: sign in as one, or take another name."
+    )
     return Forbidden(
         f"{hostname} is, or becomes by this, a name of this node itself: whoever is behind it is given passwords and"
-        " sign-ins. Only an admin may change where it leads; ask one, or take another name.",
-        code="admin_required",
+        f" sign-ins. {way}",
+        code="admin_required" if is_person else "person_required",
         hostname=hostname,
     )
 
