@@ -63,7 +63,7 @@ def _forbidden(hostname: str) -> Forbidden:
     way = (
         "Only an admin may change where it leads; ask one, or take another name."
         if is_person
-        else "Only an admin who is signed in may change where it leads, not a key: sign in as one, or take another name."
+        else "Only an admin who is signed in may change where it leads, no key: sign in as one, or take another name."
     )
     return Forbidden(
         f"{hostname} is, or becomes by this, a name of this node itself: whoever is behind it is given passwords and"

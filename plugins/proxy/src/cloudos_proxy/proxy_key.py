@@ -18,7 +18,8 @@ class ProxyKey:
     """The key, made from the host's own: it is the same after a restart, so that a document stays the same."""
 
     def __init__(self, secrets: Secrets) -> None:
-        self.text = secrets.digest("the key by which Caddy is known")
+        # the second: versions before let Caddy write the first into its log
+        self.text = secrets.digest("the second key by which Caddy is known")
 
     def visitor(self, header: Callable[[str], str | None]) -> str | None:
         """Return the visitor's address, where the request brings the key."""
