@@ -78,6 +78,8 @@ async def test_none_reaches_an_app_in_any_spelling(node, host, path):
             [f"Cookie: a=1; {name.upper()}=secret"],
             [f'Cookie: a=1; "{name}=secret"'],
             [f"Cookie: a=1; \xa0{name}=secret"],
+            [f"Cookie: ={name}=secret"],
+            [f"Cookie: a=1; = {name}=secret"],
         ):
             seen = await sent(node, host, *fields, path=path)
             assert "secret" not in seen and name not in seen.lower(), (fields, seen)
@@ -129,7 +131,19 @@ async def test_an_app_sets_none_of_them(door_node):
 
     async def setting(request):
         answer = web.Response(text="x")
-        for value in ("cloudos_access=evil; Domain=cloud.test; Path=/", "a=1; Path=/", " __Host-cloudos_route=evil"):
+        for value in (
+            "cloudos_access=evil; Domain=cloud.test; Path=/",
+            "a=1; Path=/",
+            " __Host-cloudos_route=evil",
+            "=cloudos_access=evil",
+            "  =  cloudos_access=evil; Path=/",
+            "\t==cloudos_access=evil",
+            "=__Host-cloudos_csrf=evil",
+            ",=cloudos_access=evil",
+            "cloudos_access",
+            "=b; Path=/",
+            "c==cloudos_access",
+        ):
             answer.headers.add("Set-Cookie", value)
         return answer
 
@@ -149,6 +163,7 @@ async def test_an_app_sets_none_of_them(door_node):
         await node.apply("?force=true")
         for name, path in ((OPEN, "/"), (GATED, "/"), (NODE, "/app")):
             answer = await node.visit(name, path, headers={"Authorization": "Bearer viewer"})
-            assert [value for value in answer.headers.getall("Set-Cookie") if value] == ["a=1; Path=/"], name
+            passed = [value for value in answer.headers.getall("Set-Cookie") if value]
+            assert passed == ["a=1; Path=/", "=b; Path=/", "c==cloudos_access"], name
     finally:
         await runner.cleanup()

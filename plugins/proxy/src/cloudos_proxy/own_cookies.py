@@ -13,10 +13,11 @@ from cloudos_proxy.hostnames import covers
 from cloudos_proxy.sites import Site
 
 # What a browser or a reader of cookies takes for the beginning of one; the names are the node's by how they begin, so
-# that one which comes later is among them.
-_OURS = r"[^;,=A-Za-z0-9!#$%&'*+.^_`|~-]*(?:__(?:Host|Secure)-)?cloudos_"
+# that one which comes later is among them. A cookie may have no name: `=cloudos_…` comes back without the `=`.
+_NAME = r"(?:__(?:Host|Secure)-)?cloudos_"
+_OURS = rf"[^;,A-Za-z0-9!#$%&'*+.^_`|~-]*{_NAME}"
 _SENT = rf"(?i)^(?:{_OURS}[^;,]*(?:[;,]\s*|$))+|[;,]{_OURS}[^;,]*"
-_SET = rf"(?i)^{_OURS}.*$"
+_SET = rf"(?i)^[^;A-Za-z0-9!#$%&'*+.^_`|~-]*{_NAME}.*$"
 
 WITHOUT_OWN = {
     "handler": "headers",
