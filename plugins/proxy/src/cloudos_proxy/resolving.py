@@ -11,6 +11,8 @@ from cloudos_sdk.capabilities import AppAddress, Apps
 
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
+from cloudos_proxy.route_headers import headers_refusal
+from cloudos_proxy.route_options import limits
 from cloudos_proxy.route_row import UI_ID, RouteRow
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.upstream_check import Address, BadUpstream, UpstreamRules, is_fixed, join, probe, resolve, split
@@ -86,6 +88,9 @@ class Resolver:
         """Return where a route leads. Raises Unresolved."""
         if (refusal := self._names.refusal(row)) is not None:
             raise Refused(refusal)
+        headers = limits(row, self._ctx.secrets).request_headers
+        if headers and (refusal := headers_refusal(headers, self._names.owns)) is not None:
+            raise Refused(f"request_headers: {refusal}.")
         if row.upstream_type == "ui":
             return self._settings.ui_addr or api
         if row.upstream_type == "manual":
@@ -134,7 +139,9 @@ class Resolver:
         caddy = "a port of the proxy itself"
         ports: dict[int, Any] = dict.fromkeys((self._settings.http_port, self._settings.https_port), caddy)
         if self._settings.mode == "coexist":
-            ports = {self._settings.coexist_port: caddy}
+            # those of the server in front lead to the node too: by the name that a request is for, or in a circle
+            ports = dict.fromkeys(ports, "a port of the web server in front of this node")
+            ports[self._settings.coexist_port] = caddy
         if self._settings.admin_address and not self._settings.admin_address.startswith("unix/"):
             ports[split(self._settings.admin_address)[1]] = "the admin address of Caddy"
         api = split(await self.api())[1]

@@ -13,21 +13,13 @@ import orjson
 from cloudos_sdk import InvalidRequest
 from cloudos_sdk.context import Secrets
 
+from cloudos_proxy.route_headers import check_headers, shown_headers
 from cloudos_proxy.route_row import RouteRow
 from cloudos_proxy.schemas import Account, Options
 from cloudos_proxy.sites import Limits
 
-HIDDEN = "(hidden)"
 RATE_LIMIT_MODULE = "http.handlers.rate_limit"
 
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_SECRET = re.compile(r"authorization|cookie|token|secret|passw|key|credential", re.IGNORECASE)
-_OURS = re.compile(
-    r"remote-.*|x-forwarded-.*|forwarded|x-real-ip|x-cloudos-.*|connection|upgrade|http2-settings|keep-alive|proxy-connection"
-    r"|transfer-encoding|content-length|te|trailer",
-    re.IGNORECASE,
-)
-_PLACEHOLDER = re.compile(r"\{http\.(request|vars)\.[A-Za-z0-9_.-]+\}")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~@-]+)+")
 
 
@@ -63,9 +55,7 @@ async def secret_options(given: Options, before: dict[str, Any]) -> dict[str, An
             raise InvalidRequest.field("basic_auth", "two accounts have one username")
     if "request_headers" in given.model_fields_set:
         known = before.get("request_headers", {})
-        options["request_headers"] = {
-            name: _header(name, value, known) for name, value in (given.request_headers or {}).items()
-        }
+        options["request_headers"] = check_headers(given.request_headers or {}, known)
     return {name: value for name, value in sorted(options.items()) if value}
 
 
@@ -100,8 +90,7 @@ def shown(row: RouteRow, secrets: Secrets) -> dict[str, Any]:
     if hidden.get("basic_auth"):
         options["basic_auth"] = [{"username": name} for name, _ in hidden["basic_auth"]]
     if hidden.get("request_headers"):
-        headers = hidden["request_headers"].items()
-        options["request_headers"] = {name: HIDDEN if _SECRET.search(name) else value for name, value in headers}
+        options["request_headers"] = shown_headers(hidden["request_headers"])
     return options
 
 
@@ -156,17 +145,3 @@ def _bcrypt(password: bytes) -> str:
     import bcrypt
 
     return bcrypt.hashpw(password, bcrypt.gensalt(10)).decode()
-
-
-def _header(name: str, value: str, known: dict[str, str]) -> str:
-    if not _NAME.fullmatch(name) or _OURS.fullmatch(name.replace("_", "-")):
-        raise InvalidRequest.field("request_headers", f"{name!r} is no header that a route may set")
-    if value == HIDDEN and name in known:
-        return known[name]
-    if len(value) > 4000 or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise InvalidRequest.field("request_headers", f"the value of {name} is no header's value")
-    if "{" in _PLACEHOLDER.sub("", value):
-        raise InvalidRequest.field(
-            "request_headers", f"the value of {name} may name {{http.request.…}} only, and no other placeholder"
-        )
-    return value

@@ -83,7 +83,7 @@ class AccountOut(Shown):
 
 
 class RouteOut(Shown):
-    """A route; options that are not set are left out, values of secret-like headers are not shown."""
+    """A route; options that are not set are left out, values of headers that may be secret are not shown."""
 
     id: str
     hostname: str

@@ -12,6 +12,7 @@ from cloudos_proxy.hostnames import BadHostname, normalise
 from cloudos_proxy.node_names import NodeNames, by_admin
 from cloudos_proxy.planning import fields_changed
 from cloudos_proxy.resolving import Resolver
+from cloudos_proxy.route_headers import headers_refusal
 from cloudos_proxy.route_options import (
     RATE_LIMIT_MODULE,
     check_prefix,
@@ -208,6 +209,8 @@ class RouteService:
         options = plain_options(given, plain(row))
         secrets = self._ctx.secrets
         hidden = await secret_options(given, opened(row.secret_options, secrets))
+        if (refusal := headers_refusal(hidden.get("request_headers", {}).items(), self._names.owns)) is not None:
+            raise InvalidRequest.field("request_headers", refusal)
         if options.get("allowed_roles") and not row.require_auth:
             raise InvalidRequest.field("allowed_roles", "roles are known only with require_auth")
         kept = sealed(hidden, row.secret_options, secrets) if hidden else ""
