@@ -12,7 +12,7 @@ import pytest
 from browsing import browser
 from cloudos_proxy import connections
 from cloudos_proxy.supervisor import Door
-from cloudos_proxy.visits import Right, Visits, peer_of
+from cloudos_proxy.visits import RIGHTS, Right, Visits, peer_of
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.capabilities import Users
 from cloudos_sdk.testing.fakes import FakeUsers, providing
@@ -124,6 +124,79 @@ async def test_over_tls_they_end_too(door_node, backend, users, http2):
             with pytest.raises(httpx.TransportError):
                 async for _ in answer.aiter_bytes():
                     pass
+
+
+@contextlib.asynccontextmanager
+async def by_http2(door_node, backend, users):
+    """Give a client of one HTTP/2 connection, a node of a narrow and a wide route, and how to ask for a page."""
+    app = await backend("chat")
+    node = await door_node(providing(Users, users), route_certificates="internal")
+    await node.route("admins.cloud.test", app.addr, require_auth=True, allowed_roles=["admin"])
+    await node.route(NAME, app.addr, require_auth=True)
+    await node.apply()
+    async with httpx.AsyncClient(timeout=WITHIN, verify=False, http1=False, http2=True) as client:
+
+        def page(name, bearer, path="/"):
+            headers = {"Host": name, "Authorization": f"Bearer {bearer}"}
+            url = f"https://127.0.0.1:{node.https_port}{path}"
+            return client.build_request("GET", url, headers=headers, extensions={"sni_hostname": NAME})
+
+        async def ready():
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.send(page(NAME, "admin"))).status_code == 200
+
+        await node.until(ready)
+        yield node, client, page
+
+
+@pytest.mark.parametrize("later", [(NAME, "admin"), (NAME, "operator")])
+async def test_a_stream_ends_with_its_own_right_whatever_came_later_by_its_connection(door_node, backend, users, later):
+    async with by_http2(door_node, backend, users) as (node, client, page):
+        answer = await client.send(page("admins.cloud.test", "admin", "/ticks"), stream=True)
+        assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+        assert (await client.send(page(*later))).status_code == 200
+        assert node.host.ctx("proxy").use(Visits).known == 1, "they came by one connection"
+        users.set("usr_admin", Principal("user", "usr_admin", "admin", Role.VIEWER, "usr_admin"))
+        with pytest.raises(httpx.TransportError):
+            async with asyncio.timeout(WITHIN):
+                async for _ in answer.aiter_bytes():
+                    pass
+
+
+async def test_a_connection_of_very_many_rights_is_ended(door_node, backend, users):
+    async with by_http2(door_node, backend, users) as (node, client, page):
+        visits, ended = node.host.ctx("proxy").use(Visits), []
+        answer = await client.send(page(NAME, "viewer", "/ticks"), stream=True)
+        (peer,) = visits._rights
+        for number in range(RIGHTS - 2):
+            visits.note(peer, Right("usr_viewer", None, "Bearer viewer", f"viewer,{number}"), shared=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                async for _ in answer.aiter_bytes():
+                    pass
+                ended.append("too early")
+        assert not ended
+        answer = await client.send(page(NAME, "viewer", "/ticks"), stream=True)
+        visits.note(peer, Right("usr_viewer", None, "Bearer viewer", "viewer,more"), shared=True)
+        with pytest.raises(httpx.TransportError):
+            async with asyncio.timeout(WITHIN):
+                async for _ in answer.aiter_bytes():
+                    pass
+
+
+async def test_with_http1_the_last_right_of_a_connection_is_the_only_one(node, users):
+    """A web server in front sends many people by one connection, one after the other."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        url = f"http://127.0.0.1:{node.http_port}"
+        for bearer in ("viewer", "operator"):
+            async with session.get(url, headers={"Host": NAME, "Authorization": f"Bearer {bearer}"}) as answer:
+                assert answer.status == 200
+        headers = {"Host": NAME, "Authorization": "Bearer operator"}
+        async with session.ws_connect(f"{url}/ws", headers=headers) as channel:
+            assert node.host.ctx("proxy").use(Visits).known == 1
+            users.set("usr_viewer", None)
+            await asyncio.sleep(1)
+            assert await echoes(channel)
 
 
 async def test_a_change_in_the_moment_between_the_question_and_the_switch_is_not_missed(node, users, monkeypatch):

@@ -14,7 +14,7 @@ from cloudos_proxy.access_handlers import SPENT
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.sign_in_page import PAGE_HEADERS, refusal_page
 from cloudos_proxy.visitors import Answer, Asked
-from cloudos_proxy.visits import Peer, Right
+from cloudos_proxy.visits import Note, Right
 
 SCOPES = frozenset({"proxy:read", "proxy:write"})
 """Scopes of which an API key needs one, to open what is behind the gate."""
@@ -32,7 +32,7 @@ class Access:
         ctx: Context,
         hand_over: HandOver,
         node_url: Callable[[], Awaitable[str]],
-        note: Callable[[Peer, Right], None],
+        note: Note,
     ) -> None:
         self._ctx = ctx
         self._hand_over = hand_over
@@ -99,7 +99,8 @@ class Access:
         """Let somebody in, and remember by which right."""
         if asked.peer is not None:
             authorization = asked.authorization if person.session_id is None else None
-            self._note(asked.peer, Right(person.user_id, person.session_id, authorization, asked.roles))
+            right = Right(person.user_id, person.session_id, authorization, asked.roles)
+            self._note(asked.peer, right, shared=asked.shared)
         return _welcome(person, spent=spent)
 
     def _by_cookie(self, asked: Asked) -> Principal | None:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cloudos_proxy.sites import Site
-from cloudos_proxy.visitor_headers import PEER, told_node
+from cloudos_proxy.visitor_headers import PEER, PROTOCOL, told_node
 
 _ALWAYS = ("Remote-User", "Remote-Groups", "Remote-Name")
 
@@ -35,6 +35,7 @@ def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
                 "set": {
                     **told_node(key),
                     PEER: ["{http.request.remote.host} {http.request.remote.port}"],
+                    PROTOCOL: ["{http.request.proto}"],
                     "X-Forwarded-Method": ["{http.request.method}"],
                     "X-Forwarded-Uri": ["{http.request.uri}"],
                 },

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from cloudos_sdk.addresses import parse_address
 
-from cloudos_proxy.visitor_headers import PEER, VISITOR
+from cloudos_proxy.visitor_headers import PEER, PROTOCOL, VISITOR
 from cloudos_proxy.visitors import Answer, Asked, asked
 from cloudos_proxy.visits import peer_of
 
 _LONGEST_HEAD = 128 * 1024
 _PATH_LIMIT = 107
-_VISITOR, _PEER = VISITOR.lower(), PEER.lower()
+_VISITOR, _PEER, _PROTOCOL = VISITOR.lower(), PEER.lower(), PROTOCOL.lower()
 _REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 502: "Bad Gateway"}
 
 Known = Callable[[Asked], Answer | None]
@@ -156,7 +156,9 @@ def _read(head: bytes) -> Asked | None:
         headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         return None
-    return asked(path.partition("?")[2], headers, parse_address(headers.get(_VISITOR)), peer_of(headers.get(_PEER)))
+    shared = not headers.get(_PROTOCOL, "").startswith("HTTP/1.")
+    address, peer = parse_address(headers.get(_VISITOR)), peer_of(headers.get(_PEER))
+    return asked(path.partition("?")[2], headers, address, peer, shared=shared)
 
 
 def _written(answer: Answer) -> bytes:

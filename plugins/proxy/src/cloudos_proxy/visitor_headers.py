@@ -12,8 +12,9 @@ from typing import Any
 IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
 """What an app is told of its visitor. A client's own headers of these names never reach it."""
 
-KEY, VISITOR, PEER = "X-Cloudos-Proxy", "X-Cloudos-Visitor", "X-Cloudos-Peer"
-"""What Caddy tells the node: that it is the node's own, the visitor's address, and the connection to the visitor."""
+KEY, VISITOR, PEER, PROTOCOL = "X-Cloudos-Proxy", "X-Cloudos-Visitor", "X-Cloudos-Peer", "X-Cloudos-Protocol"
+"""What Caddy tells the node: that it is the node's own, the visitor's address, and the connection to the visitor with
+its protocol, such as HTTP/2.0."""
 
 CLIENT = "{http.vars.client_ip}"
 """The visitor's address, as Caddy finds it: that of the connection, or what a server that it trusts says."""

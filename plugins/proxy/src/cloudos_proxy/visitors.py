@@ -30,6 +30,8 @@ class Asked:
     """It came by a proxy, so there is a place to come back to."""
     peer: Peer | None = None
     """The visitor's end of the connection, where the gate's own Caddy tells it."""
+    shared: bool = False
+    """The connection carries several requests at once."""
 
     @property
     def host(self) -> str:
@@ -46,7 +48,14 @@ class Answer:
     body: bytes = b""
 
 
-def asked(query: str, headers: Mapping[str, str], address: str | None = None, peer: Peer | None = None) -> Asked:
+def asked(
+    query: str,
+    headers: Mapping[str, str],
+    address: str | None = None,
+    peer: Peer | None = None,
+    *,
+    shared: bool = False,
+) -> Asked:
     """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
     forwarded_host = headers.get("x-forwarded-host")
     accept = headers.get("accept", "")
@@ -62,6 +71,7 @@ def asked(query: str, headers: Mapping[str, str], address: str | None = None, pe
         address=address,
         forwarded=forwarded_host is not None,
         peer=peer,
+        shared=shared,
     )
 
 

@@ -1,8 +1,8 @@
 """Who came in by which connection: what was let in is put out when the right to come in ends.
 
 The gate is asked once for each request. A WebSocket, a stream or a long download is one request, and would outlive a
-sign-out by hours. So the gate remembers by whose right a connection was used last, and Caddy's end of it is shut down
-when that right is gone.
+sign-out by hours. So the gate remembers by whose rights a connection was used, and Caddy's end of it is shut down when
+one of them is gone. With HTTP/1 a connection has one request at a time, and the last right is the only one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from cloudos_sdk import Context
 from cloudos_sdk.addresses import parse_address
@@ -22,6 +23,8 @@ Peer = tuple[str, int]
 EVERY = 2.0
 """Seconds between looks: for what ends by itself, and where nobody tells of changes."""
 _MANY = 5_000
+RIGHTS = 32
+"""Rights by which one connection may have been used; with more it is ended, and its visitor opens another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ HangUp = Callable[[Collection[Peer]], Awaitable[None]]
 Open = Callable[[], Awaitable[Collection[Peer]]]
 
 
+class Note(Protocol):
+    """Remembers by which right a connection was used."""
+
+    def __call__(self, peer: Peer, right: Right, *, shared: bool) -> None:
+        """Remember it."""
+
+
 def peer_of(text: str | None) -> Peer | None:
     """Read a peer as Caddy tells it: the address, a space and the port."""
     address, _, port = (text or "").rpartition(" ")
@@ -53,7 +63,8 @@ class Visits:
         self._ctx = ctx
         self._hang_up = hang_up
         self._open = open
-        self._rights: dict[Peer, Right] = {}
+        self._rights: dict[Peer, tuple[Right, ...]] = {}
+        self._crowded: set[Peer] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -64,9 +75,16 @@ class Visits:
         """How many connections are remembered."""
         return len(self._rights)
 
-    def note(self, peer: Peer, right: Right) -> None:
-        """Remember by which right a connection was used last."""
-        self._rights[peer] = right
+    def note(self, peer: Peer, right: Right, *, shared: bool = False) -> None:
+        """Remember by which right a connection was used; a `shared` one may have other requests open, by others."""
+        held = self._rights.get(peer) if shared else None
+        if held is None:
+            self._rights[peer] = (right,)
+        elif right not in held:
+            self._rights[peer] = (*held, right)
+            if len(held) >= RIGHTS:
+                self._crowded.add(peer)
+                self._changed.set()
 
     def start(self, holds: Holds) -> None:
         """Begin to look after them."""
@@ -97,10 +115,12 @@ class Visits:
                 self._ctx.log.error("connections could not be judged", error=repr(error))
 
     async def _put_out(self, holds: Holds) -> None:
-        gone = {right for right in set(self._rights.values()) if not await holds(right)}
-        if not gone:
+        known = {right for rights in self._rights.values() for right in rights}
+        gone = {right for right in known if not await holds(right)}
+        crowded, self._crowded = self._crowded, set()
+        if not gone and not crowded:
             return
-        peers = {peer for peer, right in self._rights.items() if right in gone}
+        peers = {peer for peer, rights in self._rights.items() if peer in crowded or not gone.isdisjoint(rights)}
         for peer in peers:
             del self._rights[peer]
         await self._hang_up(peers)
