@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from cloudos_proxy.access_handlers import access_handlers, own_paths
 from cloudos_proxy.limit_handlers import limit_handlers
 from cloudos_proxy.own_cookies import UNSET_OWN, WITHOUT_OWN, cleaned_but, cleans_itself, keepers_of
+from cloudos_proxy.quic_refusals import quic_refusals
 from cloudos_proxy.sites import Site
 from cloudos_proxy.tls_parts import TlsParts
 from cloudos_proxy.unclear_paths import unclear_path_refusals
@@ -83,7 +84,8 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
     if frame.https:
-        servers["https"] = _server(frame.https, [{"handle": [_unless_set(*HSTS)]}, *own, *secure])
+        first = quic_refusals(ordered) if frame.http3 else []
+        servers["https"] = _server(frame.https, [*first, {"handle": [_unless_set(*HSTS)]}, *own, *secure])
         servers["https"]["tls_connection_policies"] = [dict(policy) for policy in tls.connection_policies]
         servers["https"]["listen_protocols"] = [["h1", "h2"]] * len(frame.https)
         if frame.http3:
