@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudos_proxy.dial_names import addr_of
-from cloudos_proxy.upstream_check import Address
+from cloudos_proxy.lookups import Address
 
 _PATH_LIMIT = 107
 _LONGEST = 1232

@@ -13,6 +13,7 @@ from cloudos_proxy.resolving import Unresolved
 from cloudos_proxy.route_options import limits
 from cloudos_proxy.route_row import FACE, RouteRow, Served
 from cloudos_proxy.sites import Site
+from cloudos_proxy.upstream_check import normal
 
 
 @dataclass
@@ -60,7 +61,7 @@ def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
         _site(
             (row := each.row).id,
             row.hostname,
-            (name := dial_name(each.dial) if row.upstream_type == "manual" else None) or each.dial,
+            (name := dial_name(each.dial) if row.upstream_type == "manual" else None) or _own_dial(each),
             row.path_prefix,
             row.require_auth,
             row.upstream_type == "ui",
@@ -69,6 +70,11 @@ def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
         )
         for each in served
     ]
+
+
+def _own_dial(served: Served) -> str:
+    """Return what Caddy dials without asking for a name."""
+    return normal(served.dial) if served.row.upstream_type == "manual" else served.dial
 
 
 _site = lru_cache(maxsize=8192)(Site)

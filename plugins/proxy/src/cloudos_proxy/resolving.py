@@ -9,13 +9,14 @@ from typing import Any
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import AppAddress, Apps
 
+from cloudos_proxy.lookups import Address
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.route_headers import headers_refusal
 from cloudos_proxy.route_options import limits
 from cloudos_proxy.route_row import UI_ID, RouteRow
 from cloudos_proxy.settings import ProxySettings
-from cloudos_proxy.upstream_check import Address, BadUpstream, UpstreamRules, is_fixed, join, probe, resolve, split
+from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, is_fixed, join, probe, resolve, split
 
 NOWHERE = "127.0.0.1:0"
 """Where nothing can be dialled."""

@@ -28,7 +28,7 @@ from cloudos_proxy.route_row import UI_ID, RouteRow
 from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.schemas import NewRoute, Options, RouteChange
 from cloudos_proxy.supervisor import Door
-from cloudos_proxy.upstream_check import BadUpstream
+from cloudos_proxy.upstream_check import BadUpstream, normal
 from cloudos_proxy.wildcards import Wildcards
 
 
@@ -193,7 +193,8 @@ class RouteService:
         if not row.upstream_addr:
             raise InvalidRequest.field("upstream_addr", "host:port is needed")
         try:
-            await self._resolver.check_manual(row.upstream_addr)
+            row = replace(row, upstream_addr=normal(row.upstream_addr))
+            await self._resolver.check_manual(row.upstream_addr or "")
         except BadUpstream as error:
             raise InvalidRequest.field("upstream_addr", str(error)) from None
         return row

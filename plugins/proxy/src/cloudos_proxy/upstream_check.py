@@ -7,10 +7,8 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from cloudos_proxy.lookups import LOOKUPS, Address
 
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
@@ -21,8 +19,7 @@ _METADATA = tuple(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata", "instance-data"})
-_RESOLVERS = ThreadPoolExecutor(32, thread_name_prefix="proxy-resolve")
-_looking: dict[str, Future[list[Any]]] = {}
+_LOOPBACK: tuple[Address, ...] = (ipaddress.IPv6Address("::1"), ipaddress.IPv4Address("127.0.0.1"))
 _AT_ONCE = 64
 _LONGEST_NAME = 200
 
@@ -52,7 +49,7 @@ def split(addr: str) -> tuple[str, int]:
 
 
 def is_fixed(host: str) -> bool:
-    """Tell whether a host is an address, or `localhost` (RFC 6761, 6.3): DNS has no say in what it is."""
+    """Tell whether a host is an address, or `localhost`: DNS has no say in what it is, and Caddy dials it by itself."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -60,9 +57,24 @@ def is_fixed(host: str) -> bool:
     return True
 
 
+def is_loopback_name(host: str) -> bool:
+    """Tell whether a name is `localhost` or one below it, which is never looked up (RFC 6761, 6.3)."""
+    return f".{host.lower().rstrip('.')}".endswith(".localhost")
+
+
+def normal(addr: str) -> str:
+    """Return `host:port` with a name of loopback in lower case and without a dot at its end."""
+    host, _, port = addr.rpartition(":")
+    return f"{host.lower().rstrip('.')}:{port}" if is_loopback_name(host) else addr
+
+
 def join(host: str, port: int) -> str:
     """Return host:port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _compared(host: str, port: int) -> str:
+    return join(host.lower().rstrip("."), port)
 
 
 class UpstreamRules:
@@ -75,18 +87,18 @@ class UpstreamRules:
             try:
                 self._networks.append(ipaddress.ip_network(text, strict=False))
             except ValueError:
-                self._addresses.add(join(*split(text)).lower())
+                self._addresses.add(_compared(*split(text)))
 
     async def check(self, addr: str, own: Mapping[int, str], *, seconds: float = 2.0) -> list[Address]:
         """Return the addresses by which `addr` may be dialled; raise BadUpstream where it may not be an upstream.
 
         `own` says what this node has on which port. A name that cannot be looked up is let through, with no address:
-        nothing can answer there.
+        Caddy dials none but by an address that was checked when it asked. What it dials by itself is not looked up.
         """
         host, port = split(addr)
         if len(host) > _LONGEST_NAME:
             raise BadUpstream(f"{host[:40]}… is longer than {_LONGEST_NAME} characters")
-        if join(host, port).lower() in self._addresses:
+        if _compared(host, port) in self._addresses:
             return await resolve(host, seconds)
         if host.lower().rstrip(".") in _METADATA_NAMES:
             raise BadUpstream(f"{addr} is the metadata service of a cloud, which no visitor may reach")
@@ -127,18 +139,7 @@ async def resolve(host: str, seconds: float) -> list[Address]:
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
-        pass
-    # a thread that looks up cannot be stopped, and a name whose server is silent keeps it for half a minute: one a name
-    looking = _looking.get(host)
-    if looking is None:
-        looking = _looking[host] = _RESOLVERS.submit(socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
-        looking.add_done_callback(lambda _: _looking.pop(host, None))
-    try:
-        async with asyncio.timeout(seconds):
-            found = await asyncio.shield(asyncio.wrap_future(looking))
-    except (OSError, UnicodeError, RuntimeError):  # RuntimeError: looking up is forbidden here
-        return []
-    return list({ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
+        return list(_LOOPBACK) if is_loopback_name(host) else await LOOKUPS.find(host, seconds)
 
 
 async def probe(

@@ -11,9 +11,10 @@ from cloudos_sdk import Context
 
 from cloudos_proxy.dial_names import canonical
 from cloudos_proxy.events import RouteRefused
+from cloudos_proxy.lookups import Address
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_store import RouteStore
-from cloudos_proxy.upstream_check import Address, BadUpstream
+from cloudos_proxy.upstream_check import BadUpstream
 
 _FRESH = 1.0
 """Seconds for which an answer is given again: Caddy asks for each kind of address by itself."""
