@@ -202,6 +202,15 @@ def test_the_cookies_of_the_node_alone_get_no_code_and_open_no_route(node, visit
         assert thief.get(node.at(GIT), headers={"Cookie": cookies}, follow_redirects=False).status_code == 302
 
 
+def test_a_session_is_valid_by_its_cookie_and_token(node, visitor):
+    node.enter(visitor)
+    asked = {"Accept": "*/*", "X-CSRF-Token": visitor.csrf_token}
+    answer = visitor.get(f"{node.url}/api/auth/validate", headers=asked)
+    assert (answer.status_code, answer.headers.get("Remote-User")) == (200, "root"), answer.text
+    for token in ({}, {"X-CSRF-Token": "x"}):
+        assert visitor.get(f"{node.url}/api/auth/validate", headers={"Accept": "*/*", **token}).status_code == 401
+
+
 def test_a_code_of_one_name_is_nothing_at_another(node, visitor):
     node.enter(visitor)
     code = steps(node, visitor)

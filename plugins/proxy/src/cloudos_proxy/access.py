@@ -13,7 +13,7 @@ from cloudos_sdk.capabilities import Authenticator, Credentials, Sessions, Users
 from cloudos_proxy.access_handlers import SPENT
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.sign_in_page import PAGE_HEADERS, refusal_page
-from cloudos_proxy.visitors import Answer, Asked
+from cloudos_proxy.visitors import Answer, Asked, cookies_of
 from cloudos_proxy.visits import Note, Right
 
 SCOPES = frozenset({"proxy:read", "proxy:write"})
@@ -109,12 +109,15 @@ class Access:
         return sessions.person(session_id) if sessions is not None and session_id is not None else None
 
     async def _by_credentials(self, asked: Asked) -> Principal | None:
-        """Identify a caller by `Authorization`. The node's own cookies open no route: they hold nothing alone."""
+        """Identify a caller by `Authorization`, or by the node's own cookies and their token."""
         authenticator = self._ctx.find(Authenticator)
-        if authenticator is None or asked.authorization is None:
+        if authenticator is None or (asked.authorization is None and not asked.csrf_token):
             return None
+        cookies = cookies_of(asked.cookies)
         try:
-            return await authenticator.authenticate(Credentials("GET", asked.authorization, {}, None, asked.address))
+            return await authenticator.authenticate(
+                Credentials("GET", asked.authorization, cookies, asked.csrf_token, asked.address)
+            )
         except CloudOSError:
             return None
 

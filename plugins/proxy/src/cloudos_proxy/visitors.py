@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from werkzeug.datastructures import MultiDict
+from werkzeug.http import parse_cookie
+
 from cloudos_proxy.targets import host_of
 from cloudos_proxy.visits import Peer
 
@@ -30,6 +33,8 @@ class Asked:
     """It came by a proxy, so there is a place to come back to."""
     peer: Peer | None = None
     """The visitor's end of the connection, where the gate's own Caddy tells it."""
+    csrf_token: str | None = None
+    """What the node's own cookies hold nothing without."""
     shared: bool = False
     """The connection carries several requests at once."""
 
@@ -71,6 +76,7 @@ def asked(
         address=address,
         forwarded=forwarded_host is not None,
         peer=peer,
+        csrf_token=headers.get("x-csrf-token"),
         shared=shared,
     )
 
@@ -82,6 +88,11 @@ def cookie_of(header: str, name: str) -> str | None:
         if key == name:
             return value
     return None
+
+
+def cookies_of(header: str) -> MultiDict[str, str]:
+    """Return the cookies of a `Cookie` header, all of one name."""
+    return parse_cookie(header)
 
 
 def _roles(query: str) -> str:
