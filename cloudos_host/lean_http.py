@@ -8,6 +8,7 @@ Quart's way, so that a client who leaves ends it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from cloudos_sdk import CloudOSError
@@ -19,6 +20,7 @@ from quart.wrappers.response import DataBody
 from cloudos_host import problems
 from cloudos_host.open_answers import GuardedBody
 
+_LAST_WORD = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -67,8 +69,10 @@ class LeanHTTP(ASGIHTTPConnection):
 
         try:
             await first_of(self._answer(sending, response), *watches)
-            if held.ended.is_set() and not whole:  # the client is still there: it is told that this is the end
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if held.ended.is_set() and not whole:  # a client that still reads is told that this is the end
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WORD):
+                        await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             answers.release(held)
 

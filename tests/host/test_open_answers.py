@@ -166,6 +166,34 @@ async def test_a_websocket_ends_with_what_its_caller_may_do(node, path, change):
     assert closed.value.args[0] == 1008
 
 
+async def test_a_client_of_an_ended_answer_is_told_the_end_and_one_that_does_not_read_holds_nobody(node, monkeypatch):
+    from hypercorn.asyncio import serve
+
+    from cloudos_host import lean_tcp
+
+    config, stop = lean_tcp.LeanConfig(), asyncio.Event()
+    config.bind, config.accesslog, config.errorlog, config.graceful_timeout = ["127.0.0.1:0"], None, None, 1
+    (listening,) = config.create_sockets().insecure_sockets
+    listening.listen(10)
+    port, config.bind = listening.getsockname()[1], [f"fd://{listening.fileno()}"]
+    serving = asyncio.create_task(serve(node.host.app, config, shutdown_trigger=stop.wait))
+    head = f"GET /api/opened/lines HTTP/1.1\r\nHost: x\r\nAuthorization: {node.bearer['Authorization']}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, silent = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    for each in (writer, silent):
+        each.write(head.encode())
+    await reader.readuntil(b"\r\n\r\n")
+    await demote(node)
+    async with asyncio.timeout(3):
+        said = await reader.readuntil(b"\r\n0\r\n\r\n")
+    assert said.endswith(b"0\r\n\r\n"), "the last chunk (RFC 9112, 7.1)"
+    await ended(node)
+    for each in (writer, silent):
+        each.close()
+    stop.set()
+    await serving
+
+
 async def test_what_an_api_key_has_open_ends_with_the_key(node):
     key = await ask(node, "POST", "/api/keys", node.bearer, {"name": "k", "scopes": ["opened:read"]})
     connection = await opened(node, "/api/opened/silence", {"Authorization": f"Bearer {key['key']}"})
