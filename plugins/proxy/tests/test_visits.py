@@ -86,6 +86,45 @@ async def test_a_websocket_ends_when_the_role_is_not_enough_any_more(node, users
         assert await echoes(wide), "this route asks for no role"
 
 
+async def changed(node, hostname, **change):
+    """Change a route and apply it."""
+    _, routes = await node.call("GET", "/api/proxy/routes")
+    (route,) = [route for route in routes if route["hostname"] == hostname]
+    status, answer = await node.call("PUT", f"/api/proxy/routes/{route['id']}", change)
+    assert status == 200, answer
+    assert (await node.apply())["applied"] == 1
+    return route
+
+
+async def test_who_is_in_is_judged_by_the_roles_that_the_route_asks_for_since_an_apply(node):
+    async with (
+        channel(node.http_port, NAME, "operator") as theirs,
+        channel(node.http_port, NAME, "admin") as admins,
+        channel(node.http_port, "admins.cloud.test", "admin") as elsewhere,
+    ):
+        await changed(node, NAME, allowed_roles=["admin", "operator"])
+        await asyncio.sleep(2)
+        assert await echoes(theirs) and await echoes(admins)
+        await changed(node, NAME, allowed_roles=["admin"])
+        assert await ended(theirs) < 3
+        assert await echoes(admins) and await echoes(elsewhere)
+
+
+async def test_what_came_by_a_gated_route_ends_when_the_route_is_removed(node):
+    async with (
+        channel(node.http_port, NAME, "operator") as theirs,
+        channel(node.http_port, "admins.cloud.test", "admin") as others,
+    ):
+        _, routes = await node.call("GET", "/api/proxy/routes")
+        (id,) = [route["id"] for route in routes if route["hostname"] == NAME]
+        assert (await node.call("DELETE", f"/api/proxy/routes/{id}"))[0] == 204
+        assert await echoes(theirs), "it is not applied yet"
+        await node.apply()
+        assert await ended(theirs) < 3
+        await asyncio.sleep(1.5)
+        assert await echoes(others)
+
+
 async def test_a_stream_and_a_download_end_too(node, users):
     async with (
         httpx.AsyncClient(timeout=WITHIN) as client,

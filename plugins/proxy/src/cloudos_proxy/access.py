@@ -99,7 +99,7 @@ class Access:
         """Let somebody in, and remember by which right."""
         if asked.peer is not None:
             authorization = asked.authorization if person.session_id is None else None
-            right = Right(person.user_id, person.session_id, authorization, asked.roles)
+            right = Right(person.user_id, person.session_id, authorization, asked.roles, asked.route)
             self._note(asked.peer, right, shared=asked.shared)
         return _welcome(person, spent=spent)
 

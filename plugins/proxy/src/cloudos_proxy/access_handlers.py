@@ -20,7 +20,8 @@ SESSION_PATH = "/.cloudos/session"
 
 def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
     """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
-    query = urlencode({"roles": ",".join(site.limits.allowed_roles)}) if site.limits.allowed_roles else ""
+    roles = {"roles": ",".join(site.limits.allowed_roles)} if site.limits.allowed_roles else {}
+    query = urlencode({**roles, "route": site.id})
     told = {name: [f"{{http.reverse_proxy.header.{name}}}"] for name in _ALWAYS}
     hidden = {
         "match": [{"vars": {f"{{http.reverse_proxy.header.{SPENT}}}": ["1"]}}],

@@ -14,7 +14,7 @@ from cloudos_proxy.configuring import Configurator
 from cloudos_proxy.history import History
 from cloudos_proxy.loading import Loader, NotServed, blamed
 from cloudos_proxy.node_names import NodeNames, by_admin
-from cloudos_proxy.planning import Plan, differences, plan
+from cloudos_proxy.planning import Plan, access_changes, differences, plan
 from cloudos_proxy.resolving import Refused, Resolver, Unresolved
 from cloudos_proxy.route_row import RouteRow, Served
 from cloudos_proxy.route_store import RouteStore
@@ -36,6 +36,7 @@ class Applier:
         door: Door,
         loader: Loader,
         names: NodeNames,
+        follow: Callable[[Mapping[str, str | None]], None],
     ) -> None:
         self._routes = routes
         self._history = history
@@ -45,6 +46,7 @@ class Applier:
         self._door = door
         self._loader = loader
         self._names = names
+        self._follow = follow
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.now: dict[str, Served] = {}
@@ -149,8 +151,14 @@ class Applier:
         except BaseException:
             await self._door.load(before)
             raise
-        self.now = {each.row.id: each for each in made.served}
+        self._serve(made)
         return _outcome(made.changes, made.unchanged, errors, rows)
+
+    def _serve(self, made: Plan) -> None:
+        """Remember what is served, and tell of what asks for other roles than before."""
+        before, self.now = self.now, {each.row.id: each for each in made.served}
+        if changes := access_changes(before, self.now):
+            self._follow(changes)
 
     async def _refuse(
         self, errors: Mapping[str, str], rows: Sequence[RouteRow], made: Plan, restoring: bool
@@ -190,7 +198,7 @@ class Applier:
         except BaseException:
             await self._door.load(before)
             raise
-        self.now = {each.row.id: each for each in made.served}
+        self._serve(made)
         return True
 
     async def _plan(self, rows: Sequence[RouteRow]) -> Plan:

@@ -10,7 +10,7 @@ from cloudos_sdk.context import Secrets
 
 from cloudos_proxy.dial_names import dial_name
 from cloudos_proxy.resolving import Unresolved
-from cloudos_proxy.route_options import limits
+from cloudos_proxy.route_options import limits, plain
 from cloudos_proxy.route_row import FACE, RouteRow, Served
 from cloudos_proxy.sites import Site
 from cloudos_proxy.upstream_check import normal
@@ -78,6 +78,16 @@ def _own_dial(served: Served) -> str:
 
 
 _site = lru_cache(maxsize=8192)(Site)
+
+
+def access_changes(before: Mapping[str, Served], now: Mapping[str, Served]) -> dict[str, str | None]:
+    """Return the roles that routes ask for now, where that may have changed; None for those served no longer."""
+    changed = (id for id in {**before, **now} if _face(before, id) != _face(now, id))
+    return {id: ",".join(plain(now[id].row).get("allowed_roles", ())) if id in now else None for id in changed}
+
+
+def _face(served: Mapping[str, Served], id: str) -> object:
+    return served[id].row.face if id in served else None
 
 
 def fields_changed(before: RouteRow, after: RouteRow) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
@@ -52,6 +52,9 @@ from cloudos_proxy.takeover_routes import takeover_routes
 from cloudos_proxy.upstream_names import UpstreamNames
 from cloudos_proxy.visits import Visits
 from cloudos_proxy.wildcards import Wildcards
+
+_LATE_SECONDS = 1.0
+"""How long a question may take that came to the gate by the server before a load."""
 
 manifest = Manifest(
     title="The reverse proxy",
@@ -119,9 +122,12 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         lambda: door.ends_connections,
     )
     applied = AppliedStore(ctx, store, history)
-    applier = Applier(
-        store, history, applied, resolver, configurator, door, Loader(settings, door, resolver.probe), names
-    )
+
+    def follow(roles: Mapping[str, str | None]) -> None:
+        visits.follow(roles, settings.drain_seconds + _LATE_SECONDS)
+
+    loader = Loader(settings, door, resolver.probe)
+    applier = Applier(store, history, applied, resolver, configurator, door, loader, names, follow)
     app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)

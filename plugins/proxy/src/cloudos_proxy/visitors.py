@@ -35,6 +35,8 @@ class Asked:
     """The visitor's end of the connection, where the gate's own Caddy tells it."""
     csrf_token: str | None = None
     """What the node's own cookies hold nothing without."""
+    route: str = ""
+    """The id of the route, where the gate's own Caddy tells it."""
     shared: bool = False
     """The connection carries several requests at once."""
 
@@ -64,12 +66,14 @@ def asked(
     """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
     forwarded_host = headers.get("x-forwarded-host")
     accept = headers.get("accept", "")
+    said = parse_qs(query) if query else {}
     return Asked(
         netloc=forwarded_host or headers.get("host", ""),
         secure=headers.get("x-forwarded-proto") == "https",
         method=headers.get("x-forwarded-method", "GET"),
         uri=headers.get("x-forwarded-uri", "/"),
-        roles=_roles(query) if query else "",
+        roles=",".join(said.get("roles", ())),
+        route=",".join(said.get("route", ())),
         authorization=headers.get("authorization"),
         cookies=headers.get("cookie", ""),
         wants_page=_PAGE in accept,
@@ -93,7 +97,3 @@ def cookie_of(header: str, name: str) -> str | None:
 def cookies_of(header: str) -> MultiDict[str, str]:
     """Return the cookies of a `Cookie` header, all of one name."""
     return parse_cookie(header)
-
-
-def _roles(query: str) -> str:
-    return ",".join(parse_qs(query).get("roles", []))

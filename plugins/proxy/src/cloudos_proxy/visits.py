@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cloudos_sdk import Context
@@ -23,18 +23,20 @@ Peer = tuple[str, int]
 EVERY = 2.0
 """Seconds between looks: for what ends by itself, and where nobody tells of changes."""
 _MANY = 5_000
-RIGHTS = 32
-"""Rights by which one connection may have been used; with more it is ended, and its visitor opens another."""
+RIGHTS = 128
+"""Rights by which one connection may have been used, one for each route and credential of a browser whose certificate
+has many names; with more it is ended, and its visitor opens another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """By what somebody came in: a session, or an `Authorization` header; and the roles that were asked for."""
+    """By what somebody came in: a session, or an `Authorization` header; by which route, and the roles it asked for."""
 
     user_id: str
     session_id: str | None
     authorization: str | None
     roles: str
+    route: str = ""
 
 
 Holds = Callable[[Right], Awaitable[bool]]
@@ -64,7 +66,8 @@ class Visits:
         self._hang_up = hang_up
         self._open = open
         self._rights: dict[Peer, tuple[Right, ...]] = {}
-        self._crowded: set[Peer] = set()
+        self._ending: set[Peer] = set()
+        self._roles: dict[str, str | None] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -83,8 +86,32 @@ class Visits:
         elif right not in held:
             self._rights[peer] = (*held, right)
             if len(held) >= RIGHTS:
-                self._crowded.add(peer)
+                self._ending.add(peer)
                 self._changed.set()
+
+    def follow(self, roles: Mapping[str, str | None], seconds: float) -> None:
+        """Judge who came by these routes by the roles that they ask for now; None is for one that is served no longer.
+
+        The server before takes requests for `seconds` yet: those are judged then.
+        """
+        self._roles.update(roles)
+        self._judge_anew()
+        asyncio.get_running_loop().call_later(seconds, self._settle, dict(roles))
+
+    def _settle(self, roles: Mapping[str, str | None]) -> None:
+        self._judge_anew()
+        for route, asked in roles.items():
+            if self._roles.get(route, "") == asked:
+                self._roles.pop(route, None)
+
+    def _judge_anew(self) -> None:
+        for peer, rights in self._rights.items():
+            if any(right.route in self._roles for right in rights):
+                asked = [(right, self._roles.get(right.route, right.roles)) for right in rights]
+                if any(roles is None for _, roles in asked):
+                    self._ending.add(peer)
+                self._rights[peer] = tuple(replace(right, roles=roles) for right, roles in asked if roles is not None)
+        self._changed.set()
 
     def start(self, holds: Holds) -> None:
         """Begin to look after them."""
@@ -117,10 +144,10 @@ class Visits:
     async def _put_out(self, holds: Holds) -> None:
         known = {right for rights in self._rights.values() for right in rights}
         gone = {right for right in known if not await holds(right)}
-        crowded, self._crowded = self._crowded, set()
-        if not gone and not crowded:
+        ending, self._ending = self._ending, set()
+        if not gone and not ending:
             return
-        peers = {peer for peer, rights in self._rights.items() if peer in crowded or not gone.isdisjoint(rights)}
+        peers = {peer for peer, rights in self._rights.items() if peer in ending or not gone.isdisjoint(rights)}
         for peer in peers:
             del self._rights[peer]
         await self._hang_up(peers)
