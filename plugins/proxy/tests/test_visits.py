@@ -125,6 +125,38 @@ async def test_what_came_by_a_gated_route_ends_when_the_route_is_removed(node):
         assert await echoes(others)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "app.localhost"])
+async def test_what_came_while_a_route_was_open_ends_when_it_is_gated(door_node, backend, users, host):
+    app, other = await backend("chat"), await backend("other")
+    node = await door_node(providing(Users, users))
+    await node.route("open.cloud.test", f"{host}:{app.port}")
+    await node.route("still.cloud.test", other.addr)
+    await node.apply()
+    async with (
+        channel(node.http_port, "open.cloud.test") as anybodys,
+        channel(node.http_port, "still.cloud.test") as others,
+    ):
+        await changed(node, "open.cloud.test", require_auth=True)
+        assert await ended(anybodys) < 2
+        assert await echoes(others), "it leads elsewhere"
+    async with channel(node.http_port, "open.cloud.test", "viewer") as theirs:
+        await changed(node, "open.cloud.test", rate_limit=None, max_body_mb=5)
+        await asyncio.sleep(1)
+        assert await echoes(theirs), "it was gated already"
+
+
+async def test_what_came_while_a_place_was_open_ends_when_another_route_of_it_is_gated(door_node, backend, users):
+    app = await backend("chat")
+    node = await door_node(providing(Users, users))
+    route = await node.route("open.cloud.test", app.addr)
+    await node.apply()
+    async with channel(node.http_port, "open.cloud.test") as anybodys:
+        await node.call("DELETE", f"/api/proxy/routes/{route['id']}")
+        await node.route("open.cloud.test", app.addr, require_auth=True)
+        await node.apply()
+        assert await ended(anybodys) < 2
+
+
 async def test_a_stream_and_a_download_end_too(node, users):
     async with (
         httpx.AsyncClient(timeout=WITHIN) as client,

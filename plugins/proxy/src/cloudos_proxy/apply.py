@@ -14,7 +14,7 @@ from cloudos_proxy.configuring import Configurator
 from cloudos_proxy.history import History
 from cloudos_proxy.loading import Loader, NotServed, blamed
 from cloudos_proxy.node_names import NodeNames, by_admin
-from cloudos_proxy.planning import Plan, access_changes, differences, plan
+from cloudos_proxy.planning import Plan, differences, plan
 from cloudos_proxy.resolving import Refused, Resolver, Unresolved
 from cloudos_proxy.route_row import RouteRow, Served
 from cloudos_proxy.route_store import RouteStore
@@ -36,7 +36,7 @@ class Applier:
         door: Door,
         loader: Loader,
         names: NodeNames,
-        follow: Callable[[Mapping[str, str | None]], None],
+        follow: Callable[[Mapping[str, Served], Mapping[str, Served]], None],
     ) -> None:
         self._routes = routes
         self._history = history
@@ -155,10 +155,9 @@ class Applier:
         return _outcome(made.changes, made.unchanged, errors, rows)
 
     def _serve(self, made: Plan) -> None:
-        """Remember what is served, and tell of what asks for other roles than before."""
+        """Remember what is served, and tell whoever follows."""
         before, self.now = self.now, {each.row.id: each for each in made.served}
-        if changes := access_changes(before, self.now):
-            self._follow(changes)
+        self._follow(before, self.now)
 
     async def _refuse(
         self, errors: Mapping[str, str], rows: Sequence[RouteRow], made: Plan, restoring: bool

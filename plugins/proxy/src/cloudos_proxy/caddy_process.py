@@ -101,8 +101,8 @@ class Process:
         """Return its open connections that came to these ports: their numbers by the other end."""
         return await asyncio.to_thread(taken_connections, self.pid, ports)
 
-    async def hang_up(self, peers: Collection[Peer], ports: Collection[int]) -> None:
-        """End its connections with these peers. Raises OSError where the kernel does not allow it."""
+    async def hang_up(self, peers: Collection[Peer], ports: Collection[int] | None) -> None:
+        """End its connections with these peers that came to these ports, or any. Raises OSError where it may not."""
         if not self.alive:
             return
         pidfd = os.dup(self._pidfd)  # ours may be closed meanwhile, and its number another file's

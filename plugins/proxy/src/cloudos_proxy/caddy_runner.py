@@ -82,6 +82,11 @@ class CaddyRunner:
         if self._process is not None and self._process.alive:
             await self._process.hang_up(peers, self._tcp_ports)
 
+    async def cut_off(self, upstreams: Collection[Peer]) -> None:
+        """End connections to upstreams. Raises OSError where the kernel does not allow it."""
+        if self._process is not None and self._process.alive:
+            await self._process.hang_up(upstreams, None)
+
     async def visitors(self) -> Collection[Peer]:
         """Return the other ends of the connections that are open."""
         if self._process is None or not self._process.alive:

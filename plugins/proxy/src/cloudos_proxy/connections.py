@@ -28,24 +28,32 @@ def can_end_connections() -> bool:
 
 def taken_connections(pid: int, ports: Collection[int]) -> dict[Peer, int]:
     """Return a process's TCP connections that came to these ports: their numbers by the other end. Blocks."""
+    return dict(_connections(pid, ports))
+
+
+def _connections(pid: int, ports: Collection[int] | None) -> list[tuple[Peer, int]]:
     import psutil
 
-    found: dict[Peer, int] = {}
+    found: list[tuple[Peer, int]] = []
     with contextlib.suppress(psutil.Error):
         for each in psutil.Process(pid).net_connections("tcp"):
-            if each.raddr and each.laddr.port in ports and (address := parse_address(each.raddr.ip)) is not None:
-                found[address, each.raddr.port] = each.fd
+            if not each.raddr or (ports is not None and each.laddr.port not in ports):
+                continue
+            if (address := parse_address(each.raddr.ip)) is not None:
+                found.append(((address, each.raddr.port), each.fd))
     return found
 
 
-def shut_down(pidfd: int, pid: int, peers: Collection[Peer], ports: Collection[int]) -> None:
-    """End the connections with these peers, for both sides. Blocks. Raises OSError where the kernel forbids it."""
-    taken = taken_connections(pid, ports)
-    for peer in peers:
-        if peer not in taken:
+def shut_down(pidfd: int, pid: int, peers: Collection[Peer], ports: Collection[int] | None) -> None:
+    """End the connections with these peers, for both sides: those that came to these ports, or any.
+
+    Blocks. Raises OSError where the kernel forbids it.
+    """
+    for peer, number in _connections(pid, ports):
+        if peer not in peers:
             continue
         try:
-            theirs = copy_socket(pidfd, taken[peer])
+            theirs = copy_socket(pidfd, number)
         except PermissionError:
             raise
         except OSError:

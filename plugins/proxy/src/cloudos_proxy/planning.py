@@ -86,6 +86,24 @@ def access_changes(before: Mapping[str, Served], now: Mapping[str, Served]) -> d
     return {id: ",".join(plain(now[id].row).get("allowed_roles", ())) if id in now else None for id in changed}
 
 
+def gated_now(before: Mapping[str, Served], now: Mapping[str, Served]) -> list[str]:
+    """Return where places led that asked for no sign-in before, and do now."""
+    gated = {(each.row.hostname, each.row.path_prefix) for each in now.values() if _is_gated(each)}
+    return sorted(
+        {
+            each.dial
+            for each in before.values()
+            if not _is_gated(each)
+            and each.row.upstream_type != "ui"
+            and (each.row.hostname, each.row.path_prefix) in gated
+        }
+    )
+
+
+def _is_gated(served: Served) -> bool:
+    return served.row.require_auth and served.row.upstream_type != "ui"
+
+
 def _face(served: Mapping[str, Served], id: str) -> object:
     return served[id].row.face if id in served else None
 

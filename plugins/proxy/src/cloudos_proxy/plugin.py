@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Manifest, Permission, Role, hookimpl
@@ -36,6 +36,7 @@ from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.loading import Loader
 from cloudos_proxy.models import Base
 from cloudos_proxy.name_socket import NameSocket
+from cloudos_proxy.narrowing import Narrowing
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.places import Places
@@ -52,9 +53,6 @@ from cloudos_proxy.takeover_routes import takeover_routes
 from cloudos_proxy.upstream_names import UpstreamNames
 from cloudos_proxy.visits import Visits
 from cloudos_proxy.wildcards import Wildcards
-
-_LATE_SECONDS = 1.0
-"""How long a question may take that came to the gate by the server before a load."""
 
 manifest = Manifest(
     title="The reverse proxy",
@@ -122,12 +120,9 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         lambda: door.ends_connections,
     )
     applied = AppliedStore(ctx, store, history)
-
-    def follow(roles: Mapping[str, str | None]) -> None:
-        visits.follow(roles, settings.drain_seconds + _LATE_SECONDS)
-
     loader = Loader(settings, door, resolver.probe)
-    applier = Applier(store, history, applied, resolver, configurator, door, loader, names, follow)
+    narrowing = Narrowing(ctx, visits, door, resolver, settings.drain_seconds)
+    applier = Applier(store, history, applied, resolver, configurator, door, loader, names, narrowing.follow)
     app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
@@ -166,6 +161,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         watch.close()
+        await narrowing.stop()
         await visits.stop()
         await gate.stop()
         await keeping.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,10 +65,17 @@ class Door:
 
     async def hang_up(self, peers: Collection[Peer]) -> None:
         """End connections of visitors, where Caddy is ours and the kernel lets us."""
-        if self._runner is None:
-            return
+        if self._runner is not None:
+            await self._ending(self._runner.hang_up(peers))
+
+    async def cut_off(self, upstreams: Collection[Peer]) -> None:
+        """End Caddy's connections to upstreams, where Caddy is ours and the kernel lets us."""
+        if self._runner is not None:
+            await self._ending(self._runner.cut_off(upstreams))
+
+    async def _ending(self, ending: Awaitable[None]) -> None:
         try:
-            await self._runner.hang_up(peers)
+            await ending
         except OSError as error:
             self.ends_connections = False
             self._log.warning("connections cannot be ended; streams of gated routes get a limit", reason=str(error))
