@@ -4,8 +4,9 @@ import importlib.resources
 
 import pytest
 from app_node import dangers
-from cloudos_apps.templates.catalogue import Catalogue, own_templates
-from cloudos_apps.templates.model import render, validate_config, wanted_ports
+from cloudos_apps.templates.catalogue import BrokenTemplate, Catalogue, own_templates, parse
+from cloudos_apps.templates.model import Template, render, validate_config, wanted_ports
+from cloudos_apps.templates.reading import read
 from cloudos_sdk import NotFound
 
 OWN = own_templates()
@@ -152,3 +153,15 @@ async def test_an_admin_may_put_templates_into_the_folder(tmp_path):
     (tmp_path / "mine.yaml").unlink()
     with pytest.raises(NotFound):
         await catalogue.get("mine")
+
+
+def test_a_path_in_a_container_with_a_colon_is_refused_when_the_template_is_read():
+    line = "{name: a, display_name: A, category: c, version: '1', services: [{name: a, image: 'a:1', volumes: [%s]}]}"
+    for volume in ("{name: v, path: '/d:ro'}", "{host_path: /srv, path: '/d:/e'}"):
+        with pytest.raises(BrokenTemplate, match="must not hold a colon"):
+            parse(line % volume, "a.yaml")
+        stored = parse(line % "{name: v, path: /d}", "a.yaml").model_dump_json().replace('"/d"', '"/d:ro"')
+        assert Template.model_validate_json(stored, context={"stored": True}).services[0].volumes[0].path == "/d:ro"
+    compose = "services:\n  one:\n    image: example/one:1\n    volumes: [{type: volume, source: v, target: '/d:ro'}]\n"
+    found = read(compose, "casa")[1]
+    assert not found.templates and "must not hold a colon" in found.skipped[0][1]

@@ -194,7 +194,7 @@ def busy(app: App) -> Conflict:
 
 def template_of(app: App) -> Template:
     """Return the template as it was when the app was installed."""
-    return Template.model_validate_json(app.template_json)
+    return Template.model_validate_json(app.template_json, context={"stored": True})
 
 
 def shown(app: App) -> bytes:

@@ -6,7 +6,15 @@ import posixpath
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 """A name of ours: a template, a service, a port, a volume."""
@@ -50,6 +58,14 @@ class Volume(Part):
         if not value.startswith("/") or ".." in value.split("/") or "\0" in value:
             raise ValueError("must be an absolute path without '..'")
         return posixpath.normpath(value).replace("//", "/")
+
+    @field_validator("path")
+    @classmethod
+    def _without_colon(cls, value: str, info: ValidationInfo) -> str:
+        """The engine takes a colon for the end of the path. A stored template with one never became an app."""
+        if ":" in value and not (info.context or {}).get("stored"):
+            raise ValueError("must not hold a colon")
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Volume:
