@@ -226,6 +226,30 @@ def test_an_engine_is_known_by_every_way_to_it(paths, path):
     assert right.startswith("a:docker_socket:"), right
 
 
+def test_the_folder_of_an_engine_that_keeps_its_files_elsewhere_is_the_engine(paths, tmp_path):
+    root, files = tmp_path / "big" / "docker", tmp_path / "data" / "apps" / "files"
+    (root / "volumes").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(root)
+    assert asked(paths, root / "volumes") == [f"a:host_path:{root}/volumes:rw"]
+    paths.learn_root(tmp_path / "link")
+    for path in (root, root / "volumes", root / "volumes" / "x" / "_data", root.parent, tmp_path / "link"):
+        (right,) = asked(paths, path)
+        assert right.startswith("a:docker_socket:"), right
+        assert paths.grave(str(path), read_only=True)
+    assert asked(paths, tmp_path / "big-other") == [f"a:host_path:{tmp_path}/big-other:rw"]
+    paths.learn_root(files / "docker")
+    assert asked(paths, files / "docker")[0].startswith("a:docker_socket:"), "also where it lies in the apps' files"
+
+
+async def test_the_engine_tells_where_its_files_are_before_an_app_is_stored(node):
+    root = await asyncio.to_thread(node.engine.cli, "info", "-f", "{{.DockerRootDir}}")
+    node.offer(reaching(node, volumes=[{"host_path": f"{root.strip()}/volumes", "path": "/mnt"}]))
+    right = f"main:host_path:{root.strip()}/volumes:rw"
+    status, error = await node.post({"template": "reaching", "name": "reaching", "allow": [right]})
+    assert (status, error["dangers"]) == (403, ["docker_socket"])
+    assert right not in error["rights"]
+
+
 def test_an_engine_is_known_behind_links_aliases_and_its_own_folder(paths, tmp_path):
     engine = tmp_path / "engine"
     (tmp_path / "link").symlink_to("engine")

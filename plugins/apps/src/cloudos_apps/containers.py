@@ -116,9 +116,15 @@ class Containers:
             shm_size_mb=service.shm_size_mb,
         )
 
+    async def learn_root(self) -> Path:
+        """Return where the engine keeps its files; paths are judged by that from now on."""
+        root = await self.engine.root()
+        self.paths.learn_root(root)
+        return root
+
     async def check_space(self) -> None:
         """Raise NoSpace where the engine's disk is nearly full; a remote engine's disk is not seen from here."""
-        root = await self.engine.root()
+        root = await self.learn_root()
         if not root.exists():
             return
         free = (await asyncio.to_thread(shutil.disk_usage, root)).free // 2**20

@@ -61,14 +61,21 @@ class HostPaths:
         self._own_data = str(own_data.resolve())
         socket = engine_url.removeprefix("unix://") if engine_url.startswith("unix://") else None
         self._socket = _real(socket) if socket else None
+        self._engine_root: str | None = None
+
+    def learn_root(self, root: Path) -> None:
+        """Take up where the engine keeps its own files, once it has told: whoever has those has the machine."""
+        self._engine_root = _real(str(root))
 
     def free(self, path: str) -> bool:
         """Tell whether an app may have a path without being asked.
 
         That is a name directly in `files` that is no link: no app can write in the folder that holds it, so none can
-        put something else in its place.
+        put something else in its place. The engine's files and the node's own may lie there too: they are not free.
         """
         if posixpath.dirname(path) not in self._named:
+            return False
+        if within(self._own_data, _real(path)) or self.reaches_engine(path):
             return False
         try:
             kind = os.lstat(path).st_mode
@@ -90,7 +97,7 @@ class HostPaths:
     def reaches_engine(self, path: str) -> bool:
         """Tell whether a container engine can be given orders through a path, whatever its name is here."""
         real = _real(path)
-        places = [*_ENGINES, *([self._socket] if self._socket else [])]
+        places = [*_ENGINES, *(place for place in (self._socket, self._engine_root) if place is not None)]
         for place in places:
             if within(place, real) or within(real, place):
                 return True
@@ -101,7 +108,7 @@ class HostPaths:
         if self.reaches_engine(path):
             return True
         real = _real(path)
-        if within(real, self.files):
+        if within(real, self.files) and not within(self._own_data, real):
             return False
         own = within(self._own_data, real) or within(real, self._own_data)
         above = any(within(place, real) for place in _SYSTEM)

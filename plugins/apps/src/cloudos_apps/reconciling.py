@@ -40,6 +40,7 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """Compare every app of the node with its containers."""
+        await self._containers.learn_root()
         await self._relocation.run()
         states, networks = await self._containers.engine.states(), await self._containers.engine.networks()
         known: set[str] = set()
