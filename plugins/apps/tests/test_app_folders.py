@@ -57,7 +57,8 @@ async def test_a_way_through_a_folder_that_an_app_can_write_is_seen_behind_links
     (tmp_path / "way").symlink_to(open_ / "step")
     node.offer(with_folders(node, "one", open_), with_folders(node, "two", tmp_path / "way"))
     await node.install("one", "one", allow=[f"main:host_path:{open_}:rw"])
-    status, error = await node.post({"template": "two", "name": "two", "allow": [f"main:host_path:{tmp_path}/way:rw"]})
+    right = f"main:host_path:{tmp_path}/way -> {safe}:rw"
+    status, error = await node.post({"template": "two", "name": "two", "allow": [right]})
     assert (status, error["error"]) == (409, "paths_nested")
 
 
@@ -66,7 +67,7 @@ async def test_a_file_directly_in_the_files_is_mounted_as_it_is(node):
     files.mkdir(parents=True, exist_ok=True)
     (files / "settings.ini").write_text("mine")
     node.offer(with_folders(node, "one", files / "settings.ini"))
-    await node.install("one", "one")
+    await node.install("one", "one", allow=[f"main:host_path:{files}/settings.ini:rw"])
     (container,) = node.containers()
     assert node.engine.cli("exec", container, "cat", "/m0") == "mine"
 
@@ -206,7 +207,9 @@ async def test_folders_of_an_old_app_that_lie_in_nobodys_way_stay_where_they_are
     await node.until(app["id"], "running")
     await asyncio.sleep(0.5)
     assert node.containers(app["id"]) == before
-    assert (await node.app(app["id"]))["rights"] == [f"main:host_path:{files}/media/films:rw"]
+    assert (await node.app(app["id"]))["rights"] == sorted(
+        [f"main:host_path:{files}/media/films:rw", *node.programs("old")]
+    )
 
 
 async def test_a_device_is_not_looked_for_in_a_folder_that_an_app_can_write(node, tmp_path):
@@ -217,3 +220,63 @@ async def test_a_device_is_not_looked_for_in_a_folder_that_an_app_can_write(node
     allow = [f"main:host_path:{media}:rw", f"main:device:{media}/disk:/dev/disk"]
     status, error = await node.post({"template": "disk", "name": "disk", "allow": allow})
     assert (status, error["error"], error["path"]) == (409, "paths_nested", f"{media}/disk")
+
+
+async def test_a_name_in_the_files_that_another_app_has_is_asked_for_and_an_admin_decides(node):
+    files = files_of(node)
+    (files / "there").mkdir(parents=True)
+    node.offer(with_folders(node, "one", files / "shared"), with_folders(node, "two", files / "shared"))
+    one = await node.install("one", "one")
+    right = f"main:host_path:{files}/shared:rw"
+    asked = sorted([right, *node.programs("two")])
+    shown = await (await node.client.get("/api/templates/two")).get_json()
+    assert (shown["rights"], shown["dangers"]) == (asked, ["host_paths"])
+    for allow in ([], asked):
+        status, error = await node.post({"template": "two", "name": "two", "allow": allow}, node.operator)
+        assert (status, error["error"], error["rights"]) == (403, "template_not_allowed", asked)
+    two = await node.install("two", "two", allow=[right])
+    for app in (one, two):
+        for action in ("stop", "start"):
+            answer = await node.operator.post(f"/api/apps/{app['id']}/{action}")
+            assert answer.status_code == 200, await answer.get_json()
+    assert ((await node.app(one["id"]))["rights"], (await node.app(two["id"]))["rights"]) == ([], asked)
+    node.offer(with_folders(node, "three", files / "there"))
+    status, error = await node.post({"template": "three", "name": "three"}, node.operator)
+    assert (status, error["rights"][1]) == (403, f"main:host_path:{files}/there:rw")
+
+
+async def test_a_folder_that_was_allowed_to_be_read_is_not_written_after_an_update(node):
+    files = files_of(node)
+    node.offer(with_folders(node, "one", files / "shared"), with_folders(node, "two", files / "shared", read_only=True))
+    await node.install("one", "one")
+    two = await node.install("two", "two", allow=[f"main:host_path:{files}/shared:ro"])
+    node.offer(with_folders(node, "two", files / "shared").model_copy(update={"version": "2.0"}))
+    answer = await node.operator.put(f"/api/apps/{two['id']}", json={"version": "latest"})
+    error = await answer.get_json()
+    assert (answer.status_code, error["rights"]) == (403, [f"main:host_path:{files}/shared:rw"])
+
+
+async def test_two_installs_at_once_do_not_get_the_same_new_folder(node):
+    files = files_of(node)
+    node.offer(with_folders(node, "one", files / "new"), with_folders(node, "two", files / "new"))
+    answers = await asyncio.gather(
+        *(node.post({"template": name, "name": name}, node.operator) for name in ("one", "two"))
+    )
+    assert sorted(status for status, _ in answers) == [201, 403]
+    (made,) = (body for status, body in answers if status == 201)
+    await node.until(made["id"], "running")
+
+
+async def test_apps_that_shared_a_folder_before_it_was_asked_for_keep_it(node):
+    files = files_of(node)
+    node.offer(with_folders(node, "one", files / "shared"), with_folders(node, "two", files / "shared"))
+    await node.install("one", "one")
+    two = await node.install("two", "two", allow=[f"main:host_path:{files}/shared:rw"])
+    db = node.host.ctx("apps").db
+    await db.write(lambda s: s.execute(update(App).values(rights="[]", source=None)))
+    await node.host.restart()
+    await node.restart_clients()
+    await node.until(two["id"], "running")
+    for action in ("stop", "start"):
+        answer = await node.operator.post(f"/api/apps/{two['id']}/{action}")
+        assert answer.status_code == 200, await answer.get_json()

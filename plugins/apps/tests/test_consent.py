@@ -41,6 +41,7 @@ async def test_what_a_new_version_asks_for_beyond_what_was_allowed_is_named_exac
             "main:device:/dev/null",
             f"main:host_path:{data}:rw",
             f"main:host_path:{folder}:rw",
+            *(right for right in node.programs() if ":command:" in right),  # a folder more lies in its container
         ]
     )
     for client in (node.operator, node.client):
@@ -51,7 +52,8 @@ async def test_what_a_new_version_asks_for_beyond_what_was_allowed_is_named_exac
     for part in (new[:-1], ["capabilities", "host_paths", "devices"]):
         assert (await update(node, app, allow=part))[0] == 403
     assert (await node.app(app["id"]))["version"] == "1.0"
-    assert (await node.app(app["id"]))["rights"] == sorted(allowed)
+    node.offer(reaching(node, volumes=[mine], cap_add=["NET_RAW"]))
+    assert (await node.app(app["id"]))["rights"] == sorted([*allowed, *node.programs()])
 
 
 async def test_an_operator_may_go_to_a_version_that_asks_for_less_and_then_not_back(node, tmp_path):
@@ -69,7 +71,7 @@ async def test_an_operator_may_go_to_a_version_that_asks_for_less_and_then_not_b
     assert (await node.app(app["id"]))["rights"] == []
     node.offer(with_it.model_copy(update={"version": "3.0"}))
     status, error = await update(node, app, node.operator)
-    assert (status, error["rights"]) == (403, [right])
+    assert (status, error["rights"]) == (403, sorted([right, *node.programs()]))
     assert len(await node.events("app.rights_allowed")) == 1
 
 
@@ -77,11 +79,12 @@ async def test_what_an_update_was_allowed_counts_only_once_it_is_there(node, tmp
     app = await node.install()
     broken = reaching(node, version="2.0", image="nothing:9.9", privileged=True)
     node.offer(broken.model_copy(update={"name": "web"}))
-    _, changing = await update(node, app, allow=["main:privileged"])
+    rights = sorted(["main:privileged", *node.programs("web")])
+    _, changing = await update(node, app, allow=rights)
     assert (await node.operation(changing["operation_id"]))["state"] == "failed"
     assert (await node.app(app["id"]))["rights"] == []
     status, error = await update(node, app, node.operator)
-    assert (status, error["rights"]) == (403, ["main:privileged"])
+    assert (status, error["rights"]) == (403, rights)
 
 
 async def test_an_install_again_under_the_name_of_a_failed_one_is_asked_anew(node, tmp_path):
@@ -99,7 +102,8 @@ async def test_a_template_that_changes_after_it_was_shown_is_not_what_was_allowe
 
     node.offer(reaching(node, volumes=[{"host_path": str(tmp_path), "path": "/mnt", "read_only": True}]))
     shown = await (await node.client.get("/api/templates/reaching")).get_json()
-    assert (shown["rights"], shown["dangers"]) == ([f"main:host_path:{tmp_path}:ro"], ["host_paths"])
+    assert shown["rights"] == sorted([f"main:host_path:{tmp_path}:ro", *node.programs()])
+    assert shown["dangers"] == ["host_paths"]
     link = tmp_path / "link"
     link.mkdir()
     node.offer(reaching(node, volumes=[{"host_path": str(link), "path": "/mnt", "read_only": True}]))
@@ -147,10 +151,12 @@ async def test_a_key_gives_no_consent(cloudos, docker_engine):
         "{name: risky, display_name: Risky, category: own, version: '1',"
         f" services: [{{name: main, image: '{docker_engine.image('web:1.0')}', privileged: true}}]}}"
     )
-    body = {"template": "risky", "name": "risky", "allow": ["main:privileged"]}
+    rights = (await (await person.get("/api/templates/risky")).get_json())["rights"]
+    assert "main:privileged" in rights and "source:folder" in rights
+    body = {"template": "risky", "name": "risky", "allow": rights}
     answer = await key.post("/api/apps", json=body)
     error = await answer.get_json()
-    assert (answer.status_code, error["error"], error["rights"]) == (403, "person_required", ["main:privileged"])
+    assert (answer.status_code, error["error"], error["rights"]) == (403, "person_required", rights)
     assert await (await key.get("/api/apps")).get_json() == []
     installed = await person.post("/api/apps", json=body)
     assert installed.status_code == 201, await installed.get_json()
@@ -183,7 +189,7 @@ async def test_apps_of_before_keep_what_their_templates_ask_for_and_no_more(node
     await node.host.ctx("apps").db.write(lambda s: s.execute(change(App).values(rights=None, mounts=None)))
     await node.host.restart()
     await node.restart_clients()
-    assert (await node.app(app["id"]))["rights"] == [f"main:host_path:{tmp_path}:ro"]
+    assert (await node.app(app["id"]))["rights"] == sorted([f"main:host_path:{tmp_path}:ro", *node.programs()])
     await node.until(app["id"], "running")
     node.offer(reaching(node, version="2.0", volumes=[{"host_path": str(tmp_path), "path": "/mnt"}]))
     status, error = await update(node, app, node.operator)
@@ -261,12 +267,12 @@ def test_an_engine_is_known_behind_links_aliases_and_its_own_folder(paths, tmp_p
     assert asked(paths, tmp_path / "other") == [f"a:host_path:{tmp_path}/other:rw"]
 
 
-def test_where_a_link_leads_is_part_of_the_right_only_where_it_matters(paths, tmp_path):
+def test_where_a_link_leads_is_part_of_the_right(paths, tmp_path):
     (tmp_path / "media").mkdir()
     (tmp_path / "films").symlink_to(tmp_path / "media")
     (tmp_path / "system").symlink_to("/etc")
     (tmp_path / "circle").symlink_to("circle")
-    assert asked(paths, tmp_path / "films") == [f"a:host_path:{tmp_path}/films:rw"]
+    assert asked(paths, tmp_path / "films") == [f"a:host_path:{tmp_path}/films -> {tmp_path}/media:rw"]
     assert asked(paths, tmp_path / "system") == [f"a:host_path:{tmp_path}/system -> /etc:rw"]
     assert asked(paths, tmp_path / "circle") == [f"a:host_path:{tmp_path}/circle:rw"]
 

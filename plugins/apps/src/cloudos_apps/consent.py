@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,23 @@ from sqlalchemy import select, update
 from sqlmodel import Session
 
 from cloudos_apps.events import AppRightsAllowed
-from cloudos_apps.host_paths import HostPaths
+from cloudos_apps.host_paths import HostPaths, within
 from cloudos_apps.models import App
-from cloudos_apps.mounts import Mount, astray, check_nesting, mounts_of, of_others, packed
-from cloudos_apps.rights import Right, check_consent, other_rights, path_rights, rights_of, texts_of
+from cloudos_apps.mounts import Mount, astray, check_nesting, mounts_of, of_others, packed, unpacked
+from cloudos_apps.programs import program_rights
+from cloudos_apps.rights import (
+    Claim,
+    Right,
+    check_consent,
+    claims,
+    of_path,
+    other_rights,
+    path_rights,
+    rights_of,
+    texts_of,
+)
 from cloudos_apps.store import template_of
+from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.model import Template
 
 _TABLE = App.__table__
@@ -29,6 +41,7 @@ class Look:
 
     rights: Collection[Right]
     mounts: Sequence[Mount]
+    claims: Sequence[Claim]
 
 
 @dataclass(frozen=True)
@@ -46,22 +59,65 @@ class Consent:
         self._ctx = ctx
         self._paths = paths
 
-    def asked(self, template: Template, ports: Mapping[str, int | None]) -> tuple[list[str], list[str]]:
+    async def asked(
+        self, template: Template, ports: Mapping[str, int | None], origin: str
+    ) -> tuple[list[str], list[str]]:
         """Return the dangers and the rights of a template, for who is to decide on them. Reads the disk."""
-        rights = rights_of(template, ports, self._paths)
+        look = await self.look(template)
+        rights = await self._ctx.db.read(lambda s: self._asked(s, template, ports, origin, look, None, ()))
         return sorted({right.danger for right in rights}), texts_of(rights)
 
     async def look(self, template: Template) -> Look:
         """Look at the paths of a template, before the transaction: a disk may not answer, and all others would wait."""
         return await asyncio.to_thread(
-            lambda: Look(path_rights(template, self._paths), mounts_of(template, self._paths))
+            lambda: Look(
+                path_rights(template, self._paths), mounts_of(template, self._paths), claims(template, self._paths)
+            )
         )
 
+    def _asked(
+        self,
+        session: Session,
+        template: Template,
+        ports: Mapping[str, int | None],
+        origin: str,
+        look: Look,
+        app: App | None,
+        stored: Collection[str],
+    ) -> set[Right]:
+        """Return every right that a template asks for, of the app whose row is given, with its program's."""
+        asked = {*look.rights, *other_rights(template, ports), *self._taken(session, look, app, stored)}
+        return asked | program_rights(template, origin, asked)
+
+    def _taken(self, session: Session, look: Look, app: App | None, stored: Collection[str]) -> set[Right]:
+        """Return the rights to names in the apps' files that another app has, or that were there before.
+
+        What an app has without such a right was made for it; what it was given one for stays somebody else's.
+        """
+        if not look.claims:
+            return set()
+        others = [mount.real for _, mount in of_others(session, app.id if app is not None else None)]
+        mine = {mount.real for mount in unpacked(app.mounts)} if app is not None else set()
+        paths = (text.partition(":host_path:")[2].rpartition(":")[0] for text in stored)
+        shared = {self._paths.named_in_files(path) for path in paths if self._paths.in_files(path)}
+        return {
+            claim.right
+            for claim in look.claims
+            if claim.path in shared
+            or (claim.path not in mine and (claim.there or any(within(real, claim.path) for real in others)))
+        }
+
     async def check_at_once(
-        self, template: Template, ports: Mapping[str, int | None], app: App | None, allow: Collection[str]
+        self,
+        template: Template,
+        ports: Mapping[str, int | None],
+        origin: str,
+        app: App | None,
+        allow: Collection[str],
     ) -> None:
         """Refuse early what `take` would refuse; see there."""
-        asked = await asyncio.to_thread(rights_of, template, ports, self._paths)
+        look = await self.look(template)
+        asked = await self._ctx.db.read(lambda s: self._asked(s, template, ports, origin, look, app, _stored(app)))
         check_consent(template.display_name, asked, _stored(app), allow)
 
     def take(
@@ -71,6 +127,7 @@ class Consent:
         name: str,
         template: Template,
         ports: Mapping[str, int | None],
+        origin: str,
         look: Look,
         app: App | None,
         allow: Collection[str],
@@ -80,7 +137,7 @@ class Consent:
         `app` is the row as it is, None for a new one. Raises Forbidden for what nobody allowed, Conflict for a folder
         that lies in one that an app can write.
         """
-        asked = {*look.rights, *other_rights(template, ports)}
+        asked = self._asked(session, template, ports, origin, look, app, _stored(app))
         new = check_consent(template.display_name, asked, _stored(app), allow)
         check_nesting(name, look.mounts, of_others(session, app_id))
         if new:
@@ -91,7 +148,7 @@ class Consent:
 
     async def recheck(self, app: App) -> None:
         """Compare an app with what it was allowed, now that its containers are made or started. Raises Conflict."""
-        await self._recheck(app, template_of(app), orjson.loads(app.ports), _stored(app))
+        await self._recheck(app, template_of(app), orjson.loads(app.ports), app.source or "", _stored(app))
 
     async def recheck_change(self, app: App, template: Template, given: Mapping[str, Any]) -> tuple[str, str]:
         """Compare the template of an update with what was allowed when it began; return the row's rights and mounts.
@@ -99,7 +156,11 @@ class Consent:
         An update that an older version began has none: then what the app had been allowed counts.
         """
         stored = orjson.loads(given["rights"]) if "rights" in given else _stored(app)
-        asked = await self._recheck(app, template, given["ports"], stored)
+        origin = given.get("source", app.source or "")
+        if "source" not in given:  # it was begun when nobody asked for these
+            known = {right for right in await asyncio.to_thread(rights_of, template, given["ports"], self._paths)}
+            stored = [*stored, *texts_of(program_rights(template, origin, known))]
+        asked = await self._recheck(app, template, given["ports"], origin, stored)
         return orjson.dumps(asked).decode(), await self.mounts(template)
 
     async def mounts(self, template: Template) -> str:
@@ -107,10 +168,10 @@ class Consent:
         return packed((await self.look(template)).mounts)
 
     async def _recheck(
-        self, app: App, template: Template, ports: Mapping[str, int], stored: Collection[str]
+        self, app: App, template: Template, ports: Mapping[str, int], origin: str, stored: Collection[str]
     ) -> list[str]:
         look = await self.look(template)
-        asked = texts_of({*look.rights, *other_rights(template, ports)})
+        asked = texts_of(await self._ctx.db.read(lambda s: self._asked(s, template, ports, origin, look, app, stored)))
         if new := [right for right in asked if right not in stored]:
             raise Conflict(
                 "rights_changed",
@@ -125,28 +186,51 @@ class Consent:
         await self._ctx.db.read(check)
         return asked
 
-    async def fill_in(self) -> None:
+    async def fill_in(self, catalogue: Catalogue) -> None:
         """Give rows of before there were rights those that their templates ask for: they were allowed as a whole."""
-        rows = await self._ctx.db.read(
-            lambda s: s.execute(select(App).where(_TABLE.c.rights.is_(None))).scalars().all()
-        )
-        lost = await asyncio.to_thread(lambda: astray([template_of(app) for app in rows], self._paths)) if rows else ()
+        missing = _TABLE.c.rights.is_(None) | _TABLE.c.source.is_(None)
+        rows = await self._ctx.db.read(lambda s: s.execute(select(App).where(missing)).scalars().all())
+        if not rows:
+            return
+        old = [template_of(app) for app in rows if app.rights is None]
+        lost = await asyncio.to_thread(astray, old, self._paths)
+        origins = (await catalogue.listing()).origins
         for app in rows:
-            values = await asyncio.to_thread(self._as_it_is, app, lost)
+            origin = app.source or origins.get(app.template, "removed")
+            values = await asyncio.to_thread(self._as_it_is, app, lost, origin)
 
             def store(session: Session, id: str = app.id, values: Mapping[str, str] = values) -> None:
                 session.execute(update(_TABLE).where(_TABLE.c.id == id).values(**values))
 
             await self._ctx.db.write(store)
 
-    def _as_it_is(self, app: App, lost: Collection[str]) -> dict[str, str]:
-        """Return what a row is given. To a path that an app may have turned elsewhere, nobody gave consent."""
+    def _as_it_is(self, app: App, lost: Collection[str], origin: str) -> dict[str, str]:
+        """Return what a row is given. To a path that an app may have turned elsewhere, nobody gave consent.
+
+        Of a row that has rights, only what became part of them later is added: where links lead, and the program.
+        """
         if app.status == "failed":
-            return {"rights": "[]", "mounts": "[]"}
-        template = template_of(app)
-        rights = texts_of(rights_of(without(template, lost), orjson.loads(app.ports), self._paths))
-        mounts = packed(mounts_of(template, self._paths, lost))
-        return {"rights": orjson.dumps(rights).decode(), "mounts": mounts}
+            return {"rights": "[]", "mounts": "[]", "source": origin}
+        template, ports = template_of(app), orjson.loads(app.ports)
+        if app.rights is None:
+            rights = rights_of(without(template, lost), ports, self._paths)
+            given = {right.text for right in rights}
+            mounts = packed(mounts_of(template, self._paths, lost))
+        else:
+            rights, given = rights_of(template, ports, self._paths), {*_stored(app)}
+            turned = {old: new for old, new in self._with_links(template) if old in given}
+            given = {turned.get(text, text) for text in given}
+            mounts = app.mounts or "[]"
+        given |= {right.text for right in program_rights(template, origin, rights)}
+        return {"rights": orjson.dumps(sorted(given)).decode(), "mounts": mounts, "source": origin}
+
+    def _with_links(self, template: Template) -> Iterator[tuple[str, str]]:
+        """Yield each right to a path as it was shown once, and as it is now: with the place that a link leads to."""
+        for service in template.services:
+            for volume in service.volumes:
+                if (path := volume.host_path) is not None and not self._paths.free(path):
+                    old = of_path(service.name, volume, path, self._paths, links=False)
+                    yield old.text, of_path(service.name, volume, path, self._paths).text
 
 
 def without(template: Template, paths: Collection[str]) -> Template:

@@ -18,7 +18,7 @@ class App(Base, table=True):
     `template_json` is the template as it was when installed, `config` its settings, encrypted, `ports` the machine's
     port of each port's name and `volumes` the names of its volumes, both as JSON. `rights` are those that a person has
     allowed, `mounts` the paths of the machine that it has, or may have after a change in hand; both as JSON, and None
-    in a row of before there were such, until the plugin starts.
+    in a row of before there were such, until the plugin starts. `source` says where the template came from, likewise.
     """
 
     __tablename__ = "apps_app"
@@ -36,6 +36,7 @@ class App(Base, table=True):
     volumes: str = Field(sa_column=Column(Text, nullable=False))
     rights: str | None = Field(default=None, sa_column=Column(Text))
     mounts: str | None = Field(default=None, sa_column=Column(Text))
+    source: str | None = Field(default=None, sa_column=Column(Text))
     addr: str | None = None
     error: str | None = Field(default=None, sa_column=Column(Text))
     operation_id: str | None = None

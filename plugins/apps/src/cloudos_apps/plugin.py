@@ -116,7 +116,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     paths = HostPaths(files, ctx.settings.docker_host, ctx.data_dir.parent)
     secrets = SecretFiles(ctx.data_dir / "secrets", local=ctx.settings.docker_host.startswith("unix:"))
     containers, consent = Containers(engine, ctx.settings, paths, secrets), Consent(ctx, paths)
-    await consent.fill_in()
+    await consent.fill_in(catalogue)
     installer = Installer(ctx, store, containers, consent)
     metrics = AppMetrics(engine)
     service = AppService(ctx, store, containers, consent, installer, catalogue)

@@ -21,7 +21,8 @@ from cloudos_apps.containers import Containers
 from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
 from cloudos_apps.mounts import mounts_of, nested, packed, unpacked
-from cloudos_apps.rights import rights_of, texts_of
+from cloudos_apps.programs import program_rights
+from cloudos_apps.rights import claims, rights_of, texts_of
 from cloudos_apps.store import BUSY, STEADY, AppStore, template_of
 from cloudos_apps.templates.model import Template
 
@@ -93,9 +94,12 @@ class Relocation:
             else:
                 template = with_path(template_of(row), path, target)
                 stored = set(orjson.loads(row.rights or "[]"))
-                asked = texts_of(rights_of(template, orjson.loads(row.ports), self._paths))
+                machine = rights_of(template, orjson.loads(row.ports), self._paths)
+                machine |= {claim.right for claim in claims(template, self._paths)}
+                kept = {right for right in machine if right.text in stored}
+                kept |= {r for r in program_rights(template, row.source or "", kept) if r.text in stored}
                 row.template_json = template.model_dump_json()
-                row.rights = orjson.dumps([right for right in asked if right in stored]).decode()
+                row.rights = orjson.dumps(texts_of(kept)).decode()
                 row.mounts = packed(mounts_of(template, self._paths))
                 details = f"Moved the folder {path} of {row.name} to {target}"
                 self._ctx.events.emit(session, AppUpdated(resource=row.id, details=details, name=row.name))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cloudos_sdk import Conflict, Forbidden, Role, principal
 
-from cloudos_apps.host_paths import HostPaths, trail
+from cloudos_apps.host_paths import HostPaths, trail, within
 from cloudos_apps.log_lines import printable
 from cloudos_apps.templates.model import Service, Template, Volume
 
@@ -22,6 +23,7 @@ BASE_CAPABILITIES = (
 """What every container has: the engine's own default without NET_RAW, MKNOD and AUDIT_WRITE."""
 
 FIRST_FREE_PORT = 1024
+_TIME_ZONE, _TIME_ZONES = "/etc/localtime", "/usr/share/zoneinfo"
 
 
 @dataclass(frozen=True, order=True)
@@ -32,19 +34,44 @@ class Right:
     danger: Danger
 
 
+class Claim(NamedTuple):
+    """A name directly in the apps' files that a template asks for: the right, should somebody else have it.
+
+    `path` is its real place; `there` says that something is there already.
+    """
+
+    right: Right
+    path: str
+    there: bool
+
+
 def rights_of(template: Template, ports: Mapping[str, int | None], paths: HostPaths) -> set[Right]:
-    """Return every right that a template asks for, with the machine's port of each port's name. Reads the disk."""
+    """Return the rights to the machine that a template asks for, with the port of each port's name. Reads the disk."""
     return path_rights(template, paths) | other_rights(template, ports)
 
 
 def path_rights(template: Template, paths: HostPaths) -> set[Right]:
     """Return the rights to paths of the machine that a template asks for. Reads the disk."""
     return {
-        _of_path(service.name, volume, volume.host_path, paths)
+        of_path(service.name, volume, volume.host_path, paths)
         for service in template.services
         for volume in service.volumes
         if volume.host_path is not None and not paths.free(volume.host_path)
     }
+
+
+def claims(template: Template, paths: HostPaths) -> list[Claim]:
+    """Return the names directly in the apps' files that a template asks for. Reads the disk."""
+    return [
+        Claim(
+            of_path(service.name, volume, volume.host_path, paths),
+            paths.named_in_files(volume.host_path),
+            os.path.lexists(volume.host_path),
+        )
+        for service in template.services
+        for volume in service.volumes
+        if volume.host_path is not None and paths.free(volume.host_path)
+    ]
 
 
 def other_rights(template: Template, ports: Mapping[str, int | None]) -> set[Right]:
@@ -69,12 +96,17 @@ def _of_service(service: Service, ports: Mapping[str, int | None]) -> Iterator[R
             yield Right(f"{name}:port:{number}/{port.protocol}", "low_ports")
 
 
-def _of_path(service: str, volume: Volume, path: str, paths: HostPaths) -> Right:
-    """Return the right to a path of the machine; where a link leads somewhere grave, that place is part of it."""
+def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links: bool = True) -> Right:
+    """Return the right to a path of the machine; where a link leads is part of it.
+
+    Not the time zone, which only the system's owner sets, else a new one keeps apps from starting. Without `links` it
+    is the right as it was shown once: with the place only where that is grave.
+    """
     mode = "ro" if volume.read_only else "rw"
     real, engine = trail(path)[0], paths.reaches_engine(path)
-    grave = paths.grave(path, read_only=volume.read_only)
-    shown = f"{path} -> {real}" if grave and real != posixpath.normpath(path) else path
+    part = links and not (volume.read_only and path == _TIME_ZONE and within(real, _TIME_ZONES))
+    part = part or paths.grave(path, read_only=volume.read_only)
+    shown = f"{path} -> {real}" if part and real != posixpath.normpath(path) else path
     kind, danger = ("docker_socket", "docker_socket") if engine else ("host_path", "host_paths")
     return Right(f"{service}:{kind}:{shown}:{mode}", danger)  # type: ignore[arg-type] # one of the two
 

@@ -49,9 +49,9 @@ class AppService:
 
     async def install(self, wanted: NewApp) -> App:
         """Begin to install an app. Raises Conflict for a name or port that is taken, Forbidden for a danger."""
-        template = await self._catalogue.get(wanted.template)
+        template, origin = await self._catalogue.find(wanted.template)
         config = validate_config(template, wanted.config)
-        await self._consent.check_at_once(template, wanted_ports(template, config), None, wanted.allow)
+        await self._consent.check_at_once(template, wanted_ports(template, config), origin, None, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
         look = await self._consent.look(template)
@@ -59,7 +59,7 @@ class AppService:
 
         def begin(session: Session) -> App:
             ports = self._ports.choose(session, template, config, None)
-            given = self._consent.take(session, app_id, wanted.name, template, ports, look, None, wanted.allow)
+            given = self._consent.take(session, app_id, wanted.name, template, ports, origin, look, None, wanted.allow)
             values = {
                 "id": app_id,
                 "name": wanted.name,
@@ -74,6 +74,7 @@ class AppService:
                 "volumes": "[]",
                 "rights": given.rights,
                 "mounts": given.mounts,
+                "source": origin,
                 "addr": self._ports.address(template, ports),
                 "created_at": now,
                 "updated_at": now,
@@ -159,16 +160,16 @@ class AppService:
     async def change(self, app_id: str, wanted: AppChange) -> App:
         """Begin to change an app's settings, or to bring it to its template's version."""
         app = await self._steady(app_id)
-        template = template_of(app)
+        template, origin = template_of(app), app.source or ""
         if wanted.version is not None and wanted.version != template.version:
-            template = await self._catalogue.get(app.template)
+            template, origin = await self._catalogue.find(app.template)
             if wanted.version not in (template.version, "latest"):
                 raise InvalidRequest.field("version", f"the catalogue has {template.version} of {app.template}")
         given: dict[str, Any] = {**self._store.config(app), **wanted.config}
         known = {field.name for field in template.config}
         kept = {k: v for k, v in given.items() if v is not None and (k in known or k in wanted.config)}
         config = validate_config(template, kept)
-        await self._consent.check_at_once(template, wanted_ports(template, config), app, wanted.allow)
+        await self._consent.check_at_once(template, wanted_ports(template, config), origin, app, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
         look = await self._consent.look(template)
@@ -178,7 +179,7 @@ class AppService:
             if found.status in BUSY or found.generation != app.generation:
                 raise busy(found)
             ports = self._ports.choose(session, template, config, found)
-            given = self._consent.take(session, app_id, found.name, template, ports, look, found, wanted.allow)
+            given = self._consent.take(session, app_id, found.name, template, ports, origin, look, found, wanted.allow)
             input = {
                 "generation": found.generation + 1,
                 "template": template.model_dump_json(),
@@ -187,6 +188,7 @@ class AppService:
                 "addr": self._ports.address(template, ports),
                 "rights": given.rights,
                 "mounts": given.mounts,
+                "source": origin,
             }
             found.mounts = packed([*unpacked(found.mounts), *unpacked(given.mounts)])  # until it is done or undone
             title = f"Update {found.name}"

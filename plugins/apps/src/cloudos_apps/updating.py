@@ -72,6 +72,7 @@ class Updater:
             "addr": given["addr"],
             "rights": rights,
             "mounts": mounts,
+            "source": given.get("source", app.source),
         }
         return await self._store.change(app.id, updated, **changes)
 

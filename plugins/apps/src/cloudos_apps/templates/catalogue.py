@@ -28,11 +28,27 @@ class BrokenTemplate(ValueError):
     """A template file does not fit; the message names the file and the place."""
 
 
+OWN, FOLDER = "node", "folder"
+"""Where templates come from that no source gave."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """The templates of an added source, which has a name."""
+
+    name: str
+    templates: Mapping[str, Template]
+
+
 @dataclass(frozen=True)
 class Listing:
-    """All templates as they are at one time: by name, their names in order, and what the list shows of each."""
+    """All templates as they are at one time: by name, their names in order, and what the list shows of each.
+
+    `origins` says where each is from: a source by name and id, since another one may have the name later.
+    """
 
     templates: Mapping[str, Template]
+    origins: Mapping[str, str]
     names: Sequence[str]
     shown: Sequence[bytes]
     categories: bytes
@@ -61,7 +77,7 @@ class Catalogue:
         self._stamp: tuple[tuple[str, int], ...] = ()
         self._own: Mapping[str, Template] | None = None
         self._reading = asyncio.Lock()
-        self._added: dict[str, Mapping[str, Template]] = {}
+        self._added: dict[str, Added] = {}
         self._listing: Listing | None = None
 
     async def all(self) -> list[Template]:
@@ -71,9 +87,13 @@ class Catalogue:
 
     async def get(self, name: str) -> Template:
         """Return a template. Raises NotFound, which names the nearest one."""
+        return (await self.find(name))[0]
+
+    async def find(self, name: str) -> tuple[Template, str]:
+        """Return a template and its origin. Raises NotFound, which names the nearest one."""
         listing = await self.listing()
         if name in listing.templates:
-            return listing.templates[name]
+            return listing.templates[name], listing.origins[name]
         near = difflib.get_close_matches(name[:200], alike(name, listing.names), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " `GET /api/templates` lists them."
         raise NotFound("template", name[:200], message=f"There is no template {name[:200]!r}.{hint}")
@@ -82,16 +102,16 @@ class Catalogue:
         """Return where a template comes from: None for the package's own, else the source's name."""
         if self._own is not None and name in self._own:
             return None
-        return next((source for source, added in self._added.items() if name in added), "folder")
+        return next((added.name for added in self._added.values() if name in added.templates), FOLDER)
 
-    def put_source(self, source_id: str, templates: Mapping[str, Template]) -> None:
+    def put_source(self, source_id: str, templates: Mapping[str, Template], name: str | None = None) -> None:
         """Take the templates of a source, in place of those it had."""
-        self._added = {**self._added, source_id: templates}
+        self._added = {**self._added, source_id: Added(name or source_id, templates)}
         self._listing = None
 
     def drop_source(self, source_id: str) -> None:
         """Forget the templates of a source."""
-        self._added = {id: templates for id, templates in self._added.items() if id != source_id}
+        self._added = {id: added for id, added in self._added.items() if id != source_id}
         self._listing = None
 
     async def listing(self) -> Listing:
@@ -135,17 +155,17 @@ def alike(name: str, names: Sequence[str]) -> list[str]:
     return [n for n in names if n[:1] == name[:1] and abs(len(n) - len(name)) < 4][:_MOST_ALIKE]
 
 
-def _listing(
-    placed: Mapping[str, Template], added: Mapping[str, Mapping[str, Template]], own: Mapping[str, Template]
-) -> Listing:
-    merged = dict(placed)
-    for templates in added.values():
-        merged |= templates
+def _listing(placed: Mapping[str, Template], added: Mapping[str, Added], own: Mapping[str, Template]) -> Listing:
+    merged, origins = dict(placed), dict.fromkeys(placed, FOLDER)
+    for source_id, source in added.items():
+        merged |= source.templates
+        origins |= dict.fromkeys(source.templates, f"{source.name}:{source_id}")
     merged |= own
+    origins |= dict.fromkeys(own, OWN)
     names = sorted(merged)
     counts = Counter(merged[name].category for name in names)
     categories = orjson.dumps([{"name": name, "count": counts[name]} for name in sorted(counts)])
-    return Listing(merged, names, [orjson.dumps(shown(merged[name])) for name in names], categories)
+    return Listing(merged, origins, names, [orjson.dumps(shown(merged[name])) for name in names], categories)
 
 
 def shown(template: Template) -> dict[str, Any]:

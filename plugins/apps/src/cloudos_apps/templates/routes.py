@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -72,9 +71,9 @@ async def categories() -> Response:
 @document_response(TemplateDetails)
 async def get_template(name: str) -> Response:
     """Return a template with the settings that it takes."""
-    template = await use(Catalogue).get(name)
+    template, origin = await use(Catalogue).find(name)
     defaults = {field.name: field.default for field in template.config if field.default is not None}
-    dangers, rights = await asyncio.to_thread(use(Consent).asked, template, wanted_ports(template, defaults))
+    dangers, rights = await use(Consent).asked(template, wanted_ports(template, defaults), origin)
     body = {
         **shown(template),
         "website": template.website,

@@ -62,7 +62,7 @@ class Volume(Part):
     @field_validator("path")
     @classmethod
     def _without_colon(cls, value: str, info: ValidationInfo) -> str:
-        """The engine takes a colon for the end of the path. A stored template with one never became an app."""
+        """Refuse what the engine takes for the end of the path. A stored template with it never became an app."""
         if ":" in value and not (info.context or {}).get("stored"):
             raise ValueError("must not hold a colon")
         return value

@@ -143,17 +143,17 @@ class TemplateSources:
                 details = f"Removed the template source {row.name}"
                 event = TemplateSourceRemoved(resource=source_id, name=row.name, details=details)
                 self._ctx.events.emit(session, event)
-                self._ctx.db.after_commit(session, lambda: self._drop(source_id, row.name))
+                self._ctx.db.after_commit(session, lambda: self._drop(source_id))
 
         await self._ctx.db.write(drop)
 
     def _put(self, source_id: str, name: str, found: Converted) -> None:
         self._read[source_id] = found
-        self._catalogue.put_source(name, found.templates)
+        self._catalogue.put_source(source_id, found.templates, name)
 
-    def _drop(self, source_id: str, name: str) -> None:
+    def _drop(self, source_id: str) -> None:
         self._read.pop(source_id, None)
-        self._catalogue.drop_source(name)
+        self._catalogue.drop_source(source_id)
 
     async def _fetch(self, url: str, etag: str | None) -> Fetched:
         check(url)
