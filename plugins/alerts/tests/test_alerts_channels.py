@@ -6,6 +6,7 @@ import json
 
 import sqlalchemy as sa
 from cloudos_alerts.channel_types import TYPES
+from cloudos_alerts.outbox import Outbox
 
 SECRET = "xxxx1234secret"
 GOOD = {
@@ -113,6 +114,88 @@ async def test_a_secret_given_back_as_it_was_shown_stays(alerts, sink):
     (request,) = sink.received
     assert (request.method, request.path) == ("PUT", f"/{SECRET}")
     assert (request.headers["X-Token"], request.headers["X-Other"]) == (SECRET, "changed")
+
+
+ELSEWHERE = [
+    ("email", {"host": "127.0.0.1"}, "config.password"),
+    ("email", {"port": 2525}, "config.password"),
+    ("email", {"security": "none"}, "config.password"),
+    ("ntfy", {"server": "http://127.0.0.1:9"}, "config.t"),
+    ("ntfy", {"server": None}, "config.t"),
+    ("gotify", {"server": "http://127.0.0.1:9"}, "config.token"),
+    ("gotify", {"server": "http://push.example.org/gotify"}, "config.token"),
+    ("matrix", {"homeserver": "http://127.0.0.1:9"}, "config.access_token"),
+    ("webhook", {"url": "http://127.0.0.1:9/"}, "config.headers.Authorization"),
+]
+
+
+async def test_a_secret_given_back_stays_where_it_was_given_for(alerts):
+    node = await alerts()
+    for type in TYPES:
+        made = await node.channel(type=type, config=GOOD[type])
+        await node.ask("PUT", f"/channels/{made['id']}", json={"config": made["config"]})
+        assert (await node.ask("GET", f"/channels/{made['id']}"))["config"] == made["config"]
+        for other, change, path in ELSEWHERE:
+            if other == type:
+                changed = {k: v for k, v in {**made["config"], **change}.items() if v is not None}
+                problem = await node.ask("PUT", f"/channels/{made['id']}", 400, json={"config": changed})
+                assert problem["error"] == "invalid_request" and "another place" in problem["message"]
+                assert problem["fields"][0]["path"].startswith(path), (type, change, problem)
+        assert (await node.ask("GET", f"/channels/{made['id']}"))["config"] == made["config"]
+
+
+async def test_a_secret_given_again_may_go_elsewhere(alerts, sink):
+    node = await alerts()
+    made = await node.channel(type="gotify", config=GOOD["gotify"])
+    changed = {"server": sink.url, "token": "another"}
+    await node.ask("PUT", f"/channels/{made['id']}", json={"config": changed})
+    assert (await node.ask("POST", f"/channels/{made['id']}/test", json={}))["delivered"]
+    assert sink.received[0].headers["X-Gotify-Key"] == "another"
+
+
+async def test_what_stands_for_a_secret_is_none(alerts):
+    node = await alerts()
+    for type, config, path in [
+        ("gotify", {"server": "https://push.example.org", "token": "***"}, "config.token"),
+        ("gotify", {"server": "https://***@push.example.org", "token": "x"}, "config.server"),
+        ("webhook", {"url": "https://example.org", "headers": {"X-A": "***"}}, "config.headers.X-A"),
+        ("webhook", {"url": "https://example.org/***"}, "config.url"),
+    ]:
+        problem = await node.ask("POST", "/channels", 400, json={"name": "x", "type": type, "config": config})
+        assert problem["fields"][0]["path"] == path
+
+
+async def test_a_login_in_a_url_is_refused_where_it_has_members_and_hidden_where_not(alerts):
+    node = await alerts()
+    server = f"https://me:{SECRET}@push.example.org/x?token={SECRET}"
+    for type, member in (("ntfy", "server"), ("matrix", "homeserver")):
+        body = {"name": "x", "type": type, "config": {**GOOD[type], member: server}}
+        problem = await node.ask("POST", "/channels", 400, json=body)
+        assert problem["fields"][0]["path"] == f"config.{member}" and SECRET not in json.dumps(problem)
+    made = await node.channel(type="gotify", config={"server": server, "token": SECRET})
+    assert made["config"] == {"server": "https://***@push.example.org/x?***", "token": "***"}
+    await node.ask("PUT", f"/channels/{made['id']}", json={"config": made["config"]})
+    assert node.running.ctx("alerts").use(Outbox).config(await stored(node, made)).server == server
+    at = await node.channel(type="webhook", config={"url": f"https://example.org/hook@{SECRET}/x"})
+    assert at["config"]["url"] == "https://example.org/***"
+
+
+async def test_a_login_that_was_stored_earlier_and_a_topic_are_hidden(alerts):
+    node = await alerts()
+    made = await node.channel(type="ntfy", config=GOOD["ntfy"])
+    assert made["config"] == {"server": "http://ntfy.home.arpa:8080", "topic": "***", "token": "***"}
+    ctx = node.running.ctx("alerts")
+    sealed = ctx.secrets.encrypt(
+        json.dumps({"server": f"https://me:{SECRET}@ntfy.example.com", "topic": "night-watch"})
+    )
+    await ctx.db.write(lambda s: s.execute(sa.text("UPDATE alerts_channel SET config = :c"), {"c": sealed}))
+    shown = await node.ask("GET", f"/channels/{made['id']}")
+    assert shown["config"] == {"server": "https://***@ntfy.example.com", "topic": "***"}
+
+
+async def stored(node, channel):
+    statement = sa.text("SELECT * FROM alerts_channel WHERE id = :id")
+    return await node.running.ctx("alerts").db.read(lambda s: s.execute(statement, {"id": channel["id"]}).one())
 
 
 async def test_a_test_sends_for_real_and_tells_what_the_far_side_said(alerts, slack):

@@ -33,9 +33,12 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterVali
 
 
 class Config(Body):
-    """Base of the configurations: `hidden` are the members that are secret."""
+    """Base of the configurations: `hidden` are the members that are secret, `place` those that say where they go."""
 
     hidden: ClassVar[frozenset[str]] = frozenset()
+    place: ClassVar[tuple[str, ...]] = ()
+    own_login: ClassVar[str | None] = None
+    """The members for what else would stand before the `@` of a URL, where there are such."""
 
     def shown(self) -> dict[str, Any]:
         """Return it as the API shows it."""
@@ -43,24 +46,61 @@ class Config(Body):
 
     def _shown(self, name: str, value: Any) -> Any:
         if name not in self.hidden:
-            return value
+            return _without_login(value) if isinstance(value, str) else value
         if isinstance(value, dict):
             return dict.fromkeys(value, HIDDEN)
         scheme, mark, rest = str(value).partition("://")
         if not mark:
             return HIDDEN
-        host = re.split(r"[/?#]", rest.rsplit("@", 1)[-1], maxsplit=1)[0] if scheme in ("http", "https") else ""
+        netloc = re.split(r"[/?#]", rest, maxsplit=1)[0] if scheme in ("http", "https") else ""
+        host = netloc.rpartition("@")[2]
         return f"{scheme}://{host}/{HIDDEN}" if host else f"{scheme}://{HIDDEN}"
+
+    def fault(self) -> tuple[str, str] | None:
+        """Return the member that nobody may give like this, and why; what was stored earlier may be like this."""
+        for name, value in self.model_dump(exclude_none=True).items():
+            if name in self.hidden:
+                many = isinstance(value, dict)
+                texts = {f"{name}.{key}": text for key, text in value.items()} if many else {name: value}
+                for path, text in texts.items():
+                    if text == HIDDEN or (text.endswith(HIDDEN) and "://" in text):
+                        return path, f"give its value: {HIDDEN} stands for what is hidden, and here nothing is"
+            elif isinstance(value, str) and (login := _login(value)):
+                if self.own_login is not None:
+                    return name, f"leave out what stands before the @: it is shown to others; use {self.own_login}"
+                if HIDDEN in login:
+                    return name, f"give it again as a whole: {HIDDEN} stands for what is hidden"
+        return None
 
     def secrets(self) -> list[str]:
         """Return every text that must not be shown, the longest first."""
         found: set[str] = set()
+        for text in self.model_dump(exclude_none=True).values():
+            if isinstance(text, str) and (login := _login(text)):
+                found |= {login, *login.split(":", 1)}
         for name in self.hidden:
             value = getattr(self, name)
             for text in value.values() if isinstance(value, dict) else [value]:
                 if text is not None:
                     found |= {str(text), *_parts(str(text))}
         return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _login(text: str) -> str:
+    """Return the name and password of a URL, empty where there are none."""
+    rest = text.partition("://")[2]
+    return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]
+
+
+def _without_login(text: str) -> str:
+    """Return a URL without its name and password, and without its query, in which a token may be; else the text."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text
+    if login := _login(text):
+        rest = HIDDEN + rest[len(login) :]
+    before, cut, _ = rest.partition("?")
+    return f"{scheme}://{before}?{HIDDEN}" if cut else f"{scheme}://{rest}"
 
 
 def _parts(text: str) -> set[str]:
@@ -75,7 +115,7 @@ def _parts(text: str) -> set[str]:
     # of a URL of Apprise anything may be a token, also where another one has its host
     open_part = path if parts.scheme in ("http", "https") else text.partition("://")[2]
     segments = {segment for segment in re.split(r"[/?&=:@]", open_part) if len(segment) >= 2 * _SHORTEST_SECRET}
-    return {path, parts.path, parts.password or ""} | segments
+    return {path, parts.path, parts.username or "", parts.password or ""} | segments
 
 
 class Slack(Config):
@@ -98,6 +138,7 @@ class Email(Config):
     """Mail by an SMTP server; `port` follows from `security` where it is not given."""
 
     hidden = frozenset({"password"})
+    place = ("host", "port", "security")
     host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\[\]-]+$", max_length=253)]
     port: int | None = Field(default=None, ge=1, le=65535)
     security: Literal["starttls", "tls", "none"] = "starttls"
@@ -129,9 +170,14 @@ class Telegram(Config):
 
 
 class Ntfy(Config):
-    """A topic of an ntfy server, with a token or a name and password where it wants them."""
+    """A topic of an ntfy server, with a token or a name and password where it wants them.
 
-    hidden = frozenset({"token", "password"})
+    On a server for everybody whoever knows the topic reads and writes it: it is as secret as a password.
+    """
+
+    hidden = frozenset({"topic", "token", "password"})
+    place = ("server",)
+    own_login = "username and password"
     server: Url = "https://ntfy.sh"
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     token: Token | None = None
@@ -143,6 +189,7 @@ class Gotify(Config):
     """An application of a Gotify server."""
 
     hidden = frozenset({"token"})
+    place = ("server",)
     server: Url
     token: Token
 
@@ -160,6 +207,8 @@ class Matrix(Config):
     """A room of a Matrix homeserver, by an access token of an account that is in it."""
 
     hidden = frozenset({"access_token"})
+    place = ("homeserver",)
+    own_login = "access_token"
     homeserver: Url
     room: Annotated[str, Field(pattern=r"^[!#][^\s]{1,255}$")]
     access_token: Token
@@ -183,6 +232,7 @@ class Webhook(Config):
     """Any URL that takes JSON: `{"version", "title", "message", "attachments", "type"}`."""
 
     hidden = frozenset({"url", "headers"})
+    place = ("url",)
     url: Url
     method: Literal["POST", "PUT"] = "POST"
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=20)
@@ -224,17 +274,36 @@ ChannelType = Literal[
 ]
 
 
+class Moved(ValueError):
+    """What is hidden was given back for another place than it was given for; `path` names it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("give it again: it would go to another place")
+        self.path = path
+
+
 def kept(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
-    """Return a configuration as given back, with what is hidden in it as it was before."""
+    """Return a configuration as given back, with what is hidden in it as it was before.
+
+    Raises Moved where that would go to another place: who may change a channel need not know its secrets.
+    """
     shown, stored = before.shown(), before.model_dump(by_alias=True, exclude_none=True)
-    merged = dict(given)
+    merged, back = dict(given), []
     for name, value in given.items():
-        if name not in before.hidden or name not in stored:
+        if name not in stored:
             continue
-        if isinstance(value, dict):
-            merged[name] = {key: stored[name].get(key, v) if v == HIDDEN else v for key, v in value.items()}
+        if isinstance(value, dict) and isinstance(stored[name], dict):
+            same = [key for key, text in value.items() if text == HIDDEN and key in stored[name]]
+            merged[name] = value | {key: stored[name][key] for key in same}
+            back += [f"{name}.{key}" for key in same]
         elif value == shown[name]:
             merged[name] = stored[name]
+            if name in before.hidden:
+                back.append(name)
+    fields = type(before).model_fields
+    moved = any(merged.get(name, fields[name].default) != getattr(before, name) for name in before.place)
+    if moved and back:
+        raise Moved(back[0])
     return merged
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
 from cloudos_alerts.apprise_sender import Delivery, Message, UnfitConfig
-from cloudos_alerts.channel_types import TYPES, Config, kept
+from cloudos_alerts.channel_types import TYPES, Config, Moved, kept
 from cloudos_alerts.engine import Engine
 from cloudos_alerts.events import (
     AlertChannelAdded,
@@ -158,6 +158,8 @@ class Channels:
 
     async def _checked(self, type: str, given: Mapping[str, Any]) -> Config:
         config = checked(TYPES[type], given, below="config")
+        if (fault := config.fault()) is not None:
+            raise InvalidRequest.field(f"config.{fault[0]}", fault[1])
         try:
             await self._outbox.couriers.check(config)
         except UnfitConfig as error:
@@ -166,9 +168,13 @@ class Channels:
 
     def _completed(self, row: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            return kept(given, self._outbox.config(row))
+            before = self._outbox.config(row)
         except ValueError:
             return given
+        try:
+            return kept(given, before)
+        except Moved as error:
+            raise InvalidRequest.field(f"config.{error.path}", str(error)) from None
 
     def _sealed(self, config: Config) -> str:
         plain = orjson.dumps(config.model_dump(by_alias=True, exclude_none=True)).decode()
