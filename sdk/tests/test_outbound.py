@@ -5,7 +5,15 @@ import socket
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
-from cloudos_sdk.outbound import AddressRefused, check_url, guarded_connector, is_public, private_address, refusal
+from cloudos_sdk.outbound import (
+    AddressRefused,
+    check_url,
+    guarded_connector,
+    is_metadata,
+    is_public,
+    private_address,
+    refusal,
+)
 
 PRIVATE = [
     "127.0.0.1", "127.1.2.3", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
@@ -126,3 +134,13 @@ async def test_a_name_that_cannot_be_looked_up_is_left_to_the_connection():
             raise OSError("no such name")
 
     assert await private_address("http://nowhere.example.org/", Nothing("")) is None
+
+
+def test_metadata_is_known_in_every_spelling_and_a_private_network_is_none():
+    for address in (
+        "169.254.169.254", "169.254.1.1", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fe80::1%eth0",
+        "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
+    ):  # fmt: skip
+        assert is_metadata(address), address
+    for address in ("127.0.0.1", "10.0.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd12::1", "93.184.216.34"):
+        assert not is_metadata(address), address

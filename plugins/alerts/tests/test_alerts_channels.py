@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import sqlalchemy as sa
 from cloudos_alerts.channel_types import TYPES
 from cloudos_alerts.outbox import Outbox
+from cloudos_sdk import Principal, Role
+from cloudos_sdk.testing.fakes import FakeAuthenticator
+from cloudos_sdk.testing.fixtures import Client
 
 SECRET = "xxxx1234secret"
 GOOD = {
@@ -211,6 +215,53 @@ async def test_a_test_sends_for_real_and_tells_what_the_far_side_said(alerts, sl
     shown = await node.ask("GET", f"/channels/{made['id']}")
     assert "invalid_token" in shown["last_error"] and shown["status"] == "ok"
     assert (await node.events()).count("alert.channel_tested") == 2
+
+
+async def test_what_the_far_side_said_is_shown_to_people_and_not_to_keys(alerts, sink, monkeypatch):
+    node = await alerts()
+    key, person = Client(node.running.host.app, "key"), FakeAuthenticator.recognise
+    holder = Principal("api_key", "key_1", "script", Role.ADMIN, "usr_admin")
+    known = {"Bearer key": holder}
+    monkeypatch.setattr(FakeAuthenticator, "recognise", lambda self, said: known.get(said) or person(self, said))
+    sink.accept(b"the inside of another service")
+    made = await node.channel(type="webhook", config={"url": sink.url})
+    trial = await node.ask("POST", f"/channels/{made['id']}/test", json={}, client=key)
+    assert (trial["delivered"], trial["status"], trial["response"]) == (True, 200, None)
+    assert "inside" in (await node.ask("POST", f"/channels/{made['id']}/test", json={}))["response"]
+    sink.refuse(500, b"the inside of another service")
+    await node.ask("POST", f"/channels/{made['id']}/test", json={}, client=key)
+    shown = await node.ask("GET", f"/channels/{made['id']}", client=key)
+    assert "500" in shown["last_error"] and "inside" not in shown["last_error"]
+
+
+async def test_no_message_goes_to_link_local_and_metadata_addresses(alerts):
+    node = await alerts()
+    for type, config in [
+        ("webhook", {"url": "http://169.254.169.254/latest/meta-data"}),
+        ("webhook", {"url": "http://[::ffff:169.254.169.254]/"}),
+        ("webhook", {"url": "http://2852039166/"}),
+        ("ntfy", {"server": "http://100.100.100.200", "topic": "node"}),
+        ("email", {"host": "169.254.169.254", "security": "none", "from": "a@b.org", "to": ["c@d.org"]}),
+        ("apprise", {"url": "json://168.63.129.16"}),
+        ("apprise", {"url": "rsyslog://169.254.169.254"}),
+    ]:
+        made = await node.channel(type=type, config=config)
+        async with asyncio.timeout(4):
+            trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
+        assert not trial["delivered"], config
+        if not config.get("url", "").startswith("rsyslog"):  # of which Apprise tells no reason
+            assert "no message goes to" in trial["reason"], (config, trial)
+
+
+async def test_an_url_of_apprise_that_reads_instead_of_telling_is_refused(alerts, sink):
+    node = await alerts()
+    for scheme in ("json", "xml", "form"):
+        for method in ("GET", "get", "DELETE", "%47ET", "HEAD", "PATCH"):
+            config = {"url": f"{scheme}://{sink.host}/?Method={method}"}
+            problem = await node.ask("POST", "/channels", 400, json={"name": "x", "type": "apprise", "config": config})
+            assert problem["fields"][0]["path"] == "config.url" and "POST or PUT" in problem["message"]
+        await node.channel(type="apprise", config={"url": f"{scheme}://{sink.host}/?method=put"})
+    assert sink.received == []
 
 
 async def test_a_test_by_mail_tells_the_reply_of_the_server(alerts, mail_server):

@@ -22,6 +22,11 @@ _PLATFORM = (  # numbers that look public, by which the machines of some clouds 
     ipaddress.ip_network("168.63.129.16/32"),
     ipaddress.ip_network("192.0.0.0/24"),
 )
+_METADATA = (  # those among the numbers of private networks
+    ipaddress.ip_network("100.100.100.200/32"),
+    ipaddress.ip_network("fd00:ec2::/32"),
+    ipaddress.ip_network("fd20:ce::254/128"),
+)
 _LOOK_UP = 3.0
 
 
@@ -38,6 +43,20 @@ def is_public(address: str) -> bool:
     if inner is not None:
         return is_public(str(inner))
     return ip in _UNICAST and ip.is_global and (ip.sixtofour is None or is_public(str(ip.sixtofour)))
+
+
+def is_metadata(address: str) -> bool:
+    """Tell whether an address is link-local or one by which a cloud tells its machines their secrets.
+
+    For what may go to private networks: nobody means these.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        inner = ip.ipv4_mapped or ip.sixtofour or (last if ip in _NAT64 else None)
+        if inner is not None:
+            return is_metadata(str(inner))
+    return ip.is_link_local or any(ip in network for network in (*_PLATFORM, *_METADATA))
 
 
 def check_url(url: str) -> None:

@@ -103,7 +103,18 @@ def _service(config: Config) -> NotifyBase:
         raise UnfitConfig(scrubbed(f"Apprise cannot use this: {error}", config)) from None
     if service is None:
         raise UnfitConfig("Apprise knows no service of this URL, or something of it is missing.")
+    if _method(service) not in ("POST", "PUT"):
+        raise UnfitConfig("A message is sent by POST or PUT; another method would read what answers there.")
     return service
+
+
+def _method(service: NotifyBase) -> str:
+    """Return the HTTP method of those services that have a choice."""
+    from apprise.plugins.custom_form import NotifyForm
+    from apprise.plugins.custom_json import NotifyJSON
+    from apprise.plugins.custom_xml import NotifyXML
+
+    return str(service.method) if isinstance(service, NotifyForm | NotifyJSON | NotifyXML) else "POST"
 
 
 def _hush() -> None:

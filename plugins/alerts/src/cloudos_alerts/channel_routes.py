@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_sdk import limited, requires, use
+from cloudos_sdk import limited, principal, requires, use
 from cloudos_sdk.http import json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request, validate_response
@@ -61,5 +61,5 @@ async def remove_channel(channel_id: str, query_args: RemoveChannel) -> Response
 @limited(30, 60, by="caller")
 @validate_response(Trial)
 async def test_channel(channel_id: str) -> Trial:
-    """Send a test notification now and tell what the far side said."""
-    return await use(Channels).test(channel_id)
+    """Send a test notification now and tell what the far side said, its own words to people only."""
+    return await use(Channels).test(channel_id, principal())

@@ -17,12 +17,14 @@ import orjson
 
 from cloudos_alerts.apprise_sender import Message, UnfitConfig, check, send
 from cloudos_alerts.channel_types import TYPES
+from cloudos_alerts.forbidden_places import refuse_them
 
 
 def main() -> None:
     """Serve until the input ends."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints is no answer
+    refuse_them()
     lock = threading.Lock()
 
     def serve(job: dict[str, Any]) -> None:

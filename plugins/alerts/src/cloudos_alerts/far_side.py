@@ -15,6 +15,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
+
+from cloudos_alerts.forbidden_places import refuse
 
 _LONGEST_BODY = 65_536
 _LONGEST_READ = 10.0
@@ -71,6 +74,7 @@ def _answering(send: Any) -> Any:
         if heard is None:
             return send(session, request, **kwargs)
         try:
+            refuse(urlsplit(request.url).hostname or "")  # a proxy would connect to it for us
             response = send(session, request, **{**kwargs, "stream": True})
             _read(response)
         except Exception as error:
