@@ -20,13 +20,16 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
+from cloudos_host import heads
+
 _AT_ONCE = 2**16
+_MOST_IGNORED = 2**20
 
 
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
     hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
-    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]
+    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[assignment, attr-defined]
 
 
 class LeanConfig(Config):
@@ -43,12 +46,47 @@ class LeanConfig(Config):
         return self._headers
 
 
-class OneProtocol(H11Protocol):
-    """HTTP/1.1 that stays it: in clear, HTTP/2 is a tunnel past whoever looked at the first request alone.
+class LastWord(Event):
+    """Nothing more will be sent, and what still comes is ignored; who closed now might cut off the answer."""
 
-    Hypercorn would switch to it for `Upgrade: h2c` and for the preface of a client that takes it for granted
-    (RFC 9113, 3.3 and 3.4). The first is answered as if it were not there (RFC 9110, 7.8), the second with 505.
+
+class OneProtocol(H11Protocol):
+    """HTTP/1.1 with heads of bounded size, that stays HTTP/1.1.
+
+    In clear, HTTP/2 is a tunnel past whoever looked at the first request alone. Hypercorn would switch to it for
+    `Upgrade: h2c` and for the preface of a client that takes it for granted (RFC 9113, 3.3 and 3.4). The first is
+    answered as if it were not there (RFC 9110, 7.8), the second with 505.
     """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        heads.measure_heads(self.connection)  # type: ignore[arg-type] # not yet that of a WebSocket
+        self._ignored: int | None = None
+
+    async def handle(self, event: Event) -> None:
+        """Take what came or that the connection is closed; after a refusal nothing that comes is looked at."""
+        if self._ignored is None or not isinstance(event, RawData):
+            await super().handle(event)
+            return
+        self._ignored += len(event.data)
+        if self._ignored > _MOST_IGNORED:
+            await self.send(Closed())
+
+    async def _handle_events(self) -> None:
+        try:
+            await super()._handle_events()
+        except heads.HeadTooLarge:
+            await self._refuse_head()
+
+    async def _refuse_head(self) -> None:
+        self._ignored = 0
+        if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers, body = heads.refusal()
+            headers += self.config.response_headers("h11")
+            await self._send_h11_event(h11.Response(status_code=431, headers=headers))
+            await self._send_h11_event(h11.Data(data=body))
+            await self._send_h11_event(h11.EndOfMessage())
+        await self.send(LastWord() if self.stream is None else Closed())
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Switch to nothing."""
@@ -84,6 +122,9 @@ class LeanTCP(TCPServer):
         """Send what the protocol gives, together with what else it gives in this turn of the loop."""
         if not isinstance(event, RawData):
             self._flush()
+            if isinstance(event, LastWord) and not self.writer.is_closing():
+                self.writer.write_eof()
+                return
             await super().protocol_send(event)
             return
         if not event.data:

@@ -1,6 +1,7 @@
 """Connections: what is sent together, how long an idle one stays, and what a slow client costs."""
 
 import asyncio
+import json
 import socket
 import time
 from email.utils import parsedate_to_datetime
@@ -111,3 +112,68 @@ async def test_a_client_that_takes_http_2_for_granted_is_hung_up_on(wire):
     said = await wire.talk(client.data_to_send())
     assert said.startswith(b"HTTP/1.1 505 ") and b"hello" not in said
     assert (await wire.talk(asked("GET", "/whole"))).endswith(b'{"hello":"world"}\n'), "and nobody else minds"
+
+
+def head_of(size, fields=10):
+    """Return a request of `size` bytes with so many fields."""
+    own = [f"f{number}: v" for number in range(fields - 2)]  # besides Host and Connection
+    rest = size - len(asked("GET", "/whole", *own))
+    return asked("GET", "/whole", *own[:-1], own[-1] + "v" * rest)
+
+
+def refused(said):
+    head, _, body = said.partition(b"\r\n\r\n")
+    told = json.loads(body)
+    assert "16 KiB" in told["message"] and "100 fields" in told["message"]
+    assert b"connection: close" in head.lower()
+    return head.startswith(b"HTTP/1.1 431 ") and told["error"] == "head_too_large"
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_head_that_is_too_large_is_refused_however_it_arrives(wire):
+    many = b"GET /whole HTTP/1.1\r\nHost: here\r\n" + b"a:\r\n" * 12_000 + b"\r\n"
+    for head in (many, head_of(16 * 1024 + 1), head_of(2000, fields=101), head_of(60_000)):
+        assert refused(await wire.talk(head)), "in one piece"
+        pieces = [head[at : at + 500] for at in range(0, len(head), 500)]
+        assert refused(await wire.talk(*pieces, pause=0.001)), "in many"
+        both = await wire.talk(asked("GET", "/whole", last=False) + head)
+        first, second = both.split(b"HTTP/1.1 431 ")
+        assert first.endswith(b'{"hello":"world"}\n') and refused(b"HTTP/1.1 431 " + second), "behind another"
+    assert refused(await wire.talk(b"GET /whole HTTP/1.1\r\n" + b"a:\r\n" * 200)), "without an end"
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_head_just_within_the_limits_is_answered(wire):
+    cookies = asked("GET", "/whole", "Cookie: session=" + "c" * 8192, "Authorization: Bearer " + "b" * 6000)
+    for head in (head_of(16 * 1024), head_of(2000, fields=100), cookies):
+        assert (await wire.talk(head)).endswith(b'{"hello":"world"}\n')
+        pieces = [head[at : at + 100] for at in range(0, len(head), 100)]
+        assert (await wire.talk(*pieces, pause=0.001)).endswith(b'{"hello":"world"}\n')
+    lines = b"\n" * 50_000  # a body has as many lines as it likes
+    posted = asked("POST", "/echo", f"Content-Length: {len(lines)}") + lines
+    assert (await wire.talk(posted)).endswith(b"\r\n\r\n" + lines)
+    chunk = f"{len(lines):x}\r\n".encode() + lines + b"\r\n0\r\n\r\n"
+    assert (await wire.talk(asked("POST", "/echo", "Transfer-Encoding: chunked") + chunk)).count(b"\n") > 50_000
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_what_follows_a_chunked_body_is_measured_like_a_head(wire):
+    head = asked("POST", "/echo", "Transfer-Encoding: chunked")
+    said = await wire.talk(head + b"2\r\nhi\r\n0\r\n" + b"a:\r\n" * 12_000 + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 431 ")
+    said = await wire.talk(head + b"2\r\nhi\r\n0\r\n" + b"a:\r\n" * 100 + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"hi")
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_refused_client_cannot_stay(wire):
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(head_of(20_000))
+    async with asyncio.timeout(5):
+        assert refused(await reader.read()), "it is told at once that nothing more comes"
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(asked("GET", "/whole", last=False))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+    writer.close()
