@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cloudos_sdk import (
     CloudOSError,
     Forbidden,
+    InvalidRequest,
     NotFound,
     Permission,
     Policy,
@@ -35,6 +36,7 @@ from cloudos_host.open_answers import OpenAnswer, csrf_token_of
 from cloudos_host.registry import Record, State, owner
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_PARAMETERS = 100
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Gate:
         act_as(Caller(None, address, request_id))
         if "\0" in request.path:
             raise NoSuchPath()
+        if request.query_string.count(b"&") >= _MOST_PARAMETERS:
+            raise InvalidRequest(f"A request has at most {_MOST_PARAMETERS} query parameters; send fewer.")
         endpoint = mounted or (self.endpoints.get(request.endpoint) if request.endpoint else None)
         if endpoint is None:
             await self._refuse_unknown(request, address)

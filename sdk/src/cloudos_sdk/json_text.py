@@ -10,13 +10,15 @@ from cloudos_sdk.errors import InvalidRequest
 
 MOST_LEVELS = 64
 MOST_VALUES = 50_000
+MOST_MEMBERS = 1_000
+"""Of one object: whoever checks what is in it complains of each member that it does not know."""
 
 
 def read_json(text: bytes | str) -> Any:
     """Return what a text says; of a name that is given twice, the last.
 
-    Raises InvalidRequest where it is not JSON (RFC 8259), nests over `MOST_LEVELS` deep or has over `MOST_VALUES`
-    values: what is checked, stored or answered afterwards costs no more than these.
+    Raises InvalidRequest where it is not JSON (RFC 8259), nests over `MOST_LEVELS` deep, has over `MOST_VALUES` values
+    or over `MOST_MEMBERS` in one object: what is checked, stored or answered afterwards costs no more than these.
     """
     try:
         value = orjson.loads(text)
@@ -52,7 +54,9 @@ def _may_be_deep(text: bytes | str) -> bool:
 
 
 def _may_be_many(text: bytes | str) -> bool:
-    return (text.count(",") if isinstance(text, str) else text.count(b",")) >= MOST_VALUES
+    if isinstance(text, str):
+        return text.count(",") >= MOST_VALUES or text.count(":") > MOST_MEMBERS
+    return text.count(b",") >= MOST_VALUES or text.count(b":") > MOST_MEMBERS
 
 
 def _measure(value: Any) -> None:
@@ -62,6 +66,8 @@ def _measure(value: Any) -> None:
         inner: list[Any] = []
         for each in level:
             if isinstance(each, dict):
+                if len(each) > MOST_MEMBERS:
+                    raise InvalidRequest(f"An object in the body has over {MOST_MEMBERS} members; send fewer.")
                 inner += each.values()
             elif isinstance(each, list):
                 inner += each
