@@ -1,8 +1,11 @@
 """The history: minutes, hours and days, aligned in UTC, over restarts and clocks that are set anew."""
 
+import time
 from datetime import timedelta
 
 import pytest
+from cloudos_sdk import InvalidRequest
+from cloudos_system.history import check_names
 from sqlalchemy import text
 from system_lab import Lab
 
@@ -208,6 +211,15 @@ async def test_a_metric_that_does_not_exist_is_refused_with_the_nearest_names(sy
     assert problem["error"] == "unknown_metric"
     assert problem["nearest"][0] == "system.cpu.usage_percent"
     assert "system.cpu.usage_percent" in problem["message"]
+
+
+def test_a_name_of_any_length_is_compared_by_its_beginning_alone():
+    names = [f"system.lab{number}.percent" for number in range(300)]
+    began = time.process_time()
+    for wanted in ("system.lab7.percen" + " " * 10_000_000, "ab" * 5_000_000):
+        with pytest.raises(InvalidRequest, match="There is no metric"):
+            check_names([wanted], names)
+    assert time.process_time() - began < 1
 
 
 async def test_series_that_never_end_do_not_fill_the_disk(system, monkeypatch):

@@ -55,7 +55,7 @@ class Catalogue:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Return the names that a misspelt one may have meant, the likeliest first."""
-    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return difflib.get_close_matches(name[:100], list(known), n=3, cutoff=0.5)
 
 
 def unknown(path: str, message: str, near: Iterable[str]) -> InvalidRequest:

@@ -94,7 +94,7 @@ def check_names(wanted: Sequence[str], names: Sequence[str]) -> None:
     """Raise InvalidRequest, with the nearest names, for a metric or group that there is not."""
     for one in wanted:
         if not any(matches(name, [one]) for name in names):
-            near = difflib.get_close_matches(one, names, n=3, cutoff=0.5)
+            near = difflib.get_close_matches(one[:100], names, n=3, cutoff=0.5)
             hint = f"; near: {', '.join(near)}" if near else ""
             raise InvalidRequest(
                 f"There is no metric {one!r}{hint}.",
