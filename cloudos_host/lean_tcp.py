@@ -116,7 +116,12 @@ class LeanTCP(TCPServer):
             await super().run()
         finally:
             watcher.cancel()
-            self.idle_task.close()
+
+    async def _read_data(self) -> None:
+        try:
+            await super()._read_data()
+        finally:
+            self.idle_task.close()  # what is still sent is not idle, and the tasks of the connection end
 
     async def protocol_send(self, event: Event) -> None:
         """Send what the protocol gives, together with what else it gives in this turn of the loop."""
@@ -174,6 +179,7 @@ class IdleTimer:
         self._timer: asyncio.TimerHandle | None = None
         self._since: float | None = None
         self._end: Callable[[], None] = lambda: None
+        self._closed = False
 
     @property
     def idle(self) -> bool:
@@ -183,7 +189,7 @@ class IdleTimer:
     async def restart(self, task_group: Any, action: Callable[[], Any]) -> None:
         """Begin to count; `action` is hypercorn's own wait, of which only the end is needed."""
         self._since = self._loop.time()
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             server = getattr(action, "__self__")  # noqa: B009 - a bound method, which mypy does not see
             self._end = lambda: task_group.spawn(server._initiate_server_close)
             self._timer = self._loop.call_later(self._seconds, self._look)
@@ -193,7 +199,8 @@ class IdleTimer:
         self._since = None
 
     def close(self) -> None:
-        """Forget the connection."""
+        """Forget the connection: it ends, whoever still begins to count."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

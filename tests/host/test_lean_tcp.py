@@ -1,6 +1,7 @@
 """Connections: what is sent together, how long an idle one stays, and what a slow client costs."""
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -60,6 +61,27 @@ async def test_a_connection_at_work_is_not_idle(wire):
     while asyncio.get_running_loop().time() < until:
         assert await reader.readuntil(b"tick\n")
     writer.close()
+
+
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_connection_that_ends_while_it_sends_is_not_ended_again(wire):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(slow, ("127.0.0.1", wire.port))
+    await asyncio.get_running_loop().sock_sendall(slow, asked("GET", "/large", last=False))
+    await asyncio.sleep(0.1)
+    slow.shutdown(socket.SHUT_WR)
+    await asyncio.sleep(0.8)  # longer than it may be idle
+    size = 0
+    async with asyncio.timeout(5):
+        while chunk := await asyncio.get_running_loop().sock_recv(slow, 65536):
+            size += len(chunk)
+    slow.close()
+    gc.collect()  # a coroutine that nobody awaited says so now
+    assert size > 3_000_000 and not complaints
 
 
 async def test_a_stop_closes_idle_connections_at_once(wire):
