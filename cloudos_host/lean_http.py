@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from cloudos_sdk import CloudOSError
+from cloudos_sdk import CloudOSError, Unavailable
 from quart.asgi import ASGIHTTPConnection, ASGIWebsocketConnection, _handle_exception
 from quart.utils import encode_headers
 from quart.wrappers import Response
@@ -27,8 +27,18 @@ _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 class LeanHTTP(ASGIHTTPConnection):
     """Serves one request of one connection."""
 
+    _begun = False
+
     async def __call__(self, receive: Any, send: Any) -> None:
-        """Handle the request, and send the answer."""
+        """Handle the request, and send the answer; who has none yet when the host stops is told so."""
+        try:
+            await self._serve(receive, send)
+        except asyncio.CancelledError:
+            if not self._begun:
+                await self._answer(send, problems.answer(_stopping()))
+            raise
+
+    async def _serve(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
         if not self._without_body():
             await first_of(self.handle_request(request, send), self.handle_messages(request, receive))
@@ -90,6 +100,7 @@ class LeanHTTP(ASGIHTTPConnection):
             return await _handle_exception(self.app, error)
 
     async def _answer(self, send: Any, response: Any) -> None:
+        self._begun = True
         limit = getattr(response, "timeout", Ellipsis)
         try:
             async with asyncio.timeout(self.app.config["RESPONSE_TIMEOUT"] if limit is Ellipsis else limit):
@@ -167,6 +178,11 @@ async def first_of(work: Any, *watches: Any) -> None:
     for error in outcomes:
         if isinstance(error, Exception):
             raise error
+
+
+def _stopping() -> Unavailable:
+    message = "The server stops, and the request was not done before; send it again when it is up."
+    return Unavailable(message, code="server_stopping", retry_after=5)
 
 
 async def _gone(receive: Any) -> None:

@@ -39,6 +39,10 @@ class Wire:
         async def large():
             return Response(b"x" * 3_000_000)
 
+        @self.app.get("/slow")
+        async def slow():
+            await asyncio.sleep(30)
+
         @self.app.get("/crash")
         async def crash():
             raise RuntimeError("crash")

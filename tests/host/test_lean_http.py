@@ -1,7 +1,9 @@
 """One request over the wire: whatever its body and its answer look like, the short way and Quart's way agree."""
 
 import asyncio
+import json
 
+import pytest
 from components.wire import asked
 
 
@@ -102,6 +104,16 @@ async def test_an_answer_without_an_end_ends_when_the_host_stops(wire):
         for reader, writer in readers:
             await reader.read()
             writer.close()
+
+
+@pytest.mark.parametrize("head", [asked("POST", "/echo", "Content-Length: 1000") + b"half", asked("GET", "/slow")])
+async def test_a_request_that_is_not_done_when_the_host_stops_is_told_so(wire, head):
+    answer = asyncio.create_task(wire.talk(head))
+    await asyncio.sleep(0.2)
+    wire.stop.set()
+    status, _, body = (await answer).partition(b"\r\n\r\n")
+    assert status.startswith(b"HTTP/1.1 503 ") and b"retry-after: 5" in status.lower()
+    assert json.loads(body)["error"] == "server_stopping"
 
 
 async def test_a_client_that_leaves_before_its_answer_harms_nobody(wire):
