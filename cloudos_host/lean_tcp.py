@@ -114,6 +114,10 @@ class LeanTCP(TCPServer):
         watcher = self.loop.create_task(self._close_when_stopped())
         try:
             await super().run()
+        except asyncio.CancelledError:
+            if not self.context.terminated.is_set():
+                raise
+            # else it was not done in time, and asyncio of Python 3.11 would log that as an error
         finally:
             watcher.cancel()
 

@@ -97,6 +97,18 @@ async def test_a_stop_closes_idle_connections_at_once(wire):
         writer.close()
 
 
+@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+async def test_a_stop_that_cuts_off_a_connection_logs_no_error(wire):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    answer = asyncio.create_task(wire.talk(asked("POST", "/echo", "Content-Length: 1000") + b"half"))
+    await asyncio.sleep(0.1)
+    wire.stop.set()
+    assert (await answer).startswith(b"HTTP/1.1 503 ")
+    await asyncio.sleep(0.2)
+    assert not complaints
+
+
 async def test_a_client_that_does_not_read_is_not_written_to_without_end(wire):
     slow = socket.create_connection(("127.0.0.1", wire.port))
     slow.setblocking(False)
