@@ -1,6 +1,9 @@
 """Full text: prose, identifiers, any Unicode, many notes of few words."""
 
+import asyncio
+
 import pytest
+from cloudos_notes.excerpts import Places
 from cloudos_notes.words import hidden_words, query_terms
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter
 from hypothesis import given, settings
@@ -78,6 +81,50 @@ async def test_a_snippet_marks_the_words_that_say_something(node):
     assert hit.snippet.startswith("The **backup** of the orders is kept")
     assert await titles(node, "of the") == ["Orders"], "there is nothing else to look for"
     assert query_terms("is IT in the US") == [["IT"], ["US"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "expected"),
+    [
+        ("The pumps are running", [["pump"], ["runs"]], "The **pumps** are **running**"),
+        ("une Crème, cre\u0301me", [["creme"]], "une **Crème**, **cre\u0301me**"),
+        ("we live in 東京都 now", [["東京"]], "we live in **東京**都 now"),
+        ("set retry_backoff to 5", [["retry", "backoff"], ["retry"], ["backoff"]], "set **retry_backoff** to 5"),
+        ("portals, then ports", [["port"]], "portals, then **ports**"),
+        ("orchestra", [["orch"]], "**orchestra**"),
+        ("nothing of it\n", [["pump"]], "nothing of it\n"),
+        ("?!", [["—"]], "?!"),
+        ("", [], ""),
+    ],
+)
+def test_an_excerpt_marks_the_words_of_the_query_in_their_forms(text, terms, expected):
+    assert Places(terms).excerpt(text) == expected
+
+
+def test_an_excerpt_is_the_place_of_most_words_and_says_where_it_is_cut():
+    text = f"A pump. {'x ' * 300}the old pump of the well {'y ' * 300}"
+    found = Places([["pump"], ["well"]]).excerpt(text)
+    assert "the old **pump** of the **well** y" in found and found.startswith("…x ") and found.endswith(" y…")
+    assert len(Places([["b"]]).excerpt("a" * 500_000)) < 700 and len(Places([["a"]]).excerpt("a " * 500_000)) < 300
+
+
+@given(st.text(max_size=300), st.lists(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3), max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_an_excerpt_of_a_short_text_is_the_text_but_for_its_marks(text, terms):
+    found = Places(terms).excerpt(text)
+    shown = found.replace("**", "").strip("…")
+    assert shown in text.replace("**", "") or "*" in text or "…" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "many"), [("e9e " * 200_000, "e9e", 1), ("[[Hub]] and " * 5_000, "Hub", 20)]
+)
+async def test_a_word_that_a_note_says_very_often_is_found_soon(node, content, query, many):
+    for number in range(many):
+        await node.write(content, title=f"n{number}")
+    async with asyncio.timeout(10):
+        for answer in await asyncio.gather(*(node.get(f"/api/notes?q={query}") for _ in range(5))):
+            assert len(answer) == many and all(f"**{query}**" in note["excerpt"] for note in answer)
 
 
 async def test_a_word_of_very_many_notes_does_not_hide_what_begins_like_a_rare_one(node, monkeypatch):

@@ -7,10 +7,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudos_sdk.capabilities import NoteFilter, TextHit
-from sqlalchemy import Text, Update, bindparam, cast, func, insert, literal, literal_column, select
+from cloudos_sdk.capabilities import Note, NoteFilter, TextHit
+from sqlalchemy import Text, Update, bindparam, func, insert, literal, literal_column, select
 from sqlmodel import Session
 
+from cloudos_notes.excerpts import hits_of
 from cloudos_notes.rows import COLUMNS, NOTE, conditions, note_of
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
@@ -19,7 +20,6 @@ _MOST_INDEXED = 200_000
 _SIGNS = re.compile(r"[\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _PIECE = 500
-_HEADLINE = "StartSel=**, StopSel=**, MaxWords=30, MinWords=12"
 
 
 def _config(name: str) -> Any:
@@ -82,25 +82,19 @@ class PostgresText:
         if len(hits) < limit:
             beginnings = " | ".join(f"{term[0]}:*" for term in terms if may_begin(term))
             if beginnings:
-                floor = min((hit.score for hit in hits), default=1.0)
-                known = {hit.id for hit in hits}
-                more = [h for h in self._find(session, beginnings, wanted, limit) if h.id not in known]
-                hits += [TextHit(h.note, floor * 0.9 ** (at + 1), h.snippet) for at, h in enumerate(more)]
-        return hits[:limit]
+                floor = min((score for _, score in hits), default=1.0)
+                known = {note.id for note, _ in hits}
+                more = [note for note, _ in self._find(session, beginnings, wanted, limit) if note.id not in known]
+                hits += [(note, floor * 0.9 ** (at + 1)) for at, note in enumerate(more)]
+        return hits_of(hits[:limit], terms)
 
-    def _find(self, session: Session, words: str, wanted: NoteFilter, limit: int) -> list[TextHit]:
+    def _find(self, session: Session, words: str, wanted: NoteFilter, limit: int) -> list[tuple[Note, float]]:
         asked: Any = func.to_tsquery(_config("english"), words).op("||")(func.to_tsquery(_config("simple"), words))
         rank = func.ts_rank_cd(NOTE.c.search, asked, 1).label("rank")
-        best = (
-            select(*COLUMNS, NOTE.c.seq, rank)
+        statement = (
+            select(*COLUMNS, rank)
             .where(NOTE.c.search.op("@@")(asked), *conditions(wanted))
             .order_by(rank.desc(), NOTE.c.seq.desc())
             .limit(limit)
-            .subquery()
         )
-        shown = func.ts_headline(
-            _config("english"), func.left(best.c.content, 20_000), asked, cast(literal(_HEADLINE), Text)
-        )
-        columns = [best.c[column.name] for column in COLUMNS]
-        statement = select(*columns, best.c.rank, shown).order_by(best.c.rank.desc(), best.c.seq.desc())
-        return [TextHit(note_of(row), float(row[-2]), row[-1]) for row in session.connection().execute(statement)]
+        return [(note_of(row), float(row[-1])) for row in session.connection().execute(statement)]

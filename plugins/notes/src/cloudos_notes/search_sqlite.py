@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import Clock
-from cloudos_sdk.capabilities import NoteFilter, TextHit
+from cloudos_sdk.capabilities import Note, NoteFilter, TextHit
 from sqlalchemy import Update, insert, literal_column, select, text
 from sqlmodel import Session
 
+from cloudos_notes.excerpts import hits_of
 from cloudos_notes.rows import COLUMNS, NOTE, Aliased, conditions, note_of
 from cloudos_notes.words import hidden_words, may_begin, query_terms
 
@@ -32,7 +33,6 @@ _N = Aliased("n")
 _FOUND: Any = select(
     *(getattr(_N, column.name) for column in COLUMNS),
     literal_column("t.rank"),
-    literal_column("snippet(t.notes_text, 1, '**', '**', '…', 28)"),
 )
 
 
@@ -63,7 +63,7 @@ class SqliteText:
         terms = [_quoted(term) for term in asked]
         counts = self._count(session, terms)
         rarest = sorted((counts[term], at, term) for at, term in enumerate(terms))
-        hits: dict[str, TextHit] = {}
+        hits: dict[str, tuple[Note, float]] = {}
         scored, total = [], 0
         for count, _, term in rarest:
             total += count
@@ -81,10 +81,16 @@ class SqliteText:
             beginnings = [f"{q}*" for q, term in zip(terms, asked, strict=True) if q in rare and may_begin(term)][:8]
             if beginnings:
                 self._find(session, " OR ".join(beginnings), "t.rowid DESC", wanted, limit, hits)
-        return list(hits.values())
+        return hits_of(hits.values(), asked)
 
     def _find(
-        self, session: Session, match: str, order: str, wanted: NoteFilter, limit: int, hits: dict[str, TextHit]
+        self,
+        session: Session,
+        match: str,
+        order: str,
+        wanted: NoteFilter,
+        limit: int,
+        hits: dict[str, tuple[Note, float]],
     ) -> None:
         """Add notes that match behind those that were found; where nothing is scored the earlier is the better."""
         left = limit - len(hits)
@@ -101,11 +107,11 @@ class SqliteText:
             .order_by(text(order))
             .limit(limit)
         )
-        floor = min((hit.score for hit in hits.values()), default=1.0)
+        floor = min((score for _, score in hits.values()), default=1.0)
         for row in session.connection().execute(statement).all():
             if row[0] not in hits and len(hits) < limit:
-                floor = -row[-2] if ranked else floor * 0.9
-                hits[row[0]] = TextHit(note_of(row), floor, row[-1])
+                floor = -row[-1] if ranked else floor * 0.9
+                hits[row[0]] = (note_of(row), floor)
 
     def _count(self, session: Session, terms: Sequence[str]) -> Mapping[str, int]:
         """Return how many notes have each term, of whomever; at most one more than are scored."""

@@ -16,7 +16,7 @@ _FILLERS = frozenset(_ENGLISH.split())
 _PIECE = re.compile(r"[^\W_]+")
 _LATIN = re.compile(r"[A-Za-z0-9]+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
 def hidden_words(text: str) -> str:
@@ -30,7 +30,7 @@ def hidden_words(text: str) -> str:
             if not (token.islower() and token.isalpha()) and len(token) <= _LONGEST:
                 found.update(dict.fromkeys(_split(token)))
     if not text.isascii():
-        for run in _UNSPACED.findall(text):
+        for run in UNSPACED.findall(text):
             found.update(dict.fromkeys(_pairs(run)))
     return " ".join(found)
 
@@ -47,7 +47,7 @@ def query_terms(query: str) -> list[list[str]]:
         if len(pieces) > 1:
             found[tuple(pieces)] = None
         for piece in pieces:
-            runs = _UNSPACED.findall(piece)
+            runs = UNSPACED.findall(piece)
             words = [w for run in runs for w in _pairs(run)] or [piece, *_split(piece)]
             found.update(dict.fromkeys((word,) for word in words))
         if len(found) >= _MOST_TERMS:
