@@ -21,8 +21,9 @@ _AROUND = 300
 _TOGETHER = 150
 _MOST_PLACES = 200
 _LONGEST = 64
-_MOST_READ = 100_000
-_READ_IN_ALL = 2_000_000
+_MOST_WORDS = 16
+_MOST_READ = 50_000
+_READ_IN_ALL = 1_000_000
 _LEAST_READ = 2_000
 
 _WORD = re.compile(r"[^\W_]+")
@@ -61,7 +62,7 @@ class Places:
         plain = [[_plain(word)[:_LONGEST] for word in term] for term in said]
         self._stems = {_stem(term[0]) for term in plain if len(term) == 1}
         self._longer = any(len(term) > 1 for term in plain)
-        ways = sorted({_way(term) for term in plain if all(term)}, key=len, reverse=True)
+        ways = sorted({_way(term) for term in plain if all(term)}, key=len, reverse=True)[:_MOST_WORDS]
         self._pattern = re.compile("|".join(ways)) if ways else None
 
     def excerpt(self, text: str, most: int = _MOST_READ) -> str:

@@ -223,7 +223,7 @@ class Importer:
             importance=new.draft.importance,
             archived=new.archived,
         )
-        changed = self._store.writing.change(session, owner, found.id, edit)
+        changed = self._store.writing.change(session, owner, found.id, edit).note
         session.execute(update(NOTE).where(NOTE.c.id == found.id).values(front_matter=new.front_matter))
         return "updated" if changed.version != found.version else "unchanged"
 

@@ -55,7 +55,7 @@ def cloudos_jobs() -> Sequence[Job]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Provide the store, and take up the imports that were interrupted."""
+    """Provide the store, and take up the imports and renames that were interrupted."""
     store = Store(ctx)
     importer = Importer(ctx, store)
     ctx.provide(Store, store)
@@ -67,6 +67,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Exporter, Exporter(ctx))
     ctx.provide(MollyMemory, MollyMemory(ctx, store))
     importer.register()
+    store.renames.take_up()
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from sqlmodel import Session
 from cloudos_notes import texts, walking
 from cloudos_notes.drafts import Edit, ready
 from cloudos_notes.reading import Reading
+from cloudos_notes.renaming import Renames
 from cloudos_notes.rows import ONCE
 from cloudos_notes.search_postgres import PostgresText
 from cloudos_notes.search_sqlite import SqliteText
@@ -32,6 +33,7 @@ class Store(Reading):
         self._ctx = ctx
         self._text: Any = SqliteText(ctx.clock) if ctx.db.dialect == "sqlite" else PostgresText()
         self.writing = Writing(ctx, self._text)
+        self.renames = Renames(ctx, self.writing)
         self.trash = Trash(ctx)
         self._touches = Touches(ctx)
 
@@ -73,7 +75,7 @@ class Store(Reading):
             archived=change.archived,
             folder=folder,
         )
-        return await self._ctx.db.write(lambda s: self.writing.change(s, owner, note_id, edit, version))
+        return await self.renames.edit(owner, note_id, edit, version)
 
     async def delete(self, owner: str, note_id: str, *, for_good: bool = False, namespace: str | None = None) -> None:
         """Put a note, of this namespace if one is named, into the trash, or remove it for good. Raises NotFound."""
@@ -113,4 +115,5 @@ class Store(Reading):
 
     async def close(self) -> None:
         """Write what is in memory only."""
+        await self.renames.close()
         await self._touches.close()

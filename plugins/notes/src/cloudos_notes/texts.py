@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from cloudos_sdk import InvalidRequest
@@ -15,6 +16,8 @@ from cloudos_sdk.identity import caller
 from cloudos_notes import markup
 from cloudos_notes.naming import LONGEST_TAG, LONGEST_TITLE, folded, folder_of, sorted_tags, tag_of
 from cloudos_notes.words import hidden_words
+
+T = TypeVar("T")
 
 _AT_ONCE = 4_000
 _MOST_TAGS = 100
@@ -44,12 +47,17 @@ async def read(content: str, most: int) -> Content:
     if len(content) > most or len(content.encode(errors="replace")) > most:
         raise InvalidRequest.field("content", f"a note is at most {most} bytes long")
     check(content, "content")
-    if len(content) <= _AT_ONCE:
-        return read_now(content)
+    return await beside(len(content), lambda: read_now(content))
+
+
+async def beside(length: int, work: Callable[[], T]) -> T:
+    """Return what work on texts of a length gives, beside the event loop unless they are short."""
+    if length <= _AT_ONCE:
+        return work()
     principal = caller().principal
     turn = _turns.setdefault(principal.user_id if principal else "", asyncio.Lock())
     async with turn:
-        return await asyncio.get_running_loop().run_in_executor(_threads(), read_now, content)
+        return await asyncio.get_running_loop().run_in_executor(_threads(), work)
 
 
 def read_now(content: str) -> Content:

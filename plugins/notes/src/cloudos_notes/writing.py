@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloudos_sdk import Conflict, Context, NotFound, new_id
@@ -31,6 +32,35 @@ class TextIndex(Protocol):
     def changing(self, statement: Any, values: dict[str, Any]) -> Any:
         """Return an update with these values, in which those of `stored` may be."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a rename makes of the text of the note itself, read before its transaction: of one title and version."""
+
+    key: str
+    version: int
+    words: str
+    renamed: texts.Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A note whose title changed, the key of the title that it had, and the notes that name it by that."""
+
+    seq: int
+    owner: str
+    key: str
+    title: str
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A note after a change, and the rename that other texts have yet to follow."""
+
+    note: Note
+    rename: Rename | None = None
 
 
 class Writing:
@@ -93,7 +123,15 @@ class Writing:
             self._tell(session, MemoryCreated, note, f"Remembered something in {note.namespace}", client=note.client)
         return note
 
-    def change(self, session: Session, owner: str, note_id: str, edit: Edit, version: int | None = None) -> Note:
+    def change(
+        self,
+        session: Session,
+        owner: str,
+        note_id: str,
+        edit: Edit,
+        version: int | None = None,
+        prepared: Prepared | None = None,
+    ) -> Changed:
         """Change a note; nothing happens where it is so already. Raises NotFound, Conflict."""
         row = load(session, owner, note_id)
         if version is not None and version != row.version:
@@ -102,25 +140,42 @@ class Writing:
                 f"The note was changed in the meantime: it is at version {row.version}, not {version}.",
                 current_version=row.version,
             )
+        if prepared is not None and (prepared.key, prepared.version) != (row.title_key, row.version):
+            prepared = None
         title = row.title if edit.title is None else edit.title
         key = folded(title)
         content = edit.content
         renamed_from = row.title_key if key != row.title_key else None
         naming = linking.naming(session, row.seq, renamed_from) if renamed_from is not None else set()
         if renamed_from is not None and row.seq in naming and linkable(title):
-            text = content.text if content is not None else row.content
-            content = texts.read_now(markup.renamed(text, renamed_from, title))
-        values = self._values(session, row, edit, title, content)
+            if prepared is not None and prepared.renamed is not None:
+                content = prepared.renamed
+            else:
+                text = content.text if content is not None else row.content
+                content = texts.read_now(markup.renamed(text, renamed_from, title))
+        values = self._values(session, row, edit, title, content, prepared)
         if not values:
-            return note_of(row)
+            return Changed(note_of(row))
         self._store(session, row, values, content)
+        rename = None
         if renamed_from is not None:
-            self._follow_rename(session, row, renamed_from, title, naming - {row.seq})
-            linking.resolve(session, owner, [renamed_from, key])
-        return note_of(load(session, owner, note_id))
+            sources = tuple(sorted(naming - {row.seq}))
+            if sources and linkable(title):
+                rename = Rename(row.seq, owner, renamed_from, title, sources)
+            else:
+                self._link_by_hand(session, row, title, sources)
+            # until the texts have followed, their links by the old title go on leading here
+            linking.resolve(session, owner, [key] if rename else [renamed_from, key])
+        return Changed(note_of(load(session, owner, note_id)), rename)
 
     def _values(
-        self, session: Session, row: Any, edit: Edit, title: str, content: texts.Content | None
+        self,
+        session: Session,
+        row: Any,
+        edit: Edit,
+        title: str,
+        content: texts.Content | None,
+        prepared: Prepared | None = None,
     ) -> dict[str, Any]:
         """Return the columns that change."""
         wanted: dict[str, Any] = {"title": title, "title_key": folded(title)}
@@ -139,7 +194,7 @@ class Writing:
         values = {name: value for name, value in wanted.items() if value != row._mapping[name]}
         if "title" in values or "content" in values:
             text = content.text if content is not None else row.content
-            words = (content or texts.read_now(text)).words
+            words = (content or prepared or texts.read_now(text)).words
             values |= self._index.stored(title, text, words)
         return values
 
@@ -155,17 +210,32 @@ class Writing:
             linking.replace_links(session, row.seq, row.owner, row.namespace, content.links)
         self._tell(session, NoteUpdated, row, f"Changed a note in {row.namespace}")
 
-    def _follow_rename(self, session: Session, row: Any, key: str, title: str, sources: Iterable[int]) -> None:
-        """Have the texts that name a note name it by its new title; a title that no text can name is linked by hand."""
-        for seq in sorted(sources):
-            source = session.execute(_WHOLE.where(NOTE.c.seq == seq)).one()
-            if linkable(title):
-                content = texts.read_now(markup.renamed(source.content, key, title))
-                values = self._values(session, source, Edit(), source.title, content)
+    def follow(
+        self, session: Session, rename: Rename, read: Mapping[int, tuple[int, texts.Content | None]], *, wait: bool
+    ) -> list[int]:
+        """Store texts that name a note by its new title; return those that changed since they were read.
+
+        Where they are not to wait, what changed is read in the transaction.
+        """
+        changed = []
+        for seq, (version, content) in read.items():
+            row = session.execute(_WHOLE.where(NOTE.c.seq == seq)).first()
+            if row is not None and row.version != version:
+                if wait:
+                    changed.append(seq)
+                    continue
+                content = texts.read_now(markup.renamed(row.content, rename.key, rename.title))
+            if row is not None and content is not None:
+                values = self._values(session, row, Edit(), row.title, content)
                 if values:
-                    self._store(session, source, values, content)
-            else:
-                linking.ensure_manual(session, source, row.seq, row.id, title)
+                    self._store(session, row, values, content)
+        return changed
+
+    def _link_by_hand(self, session: Session, row: Any, title: str, sources: tuple[int, ...]) -> None:
+        """Link the texts that named a note to it by hand, for a title that no text can name."""
+        for seq in sources:
+            source = session.execute(select(NOTE.c.seq, NOTE.c.owner, NOTE.c.namespace).where(NOTE.c.seq == seq)).one()
+            linking.ensure_manual(session, source, row.seq, row.id, title)
 
     def link(self, session: Session, owner: str, source_id: str, target_id: str) -> bool:
         """Link two notes by hand; False where they were. Raises NotFound."""
