@@ -264,6 +264,19 @@ async def test_an_url_of_apprise_that_reads_instead_of_telling_is_refused(alerts
     assert sink.received == []
 
 
+async def test_a_channel_by_which_nothing_ever_arrived_is_not_ok(alerts, slack):
+    node = await alerts()
+    made = await node.channel()
+    slack.refuse(403, b"invalid_token")
+    await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    shown = await node.ask("GET", f"/channels/{made['id']}")
+    assert shown["status"] == "untried" and "invalid_token" in shown["last_error"]
+    slack.accept()
+    await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    shown = await node.ask("GET", f"/channels/{made['id']}")
+    assert (shown["status"], shown["last_error"]) == ("ok", None)
+
+
 async def test_a_test_by_mail_tells_the_reply_of_the_server(alerts, mail_server):
     node = await alerts()
     config = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "a@b.org", "to": ["c@d.org"]}

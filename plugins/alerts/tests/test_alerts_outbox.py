@@ -67,7 +67,7 @@ async def test_a_service_that_asks_for_patience_gets_it_and_is_not_called_dead(a
     await node.clock.advance(20)
     assert len(slack.received) == 1
     await node.until(lambda: _in_time(node, lambda: _is_at_least(slack, 4)))
-    assert (await shown(node, channel))["status"] == "ok"
+    assert (await shown(node, channel))["status"] == "untried"
     slack.accept()
     await node.until(lambda: _in_time(node, lambda: _sent(node, channel)))
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import time
 
 import pytest
+from cloudos_alerts import apprise_sender
 from cloudos_alerts.apprise_sender import Message
 from cloudos_alerts.channel_types import TYPES
-from cloudos_alerts.couriers import Couriers
+from cloudos_alerts.couriers import _PLACES, Couriers
+from cloudos_alerts.outbox import Outbox
 from cloudos_sdk import TooManyRequests
 
 HELLO = Message("Critical: Disk", "It is full.", "critical")
@@ -40,6 +44,15 @@ async def drips():
     yield [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/" for server in servers], came
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def silent():
+    """Return the URLs of far sides that accept and never answer."""
+    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(36)]
+    yield [f"http://127.0.0.1:{one.getsockname()[1]}/" for one in listening]
+    for one in listening:
+        one.close()
 
 
 @pytest.fixture
@@ -137,8 +150,71 @@ async def test_tries_by_hand_leave_places_for_what_is_to_be_told(couriers, drips
         while len(came) < 4:
             await asyncio.sleep(0.02)
         assert (await couriers.deliver(webhook(sink.url), HELLO)).delivered
-    assert len(came) == 4
     await ends(tasks)
+
+
+async def test_tries_by_hand_of_one_person_leave_places_for_another(couriers, silent):
+    tasks = [asyncio.create_task(couriers.trial(webhook(url), HELLO, by="usr_1")) for url in silent[:16]]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyRequests):
+        await couriers.trial(webhook(silent[20]), HELLO, by="usr_1")
+    other = asyncio.create_task(couriers.trial(webhook(silent[20]), HELLO, by="usr_2"))
+    await asyncio.sleep(0.1)
+    assert not other.done()
+    await ends([*tasks, other])
+
+
+async def test_tries_of_what_never_answers_do_not_delay_one_of_what_does(couriers, silent, sink):
+    await couriers.check(webhook(sink.url))
+    tasks = [asyncio.create_task(couriers.trial(webhook(url), HELLO)) for url in silent[:8]]
+    await asyncio.sleep(0)
+    begun = time.monotonic()
+    assert (await couriers.trial(webhook(sink.url), HELLO)).delivered
+    assert time.monotonic() - begun < 3
+    assert not any(task.done() for task in tasks)
+    await ends(tasks)
+
+
+async def test_channels_that_never_answer_do_not_delay_others_however_many(couriers, silent, sink, other_sink):
+    await couriers.check(webhook(sink.url))
+    tasks = [asyncio.create_task(couriers.deliver(webhook(url), HELLO)) for url in silent]
+    await asyncio.sleep(0)
+    begun = time.monotonic()
+    new = asyncio.create_task(couriers.deliver(webhook(other_sink.url), HELLO))
+    assert (await couriers.deliver(webhook(sink.url), HELLO, proven=True)).delivered
+    assert time.monotonic() - begun < 2, "it has places that they cannot take"
+    assert (await new).delivered
+    assert time.monotonic() - begun < 8, "they go on beside"
+    assert not any(task.done() for task in tasks)
+    await ends(tasks)
+
+
+async def test_what_went_on_beside_is_counted_until_it_ends(couriers, silent):
+    tasks = [asyncio.create_task(couriers.deliver(webhook(url), HELLO)) for url in silent[:8]]
+    async with asyncio.timeout(5):
+        while couriers._lingering < 8:
+            await asyncio.sleep(0.02)
+    assert all(not places.locked() for places in couriers._places.values())
+    await ends(tasks)
+    assert couriers._lingering == 0
+    assert {name: places._value for name, places in couriers._places.items()} == _PLACES
+
+
+def test_what_accepts_and_never_answers_is_slow_and_what_refuses_at_once_is_not(silent, monkeypatch):
+    monkeypatch.setattr(apprise_sender, "_TIMEOUTS", {"cto": 3.0, "rto": 3.2})
+    delivery = apprise_sender.send(webhook(silent[0]), HELLO)
+    assert delivery.slow and not delivery.delivered
+    assert not apprise_sender.send(webhook("http://127.0.0.1:9"), HELLO).slow
+
+
+async def test_a_channel_that_never_answers_is_served_after_others_until_changed(alerts, silent, sink):
+    node = await alerts()
+    outbox = node.running.ctx("alerts").use(Outbox)
+    made = await node.channel(type="apprise", config={"url": silent[0].replace("http:", "json:") + "?rto=3.5"})
+    assert not (await node.ask("POST", f"/channels/{made['id']}/test", json={}))["delivered"]
+    assert outbox._slow == {made["id"]}
+    await node.ask("PUT", f"/channels/{made['id']}", json={"config": {"url": f"json://{sink.host}"}})
+    assert outbox._slow == set()
 
 
 async def test_a_process_that_dies_is_followed_by_another(couriers, sink):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ Made = tuple[Callable[..., Any], dict[str, Any]]
 
 _LONGEST_REASON = 300
 _TIMEOUTS = {"cto": 5.0, "rto": 10.0}
+_SLOW, _SLOW_FAILURE = 5.0, 3.0
 _LEVELS = {"info": "info", "warning": "warning", "critical": "failure", "resolved": "success"}
 
 
@@ -45,7 +47,7 @@ class Delivery:
     response: str | None
     reason: str | None
     slow: bool = False
-    """Whether it ran out of time."""
+    """Whether it took so long, or waited in vain for so long, that others are to be served before it."""
 
 
 def check(config: Config) -> None:
@@ -61,6 +63,7 @@ def send(config: Config, message: Message) -> Delivery:
         return Delivery(False, None, None, str(error))
     from apprise import Apprise
 
+    begun = time.monotonic()
     with listening() as heard:
         try:
             result: Any = Apprise([service], asset=service.asset, log_level=logging.DEBUG).notify(
@@ -74,7 +77,9 @@ def send(config: Config, message: Message) -> Delivery:
             delivered, said = False, [("ERROR", f"{type(error).__name__}: {error}")]
     status, response = heard.verdict()
     reason = None if delivered else _reason(said, heard.trouble)
-    return Delivery(delivered, status, _clean(response, config), _clean(reason, config))
+    # a service whose reading timed out has failed like any other for Apprise: the time that it took tells them apart
+    slow = time.monotonic() - begun >= (_SLOW if delivered else _SLOW_FAILURE)
+    return Delivery(delivered, status, _clean(response, config), _clean(reason, config), slow)
 
 
 def _printable(text: str) -> str:
@@ -128,7 +133,8 @@ def _asset() -> AppriseAsset:
     _hush()
     from apprise import AppriseAsset
 
-    # redirects are not followed: what is secret in a request goes where it was meant to, or nowhere
+    # redirects are not followed: what is secret in a request goes where it was meant to, or nowhere. Without a time of
+    # its own Apprise sends in the thread that asks, not in a few that all share: those a silent far side would hold.
     return AppriseAsset(
         app_id="Cloud OS",
         app_desc="Cloud OS alerts",
@@ -137,6 +143,7 @@ def _asset() -> AppriseAsset:
         image_url_logo="",
         async_mode=False,
         http_redirects=False,
+        service_timeout=0.0,
         pgp_autogen=False,
         pem_autogen=False,
     )

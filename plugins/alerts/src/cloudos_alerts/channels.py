@@ -101,6 +101,8 @@ class Channels:
             self._ctx.db.after_commit(session, self._outbox.wake)
 
         await self._ctx.db.write(store)
+        if data.config is not None:
+            self._outbox.timed(channel_id, slow=False)
         return await self.get(channel_id)
 
     async def remove(self, channel_id: str, *, detach: bool) -> None:
@@ -126,6 +128,7 @@ class Channels:
             for rule in await self._ctx.db.write(store):
                 self._engine.put(rule)
             self._outbox.failing.pop(channel_id, None)
+            self._outbox.timed(channel_id, slow=False)
 
     async def test(self, channel_id: str, by: Principal) -> Trial:
         """Send a test notification now, and tell what came of it; what the far side said, to a person. NotFound."""
@@ -133,7 +136,8 @@ class Channels:
         message = Message(f"Test from {self._ctx.settings.node_name or 'Cloud OS'}", f"{row.name} works.", "info")
         begun = time.perf_counter()
         try:
-            delivery = await self._outbox.couriers.trial(self._outbox.config(row), message)
+            delivery = await self._outbox.couriers.trial(self._outbox.config(row), message, by=by.id)
+            self._outbox.timed(channel_id, slow=delivery.slow)
         except ValueError:
             delivery = Delivery(False, None, None, "The settings cannot be read with this host's key; set them again.")
         took = round((time.perf_counter() - begun) * 1000)
@@ -207,13 +211,12 @@ class Channels:
             config = self._outbox.config(row).shown()
         except ValueError:
             config = {}
-        untried = row.last_sent_at is None and row.last_error is None
         return {
             "id": row.id,
             "name": row.name,
             "type": row.type,
             "config": config,
-            "status": "failing" if row.failing else "untried" if untried else "ok",
+            "status": "failing" if row.failing else "untried" if row.last_sent_at is None else "ok",
             "last_error": row.last_error,
             "last_error_at": row.last_error_at and iso(row.last_error_at),
             "last_sent_at": row.last_sent_at and iso(row.last_sent_at),

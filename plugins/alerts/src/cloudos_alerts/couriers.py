@@ -7,8 +7,9 @@ import contextlib
 import itertools
 import os
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,12 @@ from cloudos_sdk import TooManyRequests
 from cloudos_alerts.apprise_sender import Delivery, Message, UnfitConfig
 from cloudos_alerts.channel_types import TYPES, Config
 
-_PLACES = {"delivery": 12, "slow": 3, "trial": 4}
+_PLACES = {"delivery": 12, "unproven": 6, "slow": 3, "trial": 4, "check": 4}
 _OF_A_TARGET = 2
-_WAITING_TRIALS = 16
+_WAITING_TRIALS, _OF_A_CALLER = 32, 16
+_HELD = 0.5
+_CHECKING = 20.0
+_LINGERING = 48
 _IDLE = 30.0
 _LONGEST_ANSWER = 1 << 20
 _GONE = "The process that sends ended; it is tried again."
@@ -115,42 +119,48 @@ class Courier:
 class Couriers:
     """Sends, each message within `seconds`: what takes longer is ended with its process, once nobody else needs that.
 
-    Channels that were too slow have a few places for them alone, as have tries by hand, and each target has two.
+    Channels that were too slow have a few places for them alone, as have tries by hand, and each target has two. Those
+    that did not deliver lately have half of the other places at most. Who takes longer than a moment gives its place
+    to the next and goes on beside: so those that never answer are past in a moment, however many they are.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._places = {name: asyncio.Semaphore(places) for name, places in _PLACES.items()}
         self._targets: dict[str, tuple[asyncio.Semaphore, int]] = {}
-        self._trials = 0
+        self._trials: Counter[str] = Counter()
+        self._lingering = 0
         self._courier: Courier | None = None
         self._known: set[Courier] = set()
         self._resting: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, config: Config, message: Message, *, slow: bool = False) -> Delivery:
-        """Send a message, once; `slow` is a channel whose last one ran out of time."""
-        async with self._place("slow" if slow else "delivery", config):
+    async def deliver(self, config: Config, message: Message, *, slow: bool = False, proven: bool = False) -> Delivery:
+        """Send a message, once; `slow` is a channel whose last one took too long, `proven` one whose last arrived."""
+        kinds = ("slow",) if slow else ("delivery",) if proven else ("unproven", "delivery")
+        async with self._target(config), self._place(*kinds, lingers=not slow):
             return await self._sent(config, message)
 
-    async def trial(self, config: Config, message: Message) -> Delivery:
-        """Send a message that somebody waits for. Raises TooManyRequests where too many do."""
-        if self._trials >= _WAITING_TRIALS:
+    async def trial(self, config: Config, message: Message, *, by: str = "") -> Delivery:
+        """Send a message that somebody waits for. Raises TooManyRequests where too many do, or one for too many."""
+        if self._trials.total() >= _WAITING_TRIALS or self._trials[by] >= _OF_A_CALLER:
             raise TooManyRequests("Too many channels are being tried; wait until some are done.", retry_after=5)
-        self._trials += 1
+        self._trials[by] += 1
         try:
-            async with self._place("trial", config):
+            async with self._target(config), self._place("trial", lingers=True):
                 return await self._sent(config, message)
         finally:
-            self._trials -= 1
+            self._trials[by] -= 1
+            if not self._trials[by]:
+                del self._trials[by]
 
     async def check(self, config: Config) -> None:
         """Have Apprise make a service of a configuration. Raises UnfitConfig."""
         try:
-            async with self._place("trial", config):
-                said = await self._do(config, None)
+            async with self._place("check"):
+                said = await self._do(config, None, _CHECKING)  # no far side takes that time, but a busy machine may
         except TimeoutError:
-            raise UnfitConfig(f"Apprise made nothing of this in {self._seconds:g} s.") from None
+            raise UnfitConfig(f"Apprise made nothing of this in {_CHECKING:g} s.") from None
         except ConnectionError:
             raise UnfitConfig(_GONE) from None
         if "unfit" in said or "crash" in said:
@@ -164,7 +174,7 @@ class Couriers:
 
     async def _sent(self, config: Config, message: Message) -> Delivery:
         try:
-            said = await self._do(config, message)
+            said = await self._do(config, message, self._seconds)
         except TimeoutError:
             return Delivery(False, None, None, f"It took longer than {self._seconds:g} s.", slow=True)
         except ConnectionError:
@@ -175,12 +185,12 @@ class Couriers:
             return Delivery(False, None, None, f"It cannot be sent ({said['crash']}).")
         return Delivery(**said)
 
-    async def _do(self, config: Config, message: Message | None) -> dict[str, Any]:
+    async def _do(self, config: Config, message: Message | None, seconds: float) -> dict[str, Any]:
         courier = self._take()
         plain = config.model_dump(by_alias=True, exclude_none=True)
         job = {"type": _NAMES[type(config)], "config": plain, "message": asdict(message) if message else None}
         try:
-            return await courier.do(job, self._seconds)
+            return await courier.do(job, seconds)
         finally:
             self._rest_soon()
 
@@ -207,12 +217,40 @@ class Couriers:
             task.add_done_callback(self._closing.discard)
 
     @asynccontextmanager
-    async def _place(self, kind: str, config: Config) -> AsyncIterator[None]:
+    async def _place(self, *kinds: str, lingers: bool = False) -> AsyncIterator[None]:
+        """Hold a place of each kind; where it `lingers`, for a moment, unless too many do."""
+        async with AsyncExitStack() as held:
+            for kind in kinds:
+                await held.enter_async_context(self._places[kind])
+            beside = AsyncExitStack()
+
+            def go_beside() -> None:
+                if self._lingering < _LINGERING:
+                    self._lingering += 1
+                    beside.callback(self._linger_no_more)
+                    for kind in kinds:
+                        self._places[kind].release()
+                    held.pop_all()
+
+            timer = asyncio.get_running_loop().call_later(_HELD, go_beside) if lingers else None
+            async with beside:
+                try:
+                    yield
+                finally:
+                    if timer is not None:
+                        timer.cancel()
+
+    def _linger_no_more(self) -> None:
+        self._lingering -= 1
+
+    @asynccontextmanager
+    async def _target(self, config: Config) -> AsyncIterator[None]:
+        """Hold one of the two places of where a configuration sends to."""
         target = _target(config)
         semaphore, users = self._targets.get(target, (asyncio.Semaphore(_OF_A_TARGET), 0))
         self._targets[target] = (semaphore, users + 1)
         try:
-            async with semaphore, self._places[kind]:
+            async with semaphore:
                 yield
         finally:
             users = self._targets[target][1] - 1

@@ -156,9 +156,14 @@ class Outbox:
         except ValueError:
             return Delivery(False, None, None, "The channel's settings cannot be read with this host's key; set them.")
         message = Message(row.title, row.body, row.level)
-        delivery = await self.couriers.deliver(config, message, slow=channel.id in self._slow)
-        (self._slow.add if delivery.slow else self._slow.discard)(channel.id)
+        proven = channel.last_sent_at is not None and not channel.failures
+        delivery = await self.couriers.deliver(config, message, slow=channel.id in self._slow, proven=proven)
+        self.timed(channel.id, slow=delivery.slow)
         return delivery
+
+    def timed(self, channel_id: str, *, slow: bool) -> None:
+        """Remember whether a channel took too long; one that has changed or is gone has not."""
+        (self._slow.add if slow else self._slow.discard)(channel_id)
 
     def config(self, channel: Any) -> Config:
         """Return a channel's configuration, decrypted. ValueError where that cannot be done."""

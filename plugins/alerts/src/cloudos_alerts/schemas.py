@@ -158,7 +158,10 @@ class ChannelChange(Body):
 
 
 class ChannelOut(BaseModel):
-    """A channel, its secrets hidden; `rules` are the ids of those that use it."""
+    """A channel, its secrets hidden; `rules` are the ids of those that use it.
+
+    It is `untried` until a first message arrived, also where `last_error` says why none did.
+    """
 
     id: str
     name: str
