@@ -222,3 +222,15 @@ async def test_a_process_that_dies_is_followed_by_another(couriers, sink):
     couriers._courier._process.kill()
     await asyncio.sleep(0.1)
     assert (await couriers.deliver(webhook(sink.url), HELLO)).delivered
+
+
+async def test_a_new_channel_is_told_beside_many_that_never_answer(alerts, silent, sink):
+    node = await alerts()
+    dead = [await node.channel(type="webhook", config={"url": url}) for url in silent[:15]]
+    good = await node.channel(type="webhook", config={"url": sink.url})
+    for channel in (*dead, good):
+        await node.rule(channel_id=channel["id"])
+    begun = time.monotonic()
+    await node.measure(95)
+    await node.until(lambda: len(sink.received) == 1)
+    assert time.monotonic() - begun < 6
