@@ -157,18 +157,10 @@ class Containers:
         for name in orjson.loads(app.volumes):
             await self.engine.create_volume(name, app.id)
         for spec in specs:
-            await asyncio.to_thread(self._make_folders, spec)
+            await asyncio.to_thread(self.paths.make, [source for source, _, _ in spec.binds])
             await asyncio.to_thread(self._secrets.write, spec.secret_files)
             if spec.name not in there:
                 await self.engine.create(spec)
-
-    def _make_folders(self, spec: ContainerSpec) -> None:
-        """Make the folders of an app, open to its users, who are not the node's: the folders above are closed."""
-        for source, _, _ in spec.binds:
-            folder = Path(source)
-            if source.startswith("/") and self.paths.free(source) and not folder.exists():
-                folder.mkdir(parents=True)
-                folder.chmod(0o755)
 
     async def start(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 _MOST_LINKS = 40
@@ -84,6 +85,13 @@ class HostPaths:
         except OSError:
             return False
         return stat.S_ISDIR(kind) or stat.S_ISREG(kind)
+
+    def make(self, paths: Iterable[str]) -> None:
+        """Make the folders of an app, open to its users, who are not the node's: the folders above are closed."""
+        for path in paths:
+            if path.startswith("/") and self.free(path) and not Path(path).exists():
+                Path(path).mkdir(parents=True)
+                Path(path).chmod(0o755)
 
     def in_files(self, path: str) -> bool:
         """Tell whether a path lies in `files`, by name."""
