@@ -94,6 +94,18 @@ def test_a_program_without_a_session_is_401_and_its_headers_count_for_nothing(no
     assert (answer.status_code, answer.json()["error"]) == (401, "sign_in_required")
 
 
+def test_a_head_of_a_usual_size_is_judged_and_one_of_very_many_fields_is_refused(node):
+    bearer = {"Authorization": f"Bearer {node.key('proxy:read')['key']}", "Accept": "*/*"}
+    cookie = {"Cookie": "app=" + "c" * 8192}
+    client = browser()
+    for _ in range(3):
+        assert client.get(node.at(GIT), headers=bearer | cookie).status_code == 200
+        many = {f"x-{number}": "v" for number in range(80)}
+        assert client.get(node.at(GIT), headers=bearer | many).status_code == 200
+        answer = client.get(node.at(GIT), headers=bearer | {f"x-{number}": "v" for number in range(200)})
+        assert (answer.status_code, answer.json()["error"]) == (431, "head_too_large")
+
+
 def test_headers_of_identity_from_a_client_never_reach_the_app(node, visitor):
     node.enter(visitor)
     visitor.get(node.at(GIT))

@@ -97,6 +97,17 @@ def test_an_upstream_is_told_the_address_and_never_the_key(node):
     assert not [name for name in told if "cloudos" in name]
 
 
+def test_the_node_takes_a_head_of_a_usual_size_through_its_own_proxy_and_no_larger_one(node):
+    url = f"http://127.0.0.1:{node.port}/api/health"
+    usual = {"Host": NODE, "Cookie": "c" * 8192, "Authorization": "Bearer " + "b" * 6000}
+    with visitor("127.0.0.5") as client:
+        for _ in range(3):
+            assert client.get(url, headers=usual).status_code == 200
+            for more in ({"Cookie": "c" * 20_000}, {f"x-{number}": "v" for number in range(150)}):
+                answer = client.get(url, headers={"Host": NODE, **more})
+                assert (answer.status_code, answer.json()["error"]) == (431, "head_too_large")
+
+
 def test_a_proxy_protocol_line_is_no_request(node):
     with socket.create_connection(("127.0.0.1", node.port), timeout=5) as raw:
         raw.sendall(f"PROXY TCP4 203.0.113.7 127.0.0.1 1 80\r\nGET / HTTP/1.1\r\nHost: {OPEN}\r\n\r\n".encode())

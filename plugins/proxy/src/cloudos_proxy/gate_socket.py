@@ -19,9 +19,15 @@ from cloudos_proxy.visitors import Answer, Asked, asked
 from cloudos_proxy.visits import peer_of
 
 _LONGEST_HEAD = 128 * 1024
+_MOST_FIELDS = 120  # a visitor's hundred, and what Caddy adds
 _PATH_LIMIT = 107
 _VISITOR, _PEER, _PROTOCOL = VISITOR.lower(), PEER.lower(), PROTOCOL.lower()
-_REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 502: "Bad Gateway"}
+_REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 431: "Request Header Fields Too Large", 502: "Bad Gateway"}
+
+_TOO_MANY = (
+    b'{"error":"head_too_large","message":"A request for what is behind the sign-in has at most 100 header fields; send'
+    b' fewer."}'
+)
 
 Known = Callable[[Asked], Answer | None]
 Judge = Callable[[Asked], Awaitable[Answer]]
@@ -115,6 +121,10 @@ class _Connection(asyncio.Protocol):
         if not end:
             if len(self._received) > _LONGEST_HEAD:
                 self.close()
+            return
+        if head.count(b"\n") > _MOST_FIELDS:
+            self.send(Answer(431, (("Content-Type", "application/json"), ("Connection", "close")), _TOO_MANY))
+            self.close()
             return
         self._received = b""
         if rest:
