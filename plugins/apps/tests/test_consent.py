@@ -224,7 +224,8 @@ def asked(paths, host_path, **more):
             "/proc",
             "/proc/1/root",
         ),
-        *("/proc/1/root" "/run/docker.sock", "/var/lib/docker", "/run/user/1000/docker.sock", "/var/lib/docker/volumes"),
+        "/proc/1/root" + "/run/docker.sock",
+        *("/var/lib/docker", "/run/user/1000/docker.sock", "/var/lib/docker/volumes"),
     ],
 )
 def test_an_engine_is_known_by_every_way_to_it(paths, path):
