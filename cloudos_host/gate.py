@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,8 @@ from cloudos_sdk import (
     Forbidden,
     InvalidRequest,
     NotFound,
-    Permission,
     Policy,
     Principal,
-    Role,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -33,6 +31,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from cloudos_host.licence import PlanLicence
 from cloudos_host.open_answers import OpenAnswer, csrf_token_of
+from cloudos_host.permissions import PermissionTable
 from cloudos_host.registry import Record, State, owner
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,41 +44,6 @@ class Endpoint:
 
     record: Record
     policy: Policy
-
-
-class PermissionTable:
-    """The permissions that the plugins declare, and who has them."""
-
-    def __init__(self) -> None:
-        self._declared: dict[str, Permission] = {}
-
-    def declare(self, permissions: Iterable[Permission]) -> None:
-        """Add a plugin's permissions."""
-        self._declared.update({permission.name: permission for permission in permissions})
-
-    def permissions(self) -> Mapping[str, Permission]:
-        """Return them by name."""
-        return dict(self._declared)
-
-    def allows(self, principal: Principal, name: str) -> bool:
-        """Tell whether the principal's role, and its key's scopes, include the permission."""
-        declared = self._declared.get(name)
-        if declared is None:
-            return principal.role is Role.ADMIN and principal.scopes is None
-        if not principal.role.includes(declared.role):
-            return False
-        if principal.scopes is None or name in principal.scopes:
-            return True
-        area, _, verb = name.partition(":")
-        return verb == "read" and f"{area}:write" in principal.scopes
-
-    def sees(self, principal: Principal, audience: str) -> bool:
-        """Tell whether events and long work of an audience are shown: a permission, or one user (`user:<id>`)."""
-        kind, _, user_id = audience.partition(":")
-        if kind != "user":
-            return self.allows(principal, audience)
-        mine = user_id == principal.user_id or (principal.role is Role.ADMIN and principal.scopes is None)
-        return mine and self.allows(principal, "operations:read")
 
 
 class Gate:

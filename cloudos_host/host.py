@@ -21,13 +21,14 @@ from cloudos_host.description import Description
 from cloudos_host.discovery import Found, discover
 from cloudos_host.events import EventLog, PluginEvents
 from cloudos_host.folder_lock import lock_folder
-from cloudos_host.gate import Endpoint, Gate, PermissionTable
+from cloudos_host.gate import Endpoint, Gate
 from cloudos_host.health import HealthChecks
 from cloudos_host.licence import PlanLicence
 from cloudos_host.lifespans import Lifespans
 from cloudos_host.mounts import Mounts
 from cloudos_host.open_answers import OpenAnswers
 from cloudos_host.operations import PluginOperations
+from cloudos_host.permissions import PermissionTable
 from cloudos_host.private import make_data_folder, make_private
 from cloudos_host.registry import Phase, Record, State, owner
 from cloudos_host.secret_box import PluginSecrets, host_key

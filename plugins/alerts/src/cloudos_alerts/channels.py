@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
 from cloudos_alerts.apprise_sender import Delivery, Message, UnfitConfig
-from cloudos_alerts.channel_types import TYPES, Config, Moved, kept
+from cloudos_alerts.channel_types import TYPES, Config
 from cloudos_alerts.engine import Engine
 from cloudos_alerts.events import (
     AlertChannelAdded,
@@ -22,6 +22,7 @@ from cloudos_alerts.events import (
     AlertChannelTested,
     AlertRuleChanged,
 )
+from cloudos_alerts.kept_secrets import Moved, kept
 from cloudos_alerts.live_rules import LiveRule
 from cloudos_alerts.models import Channel, Notification, Rule
 from cloudos_alerts.outbox import Outbox, told

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,7 +13,6 @@ from cloudos_sdk import (
     Conflict,
     Context,
     Envelope,
-    Event,
     Forbidden,
     NotFound,
     Principal,
@@ -23,13 +20,13 @@ from cloudos_sdk import (
     TooManyRequests,
     new_id,
 )
-from cloudos_sdk.capabilities import BearerAuthenticator, Users
+from cloudos_sdk.capabilities import Users
 from sqlalchemy import delete, func, select, update
 from sqlmodel import Session as Db
 
 from cloudos_memory.bearers import ALPHABET, LENGTH, PREFIX, SHOWN, KeyBearers
-from cloudos_memory.events import McpKeyCreated, McpKeyRevoked, McpKeyRotated
 from cloudos_memory.hashing import Hasher
+from cloudos_memory.key_events import told_made, told_revoked
 from cloudos_memory.keyring import HeldKey, KeyRing, as_of_now, held
 from cloudos_memory.models import Key
 from cloudos_memory.schemas import KeyCreatedOut, KeyOut, NewKey
@@ -86,7 +83,7 @@ class Keys:
 
         def store(db: Db) -> None:
             if self._mark_revoked(db, key.id, now):
-                self._ctx.events.emit(db, _told_revoked(key))
+                self._ctx.events.emit(db, told_revoked(key))
             self._ctx.db.after_commit(db, lambda: self._end(key.id, now))
 
         await self._ctx.db.write(store)
@@ -113,7 +110,7 @@ class Keys:
                 for row in db.scalars(select(Key).where(mine)).all():
                     key = held(row)
                     if self._mark_revoked(db, key.id, now):
-                        self._ctx.events.emit(db, _told_revoked(key))
+                        self._ctx.events.emit(db, told_revoked(key))
                     self._ctx.db.after_commit(db, partial(self._end, key.id, now))
 
             await self._ctx.db.write(revoke_all)
@@ -195,7 +192,7 @@ class Keys:
             if held_now >= self._ctx.settings.keys.max_per_user:
                 raise _too_many()
             db.add(row)
-            self._ctx.events.emit(db, _told_made(key, replaced))
+            self._ctx.events.emit(db, told_made(key, replaced))
             self._ctx.db.after_commit(db, hold)
 
         def hold() -> None:
@@ -281,42 +278,3 @@ class Keys:
 
 def _too_many() -> Conflict:
     return Conflict("too_many_keys", "You have as many MCP keys as one user may have; revoke one first.")
-
-
-def _told_made(key: HeldKey, replaced: HeldKey | None) -> Event:
-    if replaced is not None:
-        details = f"Rotated the MCP key {key.name}"
-        return McpKeyRotated(resource=key.id, details=details, name=key.name, replaced=replaced.id)
-    details = f"Made the MCP key {key.name} for the namespace {key.namespace}"
-    return McpKeyCreated(
-        resource=key.id, details=details, name=key.name, namespace=key.namespace, scopes=list(key.scopes)
-    )
-
-
-def _told_revoked(key: HeldKey) -> McpKeyRevoked:
-    return McpKeyRevoked(resource=key.id, details=f"Revoked the MCP key {key.name}", name=key.name)
-
-
-@asynccontextmanager
-async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
-    """Know the keys and who brings them."""
-    hasher, ring = Hasher(ctx.settings.keys.bcrypt_cost), KeyRing()
-    bearers = KeyBearers(ctx, ring, hasher)
-    keys = Keys(ctx, ring, hasher, bearers)
-    await keys.load()
-    users = ctx.find(Users)
-    unwatch = users.watch(keys.follow_authority) if users is not None else None
-    ctx.provide(Keys, keys)
-    ctx.provide(KeyRing, ring)
-    ctx.provide(BearerAuthenticator, bearers)
-    ctx.events.subscribe(keys.follow_owner, "user.changed", "user.deleted", name="key-owners")
-    storing = asyncio.create_task(keys.store_use_for_ever(), name="memory:key-use")
-    try:
-        yield
-    finally:
-        if unwatch is not None:
-            unwatch()
-        storing.cancel()
-        await asyncio.gather(storing, return_exceptions=True)
-        await keys.store_use()
-        hasher.close()

@@ -25,7 +25,7 @@ from cloudos_memory.events import (
 from cloudos_memory.front import mcp_app, serving_mcp
 from cloudos_memory.indexer import Indexer
 from cloudos_memory.jobs import PRUNE
-from cloudos_memory.keys import keeping_keys
+from cloudos_memory.key_lifespan import keeping_keys
 from cloudos_memory.memory_parts import offering_memory
 from cloudos_memory.models import Base
 from cloudos_memory.routes import routes

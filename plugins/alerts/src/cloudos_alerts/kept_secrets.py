@@ -1,0 +1,41 @@
+"""What is hidden in a channel's configuration and was given back as it was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cloudos_alerts.channel_types import HIDDEN, Config
+
+
+class Moved(ValueError):
+    """What is hidden was given back for another place than it was given for; `path` names it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("give it again: it would go to another place")
+        self.path = path
+
+
+def kept(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
+    """Return a configuration as given back, with what is hidden in it as it was before.
+
+    Raises Moved where that would go to another place: who may change a channel need not know its secrets.
+    """
+    shown, stored = before.shown(), before.model_dump(by_alias=True, exclude_none=True)
+    merged, back = dict(given), []
+    for name, value in given.items():
+        if name not in stored:
+            continue
+        if isinstance(value, dict) and isinstance(stored[name], dict):
+            same = [key for key, text in value.items() if text == HIDDEN and key in stored[name]]
+            merged[name] = value | {key: stored[name][key] for key in same}
+            back += [f"{name}.{key}" for key in same]
+        elif value == shown[name]:
+            merged[name] = stored[name]
+            if name in before.hidden:
+                back.append(name)
+    fields = type(before).model_fields
+    moved = any(merged.get(name, fields[name].default) != getattr(before, name) for name in before.place)
+    if moved and back:
+        raise Moved(back[0])
+    return merged
