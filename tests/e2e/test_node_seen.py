@@ -1,6 +1,6 @@
 """A node that is seen: a rule on CPU fires under real load and resolves after it, over a restart in between.
 
-It is told in three ways: to Slack (the channel's own type; in the served process Apprise's class is pointed at a sink),
+It is told in three ways: to Slack (the channel's own type; in the process that sends its class is pointed at a sink),
 by mail, and by a signed webhook. Nothing else may keep the machine busy meanwhile, or the alert does not resolve.
 """
 
@@ -16,11 +16,11 @@ from components.environments import serving
 from components.mail_server import text_of
 from standardwebhooks.webhooks import Webhook
 
-PROGRAM = """
-from apprise.plugins.slack import NotifySlack
-NotifySlack.webhook_url = {url!r}
-from cloudos_host.cli import main
-main()
+AT_THE_SINK = """
+import sys
+if "cloudos_alerts.courier" in sys.orig_argv:
+    from apprise.plugins.slack import NotifySlack
+    NotifySlack.webhook_url = {url!r}
 """
 STRESS = "import time\nend = time.monotonic() + 180\nwhile time.monotonic() < end: pass"
 THRESHOLD = 97
@@ -29,12 +29,15 @@ THRESHOLD = 97
 @pytest.fixture
 def serve(tmp_path, sink):
     """Serve a node on one data folder, again and again."""
-    program = PROGRAM.format(url=f"{sink.url}/services")
-    command = [sys.executable, "-c", program, "serve", "--port", "0", "--data-dir", tmp_path / "data"]
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(AT_THE_SINK.format(url=f"{sink.url}/services"))
+    command = [sys.executable, "-m", "cloudos_host", "serve", "--port", "0", "--data-dir", tmp_path / "data"]
+    environ = {"CLOUDOS_WEBHOOKS__ALLOW_PRIVATE": "true", "CLOUDOS_HOST__DISABLED": '["apps"]'}
 
     @contextlib.contextmanager
     def serve():
-        with serving(command, CLOUDOS_WEBHOOKS__ALLOW_PRIVATE="true", CLOUDOS_HOST__DISABLED='["apps"]') as server:
+        with serving(command, PYTHONPATH=str(folder), **environ) as server:
             server.sign_in()
             yield server
 

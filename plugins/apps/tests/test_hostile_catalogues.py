@@ -369,10 +369,13 @@ async def test_a_file_in_the_folder_that_breaks_the_reader_is_left_out_alone(tmp
 
 async def test_settings_without_end_are_answered_at_once(cloudos):
     host = await cloudos("apps")
-    config = {f"datebase_pasword_{number}": "x" for number in range(20_000)}
+    config = {f"datebase_pasword_{number}": "x" for number in range(900)}
     begun = time.monotonic()
     answer = await host.operator.post("/api/apps", json={"template": "nextcloud", "name": "x", "config": config})
     assert answer.status_code == 400 and len((await answer.get_json())["fields"]) < 50
+    config = {f"datebase_pasword_{number}": "x" for number in range(20_000)}
+    answer = await host.operator.post("/api/apps", json={"template": "nextcloud", "name": "x", "config": config})
+    assert answer.status_code == 400
     assert time.monotonic() - begun < 2
 
 
