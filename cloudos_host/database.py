@@ -22,7 +22,7 @@ from cloudos_sdk.identity import caller
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlmodel import Session
 
-from cloudos_host.reading import Reading
+from cloudos_host.read_limit import Reading
 from cloudos_host.shared_readers import SharedReaders
 
 T = TypeVar("T")

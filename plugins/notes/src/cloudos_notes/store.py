@@ -14,7 +14,7 @@ from sqlmodel import Session
 from cloudos_notes import texts, walking
 from cloudos_notes.drafts import Edit, ready
 from cloudos_notes.reading import Reading
-from cloudos_notes.renaming import Renames
+from cloudos_notes.renames import Renames
 from cloudos_notes.rows import ONCE
 from cloudos_notes.search_postgres import PostgresText
 from cloudos_notes.search_sqlite import SqliteText

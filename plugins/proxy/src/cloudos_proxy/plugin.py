@@ -36,7 +36,7 @@ from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.loading import Loader
 from cloudos_proxy.models import Base
 from cloudos_proxy.name_socket import NameSocket
-from cloudos_proxy.narrowing import Narrowing
+from cloudos_proxy.narrowed_routes import Narrowing
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.own_address import OwnAddress
 from cloudos_proxy.places import Places
