@@ -65,6 +65,8 @@ class OpenAnswers:
                 )
             self._by_user[principal.user_id] += 1
         self._open.add(answer)
+        if principal is not None:  # what changed between its admission and now was told to nobody of it
+            self._judge_soon([answer])
         return answer
 
     def release(self, answer: OpenAnswer) -> None:
@@ -92,9 +94,7 @@ class OpenAnswers:
         """Judge again what is open for a user, of whom something changed."""
         mine = [a for a in self._open if a.principal is not None and a.principal.user_id == user_id]
         if mine:
-            task = asyncio.get_running_loop().create_task(self._judge_all(mine), name="open-answers:judge")
-            self._judging.add(task)
-            task.add_done_callback(self._judging.discard)
+            self._judge_soon(mine)
 
     def end_all(self) -> None:
         """End every one: the host stops."""
@@ -107,6 +107,11 @@ class OpenAnswers:
         while True:
             await asyncio.sleep(SWEEP)
             await self._judge_all(list(self._open))
+
+    def _judge_soon(self, answers: list[OpenAnswer]) -> None:
+        task = asyncio.get_running_loop().create_task(self._judge_all(answers), name="open-answers:judge")
+        self._judging.add(task)
+        task.add_done_callback(self._judging.discard)
 
     async def _judge_all(self, answers: list[OpenAnswer]) -> None:
         for answer in answers:

@@ -46,6 +46,16 @@ def open_plugin():
     async def silent():
         return stream(silence(), "text/event-stream")
 
+    module.reached, module.go = asyncio.Event(), asyncio.Event()
+
+    @routes.websocket("/api/opened/late")
+    @requires("opened:read")
+    async def late():
+        module.reached.set()
+        await module.go.wait()
+        await websocket.accept()
+        await asyncio.Event().wait()
+
     @routes.get("/api/opened/export")
     @requires("opened:read")
     async def export():
@@ -80,8 +90,10 @@ def open_plugin():
 
 @pytest.fixture
 async def node(cloudos):
-    host = await cloudos("auth", open_plugin(), settings={"auth": {"bcrypt_cost": 4}}, streams_per_user=3)
+    module = open_plugin()
+    host = await cloudos("auth", module, settings={"auth": {"bcrypt_cost": 4}}, streams_per_user=3)
     await host.anonymous.post("/api/auth/setup", json=ROOT)
+    host.module = module
     host.root = await signed_in(host, ROOT)
     made = await host.anonymous.post("/api/users", json={**ADA, "role": "admin"}, headers=host.root)
     host.ada = await made.get_json()
@@ -200,6 +212,17 @@ async def test_what_an_api_key_has_open_ends_with_the_key(node):
     await ask(node, "DELETE", f"/api/keys/{key['id']}", node.root)
     await ended(node)
     await connection.disconnect()
+
+
+async def test_a_websocket_whose_caller_was_demoted_before_it_was_open_does_not_stay(node):
+    async with asyncio.timeout(5):
+        with pytest.raises(WebsocketDisconnectError) as closed:
+            async with node.host.app.test_client().websocket("/api/opened/late", headers=node.bearer) as socket:
+                await node.module.reached.wait()
+                await demote(node)
+                node.module.go.set()
+                await socket.receive()
+    assert closed.value.args[0] == 1008
 
 
 async def test_a_change_of_somebody_else_ends_nothing(node):
