@@ -262,6 +262,7 @@ async def test_with_http1_the_last_right_of_a_connection_is_the_only_one(node, u
         for bearer in ("viewer", "operator"):
             async with session.get(url, headers={"Host": NAME, "Authorization": f"Bearer {bearer}"}) as answer:
                 assert answer.status == 200
+                await answer.read()  # what is not read to its end costs the connection
         headers = {"Host": NAME, "Authorization": "Bearer operator"}
         async with session.ws_connect(f"{url}/ws", headers=headers) as channel:
             assert node.host.ctx("proxy").use(Visits).known == 1
