@@ -13,6 +13,7 @@ from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProx
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, api, jobs, logs, migrating, operations
+from cloudos_host.api_socket import ApiSocket
 from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import DeathNotes, Ladder
 from cloudos_host.config import Config, strangers
@@ -74,6 +75,7 @@ class Host:
         self.app.open_answers = OpenAnswers(self.gate.readmits, self.settings.streams_per_user, self.log)
         self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
+        self.api_socket = ApiSocket()
         self._lock: int | None = None
         self._snapshot_taken = False
         self._work: list[asyncio.Task[None]] = []
@@ -259,6 +261,7 @@ class Host:
             clock=self.clock,
             capabilities=self.capabilities,
             provides=manifest.provides if manifest else (),
+            listener=self.api_socket,
         )
         operations.context = context
         if record is self.own:

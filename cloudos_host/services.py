@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from cloudos_sdk import Unavailable
 
+from cloudos_host.api_socket import ApiSocket
 from cloudos_host.database import Database
 from cloudos_host.events import PluginEvents
 from cloudos_host.licence import PlanLicence
@@ -77,6 +78,12 @@ class PluginContext:
     clock: Any
     capabilities: Capabilities
     provides: tuple[type[Any], ...] = field(default=())
+    listener: ApiSocket = field(default_factory=ApiSocket)
+
+    @property
+    def api_socket(self) -> Path | None:
+        """The Unix socket on which the host serves its API too; None while it does not."""
+        return self.listener.path
 
     @property
     def data_dir(self) -> Path:

@@ -56,9 +56,11 @@ async def run(config: Config, safe: bool) -> None:
             raise HostError(
                 f"cannot listen on {server.bind[0]}: {error.strerror}; choose another with --port"
             ) from None
-        for listening in sockets.insecure_sockets:
+        inward = node.api_socket.open(config.host.data_dir / "api.sock", node.log)
+        listeners = [*sockets.insecure_sockets, *([inward] if inward is not None else [])]
+        for listening in listeners:
             listening.listen(server.backlog)
-        server.bind = [f"fd://{s.fileno()}" for s in sockets.insecure_sockets]
+        server.bind = [f"fd://{s.fileno()}" for s in listeners]
         click.echo(
             f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
         )
@@ -68,6 +70,7 @@ async def run(config: Config, safe: bool) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await rest
     finally:
+        node.api_socket.close()
         await node.shutdown()
 
 

@@ -190,6 +190,15 @@ class Context(Protocol):
         ...
 
     @property
+    def api_socket(self) -> Path | None:
+        """The Unix socket, mode 0600, on which the host serves its API too; None while it does not.
+
+        A port of loopback is anybody's once the host is down; the socket is never. So a program of the node's own that
+        outlives the host dials the socket.
+        """
+        ...
+
+    @property
     def log(self) -> Any:
         """Its structured log: `ctx.log.info("peer added", peer=peer.id)`."""
         ...

@@ -76,6 +76,7 @@ class Configurator:
 
     def _frame(self, api: str) -> Frame:
         settings, folder = self._settings, self._ctx.data_dir
+        api_dial = self._api_dial()
         admin = settings.admin_address or f"unix/{folder / 'admin.sock'}|0600"
         listeners: dict[str, tuple[str, ...]]
         if settings.admin_address is not None:
@@ -91,7 +92,8 @@ class Configurator:
             storage=str(folder / "caddy"),
             log_file=str(folder / "caddy.log"),
             api=api,
-            gate=self._gate() or api,
+            gate=self._gate() or api_dial or api,
+            api_dial=api_dial,
             names=self._names() or "",
             key=self._key,
             http_port=settings.http_port,
@@ -101,6 +103,12 @@ class Configurator:
             drain_seconds=settings.drain_seconds if settings.admin_address is None else 0.0,
             **listeners,
         )
+
+    def _api_dial(self) -> str:
+        """Return the socket of the API, where Caddy is ours and nobody has said where the API is."""
+        ours = self._settings.admin_address is None and self._settings.api_addr is None
+        socket = self._ctx.api_socket if ours else None
+        return f"unix/{socket}" if socket is not None else ""
 
     def _addresses(self) -> dict[str, tuple[str, ...]]:
         """Return the listeners of a Caddy that opens its ports itself."""

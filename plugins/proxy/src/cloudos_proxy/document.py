@@ -46,8 +46,11 @@ class Frame:
     storage: str
     log_file: str
     api: str
+    """The node's own API as routes name it, host:port."""
     gate: str
     """Where Caddy asks whether a visitor may come in."""
+    api_dial: str = ""
+    """By which Caddy reaches the API, where it is not `api`: a Unix socket, which nobody else takes over."""
     names: str = ""
     """Where Caddy asks what the name of an upstream stands for."""
     key: str = ""
@@ -79,7 +82,7 @@ def build(frame: Frame, sites: Sequence[Site], tls: TlsParts) -> dict[str, Any]:
     made = [_route(site, around, cleans_itself(site, keepers)) for site in ordered]
     secure = [route for site, route in zip(ordered, made, strict=True) if site.hostname not in tls.plain]
     plain = [route for site, route in zip(ordered, made, strict=True) if site.hostname in tls.plain]
-    own = [*own_paths(frame.api, frame.key), *unclear_path_refusals(ordered), *cleaned_but(keepers)]
+    own = [*own_paths(frame.api_dial or frame.api, frame.key), *unclear_path_refusals(ordered), *cleaned_but(keepers)]
     servers: dict[str, Any] = {}
     if frame.http:
         servers["http"] = _server(frame.http, [*own, *plain, *_redirects(frame, secure)])
@@ -152,6 +155,7 @@ class _Around(NamedTuple):
     """Of a frame, what a route is made with."""
 
     api: str
+    api_dial: str
     gate: str
     names: str
     key: str
@@ -190,7 +194,7 @@ def _route(site: Site, around: _Around, by_itself: bool) -> dict[str, Any]:
             **transport,
             **bound,
             "handler": "reverse_proxy",
-            "upstreams": [{"dial": site.dial}],
+            "upstreams": [{"dial": around.api_dial or site.dial if _is_node(site, around) else site.dial}],
             "headers": headers,
             "flush_interval": -1,
             "stream_close_delay": f"{around.stream_close_seconds}s",

@@ -1,0 +1,39 @@
+"""The Unix socket in the data folder on which the host serves its API beside its port."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+_PATH_LIMIT = 107  # bytes of a socket's path on Linux, unix(7)
+
+
+class ApiSocket:
+    """A listening socket, mode 0600; `path` is None while there is none."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+
+    def open(self, path: Path, log: Any) -> socket.socket | None:
+        """Bind it, in the place of what an earlier host left; None where the path is too long for a socket's."""
+        if len(bytes(path)) > _PATH_LIMIT:
+            log.warning("the API has no Unix socket: the path of the data folder is too long", path=str(path))
+            return None
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            listening.bind(str(path))
+            path.chmod(0o600)
+        except BaseException:
+            listening.close()
+            raise
+        listening.setblocking(False)
+        self.path = path
+        return listening
+
+    def close(self) -> None:
+        """Remove it."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            self.path = None
