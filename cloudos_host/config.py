@@ -43,6 +43,9 @@ class HostSettings(BaseModel):
     database_read_limit: float = Field(
         default=15.0, gt=0, description="Seconds that one read of the database may take for a request"
     )
+    database_sync: Literal["full", "normal"] = Field(
+        default="full", description="full: SQLite's commits are on the disk; normal: a power cut loses the last ones"
+    )
     required: tuple[str, ...] = Field(default=("auth",), description="Plugins without which the host does not serve")
     disabled: tuple[str, ...] = Field(default=(), description="Installed plugins to leave out")
     start_limit: float = Field(default=15.0, gt=0, description="Seconds a plugin may take to start")

@@ -1,8 +1,8 @@
 """The database: readers in a few threads, one writer thread that groups its commits.
 
-SQLite by default (WAL, foreign keys, busy time-out), PostgreSQL by URL; the same code on both. The driver is left in
-autocommit and every transaction begins explicitly, a write with BEGIN IMMEDIATE: the default lets two writers read
-the same row and lose an update, and leaves half of a failed migration behind.
+SQLite by default (WAL, foreign keys, busy time-out, each commit on the disk), PostgreSQL by URL; the same code on both.
+The driver is left in autocommit and every transaction begins explicitly, a write with BEGIN IMMEDIATE: the default lets
+two writers read the same row and lose an update, and leaves half of a failed migration behind.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from typing import Any, TypeVar
 from cloudos_sdk.addresses import address_share
 from cloudos_sdk.identity import caller
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from cloudos_host.database_failure import ENDED, goes_on, refusal, unavailable
 from cloudos_host.read_limit import Reading
 from cloudos_host.shared_readers import SharedReaders
 
@@ -36,7 +38,9 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def make_engine(url: str, *, writes: bool, size: int, read_limit: float = _OWN_READ_LIMIT) -> Engine:
+def make_engine(
+    url: str, *, writes: bool, size: int, read_limit: float = _OWN_READ_LIMIT, sync: str = "full"
+) -> Engine:
     """Return an engine whose transactions begin explicitly."""
     if not url.startswith("sqlite"):
         bound = {} if writes else {"connect_args": {"options": f"-c statement_timeout={int(read_limit * 1000)}"}}
@@ -52,7 +56,7 @@ def make_engine(url: str, *, writes: bool, size: int, read_limit: float = _OWN_R
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        for pragma in ("journal_mode=WAL", f"synchronous={sync}", "foreign_keys=ON", "busy_timeout=10000"):
             cursor.execute(f"PRAGMA {pragma}")
         if not writes:
             cursor.execute("PRAGMA query_only=ON")
@@ -65,6 +69,10 @@ def make_engine(url: str, *, writes: bool, size: int, read_limit: float = _OWN_R
     return engine
 
 
+class _Ended(Exception):
+    """The transaction was ended by the database, whatever is said to it now."""
+
+
 @dataclass
 class _Write:
     fn: Callable[[Session], Any]
@@ -74,6 +82,13 @@ class _Write:
     result: Any = None
     error: BaseException | None = None
     after: list[Callable[[], None]] = field(default_factory=list)
+
+    def fail(self, cause: BaseException) -> None:
+        """Note why it was not written: its own error, or the one that ended the transaction in which it was."""
+        if self.error is None:
+            self.error = refusal(cause) or (unavailable(ENDED) if isinstance(cause, _Ended) else cause)
+            if self.error is not cause:
+                self.error.__cause__ = cause
 
     def settle(self) -> None:
         """Run what waits for the commit and wake who waits for the result. On the event loop."""
@@ -94,10 +109,10 @@ class _Write:
 class Database:
     """One database, as `cloudos_sdk.Database` promises it to plugins."""
 
-    def __init__(self, url: str, *, readers: int = 3, read_limit: float = 15.0) -> None:
+    def __init__(self, url: str, *, readers: int = 3, read_limit: float = 15.0, sync: str = "full") -> None:
         self.url = url
         self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
-        self.write_engine = make_engine(url, writes=True, size=2)
+        self.write_engine = make_engine(url, writes=True, size=2, sync=sync)
         self._read_engine = make_engine(url, writes=False, size=readers, read_limit=read_limit)
         self._readers = SharedReaders(readers)
         self._read_limit = read_limit
@@ -115,6 +130,10 @@ class Database:
         try:
             result: T = await asyncio.wrap_future(self._readers.submit(name, partial(self._read, fn, reading)))
             return result
+        except SQLAlchemyError as error:
+            if (refused := refusal(error)) is None:
+                raise
+            raise refused from error
         finally:
             reading.over = True  # whoever asked has gone, or has the answer
             self._reading.discard(reading)
@@ -172,13 +191,9 @@ class Database:
             self._commit(batch)
 
     def _commit(self, batch: list[_Write]) -> None:
-        try:
-            with self.write_engine.connect() as connection, connection.begin():
-                for job in batch:
-                    self._apply(job, connection)
-        except BaseException as error:  # noqa: BLE001 - every waiting caller gets it, the writer goes on
-            for job in batch:
-                job.error = job.error or error
+        left = batch
+        while left:  # what came behind an error that ended the transaction was not run yet
+            left = left[self._transact(left) :]
         loops = {job.loop for job in batch}
         for loop in loops:
             mine = [job for job in batch if job.loop is loop]
@@ -187,11 +202,31 @@ class Database:
             except RuntimeError:  # the loop is gone: nobody waits any more, the commit stands
                 continue
 
+    def _transact(self, jobs: list[_Write]) -> int:
+        """Run jobs in one transaction, as far as it stands; return how many were committed or have failed.
+
+        An error that ends it (a full disk: SQLite rolls all of it back) is the error of everyone in it. They are not
+        run again: what they were given may carry the mark of the first run.
+        """
+        run = 0
+        try:
+            with self.write_engine.connect() as connection, connection.begin():
+                for job in jobs:
+                    run += 1
+                    self._apply(job, connection)
+                    if not goes_on(connection):
+                        raise _Ended from job.error
+        except BaseException as error:  # noqa: BLE001 - every waiting caller gets it, the writer goes on
+            run = run or len(jobs)
+            for job in jobs[:run]:
+                job.fail(error)
+        return run
+
     def _apply(self, job: _Write, connection: Connection) -> None:
         try:
             self._run(job, connection)
         except BaseException as error:  # noqa: BLE001 - it is this job's alone, back at its savepoint; the others commit
-            job.error = error
+            job.fail(error)
 
     def _run(self, job: _Write, connection: Connection) -> None:
         with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:

@@ -182,7 +182,12 @@ class Host:
         if self.settings.database_url is None:  # what SQLite puts beside it has the same mode
             make_private(data / "cloudos.db")
         url = self.settings.database_url or sqlite_url(data / "cloudos.db")
-        self.db = Database(url, readers=self.settings.database_readers, read_limit=self.settings.database_read_limit)
+        self.db = Database(
+            url,
+            readers=self.settings.database_readers,
+            read_limit=self.settings.database_read_limit,
+            sync=self.settings.database_sync,
+        )
         self.events = EventLog(self.db, self.clock, self.log)
         self.streams = EventStreams(self.events)
         self._key = host_key(data)

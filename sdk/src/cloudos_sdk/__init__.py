@@ -4,6 +4,7 @@ from cloudos_sdk.context import Clock, Context, Database, Operation, current, us
 from cloudos_sdk.errors import (
     CloudOSError,
     Conflict,
+    DatabaseUnavailable,
     Forbidden,
     InvalidRequest,
     NotFound,
@@ -33,6 +34,7 @@ __all__ = [
     "Conflict",
     "Context",
     "Database",
+    "DatabaseUnavailable",
     "Envelope",
     "Event",
     "Feature",

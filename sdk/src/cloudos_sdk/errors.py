@@ -4,6 +4,7 @@ CloudOSError
 ├── InvalidRequest 400      ├── UpgradeRequired 402     ├── TooManyRequests 429
 ├── Unauthenticated 401     ├── NotFound 404            ├── NotImplementedHere 501
 ├── Forbidden 403           ├── Conflict 409            └── Unavailable 503
+                                                            └── DatabaseUnavailable
 NotReady: raised by a lifespan; start again later
 """
 
@@ -138,6 +139,10 @@ class Unavailable(CloudOSError):
     def headers(self) -> dict[str, str]:
         """Give the wait, where it is known."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+class DatabaseUnavailable(Unavailable):
+    """503: the database is full, away or broken; what was to be written was not."""
 
 
 class NotReady(Exception):
