@@ -64,16 +64,19 @@ def routes(host: Any) -> Blueprint:
     @blueprint.get("/api/health")
     @public
     async def health() -> Response:
-        """Tell that the process lives."""
-        return answer({"status": "ok"})
+        """Tell that the process lives, and what is wrong with its database."""
+        trouble = host.db.trouble
+        return answer({"status": "ok", "database": trouble.code if trouble is not None else "ok"})
 
     @blueprint.get("/api/ready")
     @public
     async def ready() -> Response:
-        """Tell whether every plugin that should run does (503 where not), and which ones are not well."""
+        """Tell whether the database and every plugin that should run do (503 where not), and which are not well."""
         down = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
         ill = [r.id for r in host.records if r.state is State.RUNNING and not r.health.ok]
         down += [id for id in ill if id in host.settings.required]
+        down += ["database"] if host.db.trouble is not None else []
+        ill += [] if host.own.health.ok else ["host"]
         return answer({"ready": not down, "not_ready": down, "degraded": ill}, 200 if not down else 503)
 
     @blueprint.get("/api/plugins")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import graphlib
 import importlib
 import inspect
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -16,67 +14,12 @@ from cloudos_sdk.policy import Policy, policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
-from cloudos_host.private import write_private
 from cloudos_host.registry import Phase, Record, State, covers, owner
-
-_DEATHS = 2
+from cloudos_host.startup_crash_log import StartupCrashLog
 
 
 class InvalidPlugin(Exception):
     """The plugin does not keep the contract; the message says where."""
-
-
-class DeathNotes:
-    """Remembers, over a crash, which plugin was being started; twice dead in one, it comes up disabled.
-
-    With `keep=False` nothing is written: the command line looks, and a host may be running.
-    """
-
-    def __init__(self, data_dir: Path, *, keep: bool = True) -> None:
-        self._keep = keep
-        self._path = data_dir / "boot.json"
-        try:
-            notes = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            notes = {}
-        self.deaths: dict[str, int] = notes.get("deaths", {})
-        self.prefixes: dict[str, list[str]] = notes.get("prefixes", {})
-        self.versions: dict[str, str] = notes.get("versions", {})
-        """The plugins of the last boot that came to its end."""
-        if died := notes.get("starting"):
-            self.deaths[died] = self.deaths.get(died, 0) + 1
-        self._starting: str | None = None
-
-    def enter(self, plugin_id: str) -> None:
-        """Note that the plugin's code runs now."""
-        self._starting = plugin_id
-        self._store()
-
-    def leave(self) -> None:
-        """Note that it came through."""
-        self._starting = None
-        self._store()
-
-    def survived(self, plugin_id: str) -> None:
-        """Forget the deaths of a plugin that is up."""
-        if self.deaths.pop(plugin_id, None) is not None:
-            self._store()
-
-    def completed(self, versions: dict[str, str]) -> None:
-        """Note that a boot came to its end, and with which plugins."""
-        if versions != self.versions:
-            self.versions = versions
-            self._store()
-
-    def suspicious(self, plugin_id: str) -> bool:
-        """Tell whether the host died twice while starting it."""
-        return self.deaths.get(plugin_id, 0) >= _DEATHS
-
-    def _store(self) -> None:
-        if not self._keep:
-            return
-        notes = {"starting": self._starting, "deaths": self.deaths}
-        write_private(self._path, json.dumps({**notes, "prefixes": self.prefixes, "versions": self.versions}).encode())
 
 
 class _Rules(Quart):
@@ -97,7 +40,7 @@ class Ladder:
     """Takes the records up, rung by rung."""
 
     def __init__(
-        self, records: Sequence[Record], config: configuration.Config, notes: DeathNotes, log: Any, host: Manifest
+        self, records: Sequence[Record], config: configuration.Config, notes: StartupCrashLog, log: Any, host: Manifest
     ) -> None:
         self.records = records
         self._config = config

@@ -82,8 +82,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; what stops it is one line on standard error and exit 1."""
-    from cloudos_host.host import HostError
     from cloudos_host.migrating import MigrationError
+    from cloudos_host.node import HostError
 
     gc.freeze()
     gc.enable()

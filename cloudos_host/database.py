@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cloudos_sdk import DatabaseUnavailable
 from cloudos_sdk.addresses import address_share
 from cloudos_sdk.identity import caller
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from cloudos_host.database_failure import ENDED, goes_on, refusal, unavailable
+from cloudos_host.database_failure import ENDED, goes_on, lasts, refusal, unavailable
 from cloudos_host.read_limit import Reading
 from cloudos_host.shared_readers import SharedReaders
 
@@ -117,6 +118,8 @@ class Database:
         self._readers = SharedReaders(readers)
         self._read_limit = read_limit
         self._reading: set[Reading] = set()
+        self.trouble: DatabaseUnavailable | None = None
+        """The last failure of its own state, until somebody has seen it work again."""
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -133,6 +136,7 @@ class Database:
         except SQLAlchemyError as error:
             if (refused := refusal(error)) is None:
                 raise
+            self._note(refused)
             raise refused from error
         finally:
             reading.over = True  # whoever asked has gone, or has the answer
@@ -220,7 +224,13 @@ class Database:
             run = run or len(jobs)
             for job in jobs[:run]:
                 job.fail(error)
+        for job in jobs[:run]:
+            self._note(job.error)
         return run
+
+    def _note(self, error: BaseException | None) -> None:
+        if isinstance(error, DatabaseUnavailable) and lasts(error):
+            self.trouble = error
 
     def _apply(self, job: _Write, connection: Connection) -> None:
         try:

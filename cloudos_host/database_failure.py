@@ -31,6 +31,7 @@ _SQLITE = {
     sqlite3.SQLITE_CANTOPEN: AWAY,
     sqlite3.SQLITE_NOMEM: BUSY,
 }
+_SQLITE_WHOLE = {sqlite3.SQLITE_IOERR_SHMSIZE: FULL}  # no room for the file of its index
 _POSTGRESQL = {  # https://www.postgresql.org/docs/current/errcodes-appendix.html, whole codes before their classes
     "53100": FULL,
     "53": BUSY,
@@ -66,6 +67,11 @@ def unavailable(kind: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(_MESSAGES[kind], code=f"database_{kind}", retry_after=5)
 
 
+def lasts(error: DatabaseUnavailable) -> bool:
+    """Tell whether an error is a state that lasts, not one of the moment."""
+    return error.code not in (f"database_{BUSY}", f"database_{ENDED}")
+
+
 def goes_on(connection: Connection) -> bool:
     """Tell whether the transaction of a connection still stands; some errors roll all of it back."""
     if connection.invalidated:
@@ -82,7 +88,8 @@ def _kind(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError):
         return None
     if isinstance(error.orig, sqlite3.Error):
-        return _SQLITE.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+        code: int = getattr(error.orig, "sqlite_errorcode", 0)
+        return _SQLITE_WHOLE.get(code) or _SQLITE.get(code & 0xFF)
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:  # the client's own words: refused, timed out, cut off
         away = error.connection_invalidated or type(error.orig).__name__ == "OperationalError"

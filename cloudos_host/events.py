@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from cloudos_sdk import Actor, Clock, Envelope, Event, new_id
+from cloudos_sdk import Actor, Clock, DatabaseUnavailable, Envelope, Event, new_id
 from cloudos_sdk.identity import Caller, act_as, caller
 from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -102,7 +102,7 @@ class EventLog:
             await asyncio.sleep(_POLL)
             try:
                 last = await self.last()
-            except SQLAlchemyError:
+            except (SQLAlchemyError, DatabaseUnavailable):
                 continue
             if last > seen:
                 seen = last
@@ -172,7 +172,10 @@ class EventLog:
                     if len(wanted) < _BATCH:
                         await wake.wait()
                         wake.clear()
-                except SQLAlchemyError as error:  # a server that restarts: the reader goes on where it was
+                except (
+                    SQLAlchemyError,
+                    DatabaseUnavailable,
+                ) as error:  # it goes on where it was
                     self._log.warning("events cannot be read", reader=reader, error=str(error))
                     await asyncio.sleep(_POLL)
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,42 +11,52 @@ from cloudos_sdk import Health
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
+from cloudos_host.node import Node
 from cloudos_host.private import write_private
 from cloudos_host.registry import Record, State
 
 _EVERY = 60.0
+_SOON = 5.0  # while the node itself is not well
 _LIMIT = 5.0
 
 
 class HealthChecks:
-    """Asks the running plugins, each by itself, and keeps the last answers in `<data>/health.json`."""
+    """Asks the node and the running plugins, each by itself; keeps the last answers in `<data>/health.json`."""
 
-    def __init__(self, records: Sequence[Record], call: Callable[..., Any], log: Any, data_dir: Path) -> None:
+    def __init__(self, own: Record, records: Sequence[Record], call: Callable[..., Any], node: Node) -> None:
+        self._own = own
         self._records = records
         self._call = call
-        self._log = log
-        self._path = data_dir / "health.json"
+        self._node = node
+        self._log = node.log
+        self._path = node.folder / "health.json"
         self._asking = asyncio.Lock()
 
     async def run(self) -> None:
         """Ask for ever, in the machine's own time."""
         while True:
             await self.check()
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_EVERY if self._own.health.ok else _SOON)
 
     async def check(self) -> None:
         """Ask every running plugin once."""
         async with self._asking:
             running = [record for record in self._records if record.state is State.RUNNING]
-            await asyncio.gather(*(self._ask(record) for record in running))
-            await asyncio.to_thread(self._store)
+            await asyncio.gather(*(self._ask(record) for record in [self._own, *running]))
+            try:
+                await asyncio.to_thread(self._store)
+            except OSError as error:
+                self._log.warning("health.json cannot be written", file=str(self._path), reason=str(error))
 
     async def _ask(self, record: Record) -> None:
         enter_context(record.context)
         act_as(Caller(None))
         try:
             async with asyncio.timeout(_LIMIT):
-                answer = self._call(record, "cloudos_health", ctx=record.context)
+                if record is self._own:
+                    answer = self._node.health()
+                else:
+                    answer = self._call(record, "cloudos_health", ctx=record.context)
                 health = Health(True) if answer is None else await answer
         except TimeoutError:
             health = Health(False, f"it does not answer within {_LIMIT:g} s")
@@ -59,5 +68,5 @@ class HealthChecks:
         record.health = health
 
     def _store(self) -> None:
-        answers = {r.id: {"ok": r.health.ok, "detail": r.health.detail} for r in self._records}
+        answers = {r.id: {"ok": r.health.ok, "detail": r.health.detail} for r in [self._own, *self._records]}
         write_private(self._path, orjson.dumps(answers))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import time, timedelta
+from functools import partial
 from typing import Any
 
 from cloudos_sdk import Job
@@ -15,32 +15,27 @@ from cloudos_sdk.policy import policy_of
 from cloudos_host import __version__, api, jobs, logs, migrating, operations
 from cloudos_host.api_socket import ApiSocket
 from cloudos_host.app import describe, guard, make_app
-from cloudos_host.boot import DeathNotes, Ladder
+from cloudos_host.boot import Ladder
 from cloudos_host.config import Config, strangers
-from cloudos_host.database import Database, sqlite_url
+from cloudos_host.database_failure import refusal
 from cloudos_host.description import Description
 from cloudos_host.discovery import Found, discover
-from cloudos_host.events import EventLog, PluginEvents
-from cloudos_host.folder_lock import lock_folder
+from cloudos_host.events import PluginEvents
 from cloudos_host.gate import Endpoint, Gate
 from cloudos_host.health import HealthChecks
 from cloudos_host.licence import PlanLicence
 from cloudos_host.lifespans import Lifespans
 from cloudos_host.mounts import Mounts
+from cloudos_host.node import HostError, Node
 from cloudos_host.open_answers import OpenAnswers
 from cloudos_host.operations import PluginOperations
 from cloudos_host.permissions import PermissionTable
-from cloudos_host.private import make_data_folder, make_private
 from cloudos_host.registry import Phase, Record, State, owner
-from cloudos_host.secret_box import PluginSecrets, host_key
+from cloudos_host.secret_box import PluginSecrets
 from cloudos_host.services import Capabilities, PluginContext, SystemClock
-from cloudos_host.sse import EventStreams
+from cloudos_host.startup_crash_log import StartupCrashLog
 
 _TELLS_OF_ALL = ("/openapi.json",)
-
-
-class HostError(Exception):
-    """The host cannot serve; the message is the one line to print."""
 
 
 class Host:
@@ -76,7 +71,8 @@ class Host:
         self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self.api_socket = ApiSocket()
-        self._lock: int | None = None
+        self.node = Node(self.settings, self.clock, self.log)
+        self.lifespans: Lifespans | None = None
         self._snapshot_taken = False
         self._work: list[asyncio.Task[None]] = []
 
@@ -99,16 +95,23 @@ class Host:
     async def boot_required(self) -> None:
         """Take up what the host cannot serve without; everything, unless the last boot was with the same plugins.
 
-        Raises HostError where a required plugin fails.
+        Raises HostError where a required plugin fails, or the machine does.
         """
+        try:
+            await self._boot_required()
+        except Exception as error:
+            refused = self.node.refused(error)
+            if refused is None:
+                raise
+            raise refused from error
+
+    async def _boot_required(self) -> None:
         installed = [record.id for record in self.records]
         for warning in strangers(self.config, installed):
             self.log.warning(warning)
-        data = self.settings.data_dir
-        make_data_folder(data, self.log)
-        self.take_lock()
+        self.node.take_lock()
         self.open()
-        notes = self.notes = DeathNotes(data)
+        notes = self.notes = StartupCrashLog(self.settings.data_dir, self.log)
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
                 record.state, record.reason = State.DISABLED, "the host died twice while starting it"
@@ -146,7 +149,7 @@ class Host:
             await self._start(ordered)
         self.mounts.rising = None
         self.notes.completed(self._versions())
-        self.health = HealthChecks(self.records, self.ladder.call, self.log, self.settings.data_dir)
+        self.health = HealthChecks(self.own, self.records, self.ladder.call, self.node)
         self._work += [
             asyncio.create_task(self.health.run(), name="health"),
             asyncio.create_task(jobs.supervise(self.own.context, self._prune, self.db), name="prune"),
@@ -173,24 +176,13 @@ class Host:
                 for mount in record.mounts:
                     self.mounts.add(record, mount)
         for record in ordered:
-            if record.alive:
+            if record.alive and self.lifespans is not None:
                 await self.lifespans.start(record)
 
     def open(self) -> None:
         """Open the database and the key of the data folder."""
-        data = self.settings.data_dir
-        if self.settings.database_url is None:  # what SQLite puts beside it has the same mode
-            make_private(data / "cloudos.db")
-        url = self.settings.database_url or sqlite_url(data / "cloudos.db")
-        self.db = Database(
-            url,
-            readers=self.settings.database_readers,
-            read_limit=self.settings.database_read_limit,
-            sync=self.settings.database_sync,
-        )
-        self.events = EventLog(self.db, self.clock, self.log)
-        self.streams = EventStreams(self.events)
-        self._key = host_key(data)
+        self.node.open()
+        self.db, self.events, self.streams = self.node.db, self.node.events, self.node.streams
 
     @property
     def _prune(self) -> Job:
@@ -214,18 +206,6 @@ class Host:
                     f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}"
                 )
 
-    def take_lock(self) -> None:
-        """Keep other hosts off the data folder. Raises HostError where one is there."""
-        self._lock = lock_folder(self.settings.data_dir)
-        if self._lock is None:
-            raise HostError(f"another host uses {self.settings.data_dir}; stop it first")
-
-    def release_lock(self) -> None:
-        """Let others have the data folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
     def migrate(self, todo: Sequence[Record]) -> None:
         """Bring the tables of these up to date, after a snapshot."""
         packages = {"host": "cloudos_host.migrations"}
@@ -245,8 +225,10 @@ class Host:
                     migrating.upgrade(self.db.write_engine, record.id, package)
             except (Exception, SystemExit) as error:
                 if record is self.own:
-                    raise HostError(f"the host's tables cannot be upgraded: {error}") from error
-                record.fail(Phase.MIGRATE, error)
+                    raise self.node.refused(error) or HostError(
+                        f"the host's tables cannot be upgraded: {error}"
+                    ) from error
+                record.fail(Phase.MIGRATE, refusal(error) or error)
                 self.log.error("plugin failed", plugin=record.id, phase="migrate", reason=record.reason)
 
     def context_of(self, record: Record) -> PluginContext:
@@ -262,7 +244,7 @@ class Host:
             events=PluginEvents(self.events, record.id, manifest.emits if manifest else ()),
             licence=self.licence,
             operations=operations,
-            secrets=PluginSecrets(self._key, record.id),
+            secrets=PluginSecrets(self.node.key, record.id),
             clock=self.clock,
             capabilities=self.capabilities,
             provides=manifest.provides if manifest else (),
@@ -293,15 +275,20 @@ class Host:
         return self.describe()
 
     async def shutdown(self) -> None:
-        """Bring everything down, in the reverse order."""
-        if not hasattr(self, "db"):
-            return
-        self.streams.close()
+        """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
+        if self.node.is_open:
+            self.node.streams.close()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-        for record in reversed(self.records):
-            await self.lifespans.stop(record)
-        await self.events.stop()
-        await self.db.close()
-        self.release_lock()
+        steps: list[Callable[[], Awaitable[None]]] = []
+        if self.lifespans is not None:
+            steps += [partial(self.lifespans.stop, record) for record in reversed(self.records)]
+        if self.node.is_open:
+            steps += [self.node.events.stop, self.node.db.close]
+        for step in steps:
+            try:
+                await step()
+            except Exception as error:
+                self.log.error("a step of the stop failed", exc_info=error)
+        self.node.release_lock()

@@ -11,15 +11,16 @@ from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
 from cloudos_host import jobs
-from cloudos_host.boot import DeathNotes
 from cloudos_host.config import HostSettings
+from cloudos_host.node import is_full
 from cloudos_host.registry import Phase, Record, State
+from cloudos_host.startup_crash_log import StartupCrashLog
 
 
 class Lifespans:
     """Starts plugins one at a time and tries those again that are not ready."""
 
-    def __init__(self, call: Callable[..., Any], notes: DeathNotes, settings: HostSettings, log: Any) -> None:
+    def __init__(self, call: Callable[..., Any], notes: StartupCrashLog, settings: HostSettings, log: Any) -> None:
         self._call = call
         self._notes = notes
         self._settings = settings
@@ -57,6 +58,11 @@ class Lifespans:
                 except (NotReady, Unavailable) as error:  # Unavailable: who provides what it needs is not up yet
                     record.state, record.reason = State.WAITING, f"not ready: {error}; trying again"
                     self._log.warning("plugin waits", plugin=record.id, reason=str(error))
+                except OSError as error:
+                    if not is_full(error):
+                        raise
+                    record.state, record.reason = State.WAITING, f"the disk is full: {error}; trying again"
+                    self._log.warning("plugin waits", plugin=record.id, reason=record.reason)
                 first.set()
                 await record.context.clock.sleep(wait)
                 wait = min(self._settings.retry_limit, wait * 2)

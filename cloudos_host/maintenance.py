@@ -19,7 +19,7 @@ from cloudos_host.config import Config
 from cloudos_host.host import Host
 from cloudos_host.models import EventSetAside, JobRun
 from cloudos_host.offline import examine
-from cloudos_host.private import MASK, make_data_folder
+from cloudos_host.private import MASK
 from cloudos_host.registry import Record
 
 _PROBE_LIMIT = 10.0
@@ -143,11 +143,10 @@ def upgrade(config: Config) -> list[str]:
     """Bring all tables up to date, after a snapshot; return what could not be. The host must not run."""
     host, ladder = examine(config)
     ladder.load()
-    make_data_folder(config.host.data_dir, host.log)
-    host.take_lock()
+    host.node.take_lock()
     try:
         host.open()
         host.migrate([host.own, *(record for record in host.records if record.alive)])
     finally:
-        host.release_lock()
+        host.node.release_lock()
     return [f"{record.id}: {record.reason}" for record in host.records if record.reason]

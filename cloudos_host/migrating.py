@@ -88,6 +88,9 @@ def snapshot(engine: Engine, folder: Path, now: datetime, keep: int = 5) -> Path
     raw = engine.raw_connection()
     try:
         raw.cursor().execute("VACUUM INTO ?", (str(target),))
+    except Exception:
+        target.unlink(missing_ok=True)  # half a snapshot is none
+        raise
     finally:
         raw.close()
     for old in sorted(folder.glob("before-*.db"))[:-keep]:

@@ -1,4 +1,4 @@
-"""The host's own tables: events and who has read them, operations, runs of jobs."""
+"""The host's own tables: events and who has read them, operations, runs of jobs, the node."""
 
 from __future__ import annotations
 
@@ -82,6 +82,15 @@ class OperationRow(Base, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class NodeFact(Base, table=True):
+    """What the database knows of the node that it belongs to."""
+
+    __tablename__ = "host_node"
+
+    name: str = Field(primary_key=True)
+    value: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class JobRun(Base, table=True):

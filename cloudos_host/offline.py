@@ -13,11 +13,13 @@ from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
 from cloudos_host import api, migrating
-from cloudos_host.boot import DeathNotes, Ladder
+from cloudos_host.boot import Ladder
 from cloudos_host.config import Config, ConfigError
 from cloudos_host.discovery import Found
-from cloudos_host.host import Host, HostError
+from cloudos_host.host import Host
+from cloudos_host.node import HostError
 from cloudos_host.registry import Record
+from cloudos_host.startup_crash_log import StartupCrashLog
 
 T = TypeVar("T")
 
@@ -25,7 +27,8 @@ T = TypeVar("T")
 def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
     """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
     host = Host(config, found=None if found is None else [found])
-    ladder = Ladder(host.records, config, DeathNotes(config.host.data_dir, keep=False), host.log, api.manifest)
+    notes = StartupCrashLog(config.host.data_dir, host.log, keep=False)
+    ladder = Ladder(host.records, config, notes, host.log, api.manifest)
     return host, ladder
 
 

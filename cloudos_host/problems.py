@@ -12,6 +12,8 @@ from quart import Quart, Response, request
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
+from cloudos_host.database_failure import refusal
+
 _MOST_FIELDS = 20
 _LONGEST_PATH = 200
 _LONGEST_MESSAGE = 2000
@@ -65,6 +67,9 @@ def install(app: Quart, log: Any) -> None:
         return answer_http(error)
 
     async def crash(error: Exception) -> Response:
+        refused = refusal(error)  # of the database, in other words of a plugin's
+        if refused is not None:
+            return answer(refused)
         request_id = caller().request_id
         log.error("request crashed", request_id=request_id, exc_info=error)
         message = "Something went wrong in the server; its log tells more under this request id."

@@ -12,7 +12,8 @@ import click
 
 from cloudos_host import lean_tcp, logs
 from cloudos_host.config import Config
-from cloudos_host.host import Host, HostError
+from cloudos_host.host import Host
+from cloudos_host.node import HostError
 
 _FIRST_WORD = 0.05  # what imports modules holds up the loop, so those who waited for the port come first
 

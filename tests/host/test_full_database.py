@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import threading
 
 import pytest
@@ -106,25 +104,11 @@ async def test_what_fails_by_itself_fails_alone(tmp_path):
     await db.close()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A filesystem of half a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = None
-    if os.geteuid() == 0:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-        done = subprocess.run(mount, check=False, capture_output=True)
-    if done is None or done.returncode:
-        pytest.skip("no disk of its own for the tests: they need root and leave to mount; run them by sudo")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 async def test_a_disk_that_is_full_and_has_room_again(small_disk):
-    db = Database(sqlite_url(small_disk / "a.db"))
+    disk = small_disk("512k")
+    db = Database(sqlite_url(disk / "a.db"))
     await db.write(make_table)
-    (small_disk / "films").write_bytes(b"x" * 100_000)
+    (disk / "films").write_bytes(b"x" * 100_000)
     answers = {}
     for round in range(40):
         names = [f"{round}.{n} {'x' * 3000}" for n in range(8)]
@@ -136,7 +120,7 @@ async def test_a_disk_that_is_full_and_has_room_again(small_disk):
     assert {answer.code for answer in refused} == {"database_full"}
     acknowledged = [name for name, answer in answers.items() if not isinstance(answer, BaseException)]
     assert await kept(db) == acknowledged
-    (small_disk / "films").unlink()
+    (disk / "films").unlink()
     await db.write(row("room again"))
     assert await kept(db) == [*acknowledged, "room again"]
     await db.close()

@@ -32,7 +32,10 @@ class Clock(Protocol):
 
 
 class Database(Protocol):
-    """The plugin's way to the database. `fn(session)` is plain synchronous code and runs in a thread."""
+    """The plugin's way to the database. `fn(session)` is plain synchronous code and runs in a thread.
+
+    Both raise DatabaseUnavailable where the database is full, away or broken.
+    """
 
     @property
     def dialect(self) -> str:

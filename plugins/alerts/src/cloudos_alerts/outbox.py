@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from cloudos_sdk import Context, Health, iso
+from cloudos_sdk import Context, DatabaseUnavailable, Health, iso
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -68,7 +68,7 @@ class Outbox:
             self._wake.clear()
             try:
                 wait = await self._dispatch()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DatabaseUnavailable) as error:
                 self._ctx.log.warning("what waits to be sent cannot be read", error=str(error))
                 wait = _PAUSE
             await self._rest(wait)

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from cloudos_sdk import Context
+from cloudos_sdk import Context, DatabaseUnavailable
 from cloudos_sdk.capabilities import Note, NoteStore
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -60,7 +60,7 @@ class Indexer:
                 await self._work(waiting)
                 pause, self.trouble = 0.0, ""
             except Exception as error:  # noqa: BLE001 - whatever it is, the queue is not to stand still for good
-                expected = isinstance(error, (BackendDown, SQLAlchemyError))
+                expected = isinstance(error, (BackendDown, SQLAlchemyError, DatabaseUnavailable))
                 if not self.trouble:
                     self._ctx.log.warning("embedding pauses", reason=str(error) if expected else repr(error))
                 trouble = str(error) if expected else "it failed in a way that was not foreseen; the log says how"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from cloudos_sdk import CloudOSError, Context, InvalidRequest, Operation, new_id
+from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable, InvalidRequest, Operation, new_id
 from cloudos_sdk.capabilities import NoteDraft
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
@@ -160,7 +160,10 @@ class Importer:
                 self._left_out(outcome, file.path, error)
         try:
             made = await self._write_all(input, notes)
-        except OperationalError:  # the database's own trouble, such as a full disk: no file is to blame
+        except (
+            OperationalError,
+            DatabaseUnavailable,
+        ):  # a full disk: no file is to blame
             raise
         except Exception as error:  # noqa: BLE001 - one of them cannot be stored: which, is found one by one
             if len(paths) == 1:

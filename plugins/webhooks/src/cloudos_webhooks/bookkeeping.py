@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
-from cloudos_sdk import Context
+from cloudos_sdk import Context, DatabaseUnavailable
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -94,7 +94,7 @@ class Bookkeeper:
             try:
                 await self._store(self._noted[:_MOST])
                 self.trouble = None
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DatabaseUnavailable) as error:
                 self.trouble = f"deliveries cannot be recorded: {type(error).__name__}"
                 self._ctx.log.warning("deliveries cannot be recorded", error=str(error))
                 await asyncio.sleep(2.0)

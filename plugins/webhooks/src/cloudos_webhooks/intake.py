@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from cloudos_sdk import Context, Envelope, iso
+from cloudos_sdk import Context, DatabaseUnavailable, Envelope, iso
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloudos_webhooks.deliveries import Deliveries, new_row
@@ -46,7 +46,7 @@ class Intake:
         while True:
             try:
                 added = await self._ctx.db.write(lambda session: self._deliveries.add(session, rows))
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DatabaseUnavailable) as error:
                 self.trouble = f"event {rows[0]['event_id']} cannot be written down: {type(error).__name__}"
                 self._ctx.log.warning("deliveries cannot be written", event_id=rows[0]["event_id"], error=str(error))
                 await self._ctx.clock.sleep(wait)
