@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from sqlmodel import Session
 
 from cloudos_host.database import Database
 from cloudos_host.models import EventCursor, EventRow, EventSetAside
+from cloudos_host.tasks import PluginTasks
 
 _TABLE = EventRow.__table__
 _INSERT = insert(_TABLE)  # once: to build and compile it for each event costs three times the writing
@@ -38,19 +40,8 @@ class EventLog:
         self._clock = clock
         self._log = log
         self._wakes: set[asyncio.Event] = set()
-        self._poller: asyncio.Task[None] | None = None
         self.reached: dict[str, int] = {}
         self.listeners: set[Callable[[str, str, str, bytes], None]] = set()
-
-    async def start(self) -> None:
-        """Watch for events of other processes (the command line)."""
-        self._poller = asyncio.create_task(self._poll(), name="events:poll")
-
-    async def stop(self) -> None:
-        """Stop watching."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
 
     def emit(self, session: Session, event: Event) -> str:
         """Store `event` in the transaction of `session`; return its id."""
@@ -96,14 +87,12 @@ class EventLog:
         """Return the number of the newest event; 0 where there is none."""
         return int(await self.db.read(lambda s: s.execute(_NEWEST).scalar()) or 0)
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
+        """Watch for events of other processes (the command line)."""
         seen = await self.last()
         while True:
             await asyncio.sleep(_POLL)
-            try:
-                last = await self.last()
-            except (SQLAlchemyError, DatabaseUnavailable):
-                continue
+            last = await self.last()
             if last > seen:
                 seen = last
                 for wake in self._wakes:
@@ -186,6 +175,8 @@ class EventLog:
         """Hand over a batch; False where that fails and who of them it was must be seen one by one."""
         try:
             await handler(batch)
+        except DatabaseUnavailable:
+            raise
         except Exception as error:  # noqa: BLE001 - plugin code; tried again for each event
             self._log.info("events are handed over one by one", reader=reader, error=str(error))
             return False
@@ -195,6 +186,8 @@ class EventLog:
         for attempt in range(1, _TRIES + 1):
             try:
                 await handler([envelope])
+            except DatabaseUnavailable:  # no fault of the event: it is handed over again once the database is back
+                raise
             except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
                 self._log.warning(
                     "event handler failed", reader=reader, event_id=envelope.id, attempt=attempt, error=str(error)
@@ -234,8 +227,9 @@ class EventLog:
 class PluginEvents:
     """One plugin's way to the log: it emits what its manifest declares, and its readers end with it."""
 
-    def __init__(self, log: EventLog, plugin_id: str, emits: tuple[type[Event], ...]) -> None:
+    def __init__(self, log: EventLog, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks) -> None:
         self._events = log
+        self._tasks = tasks
         self._id = plugin_id
         self._emits = emits
         self.readers: list[asyncio.Task[None]] = []
@@ -269,8 +263,8 @@ class PluginEvents:
     def _follow(self, handler: Handler, types: Sequence[type[Event] | str], name: str, **how: bool) -> None:
         wanted = frozenset(t if isinstance(t, str) else t.type for t in types)
         reader = f"{self._id}:{name}"
-        follow = self._events.follow(reader, wanted, handler, **how)
-        self.readers.append(asyncio.create_task(follow, name=f"events:{reader}"))
+        follow = partial(self._events.follow, reader, wanted, handler, **how)
+        self.readers.append(self._tasks.start(f"reader {name}", follow))
 
     def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:
         """Show something to those who listen now."""

@@ -58,6 +58,8 @@ class HealthChecks:
                 else:
                     answer = self._call(record, "cloudos_health", ctx=record.context)
                 health = Health(True) if answer is None else await answer
+            if (failing := record.context.tasks.trouble()) is not None:
+                health = Health(False, f"{health.detail} {failing}".strip() if not health.ok else failing)
         except TimeoutError:
             health = Health(False, f"it does not answer within {_LIMIT:g} s")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; the answer is that it is ill

@@ -34,6 +34,7 @@ from cloudos_host.registry import Phase, Record, State, owner
 from cloudos_host.secret_box import PluginSecrets
 from cloudos_host.services import Capabilities, PluginContext, SystemClock
 from cloudos_host.startup_crash_log import StartupCrashLog
+from cloudos_host.tasks import PluginTasks
 
 _TELLS_OF_ALL = ("/openapi.json",)
 
@@ -74,7 +75,6 @@ class Host:
         self.node = Node(self.settings, self.clock, self.log)
         self.lifespans: Lifespans | None = None
         self._snapshot_taken = False
-        self._work: list[asyncio.Task[None]] = []
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
         record = Record(plugin)
@@ -127,13 +127,13 @@ class Host:
         self.own.context = self.context_of(self.own)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
         self._register(self.own, [api.routes(self)])
-        await self.events.start()
+        self.own.context.tasks.start("events of other processes", self.events.poll)
         await self._start(ordered)
         self._require()
         users = self.capabilities.find(Users)
         if users is not None:
             users.watch(self.app.open_answers.changed)
-        self._work.append(asyncio.create_task(self.app.open_answers.sweep(), name="open-answers:sweep"))
+        self.own.context.tasks.start("sweep of open answers", self.app.open_answers.sweep)
         for record in self.records:
             if record.state is State.PENDING:
                 record.prefixes = tuple(notes.prefixes.get(record.id, ()))
@@ -150,10 +150,8 @@ class Host:
         self.mounts.rising = None
         self.notes.completed(self._versions())
         self.health = HealthChecks(self.own, self.records, self.ladder.call, self.node)
-        self._work += [
-            asyncio.create_task(self.health.run(), name="health"),
-            asyncio.create_task(jobs.supervise(self.own.context, self._prune, self.db), name="prune"),
-        ]
+        self.own.context.tasks.start("health", self.health.run)
+        self.own.context.tasks.start("job prune", partial(jobs.supervise, self.own.context, self._prune, self.db))
 
     def _versions(self) -> dict[str, str]:
         return {record.id: record.found.version for record in self.records if record.state is not State.DISABLED}
@@ -234,23 +232,25 @@ class Host:
     def context_of(self, record: Record) -> PluginContext:
         """Return a plugin's context; the host is open."""
         manifest = record.manifest
-        operations = PluginOperations(self.db, self.log)
+        log = self.log.bind(plugin=record.id)
+        operations, tasks = PluginOperations(self.db, self.log), PluginTasks(self.clock, log)
         context = PluginContext(
             id=record.id,
             settings=record.settings,
             folder=self.settings.data_dir / record.id,
-            log=self.log.bind(plugin=record.id),
+            log=log,
             db=self.db,
-            events=PluginEvents(self.events, record.id, manifest.emits if manifest else ()),
+            events=PluginEvents(self.events, record.id, manifest.emits if manifest else (), tasks),
             licence=self.licence,
             operations=operations,
+            tasks=tasks,
             secrets=PluginSecrets(self.node.key, record.id),
             clock=self.clock,
             capabilities=self.capabilities,
             provides=manifest.provides if manifest else (),
             listener=self.api_socket,
         )
-        operations.context = context
+        operations.context = tasks.context = context
         if record is self.own:
             self.permissions.declare(api.manifest.permissions)
         return context
@@ -278,14 +278,13 @@ class Host:
         """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
         if self.node.is_open:
             self.node.streams.close()
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
         steps: list[Callable[[], Awaitable[None]]] = []
+        if self.own.context is not None:
+            steps.append(self.own.context.tasks.stop)
         if self.lifespans is not None:
             steps += [partial(self.lifespans.stop, record) for record in reversed(self.records)]
         if self.node.is_open:
-            steps += [self.node.events.stop, self.node.db.close]
+            steps.append(self.node.db.close)
         for step in steps:
             try:
                 await step()

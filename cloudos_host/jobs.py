@@ -10,10 +10,11 @@ from typing import Any
 from cloudos_sdk import Job
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 
 from cloudos_host.database import Database
 from cloudos_host.models import JobRun
+from cloudos_host.persistence import write_surely
 
 _TABLE = JobRun.__table__
 
@@ -23,8 +24,9 @@ def wait_of(job: Job, last: datetime | None, now: datetime) -> float:
     if job.every is not None:
         if last is None:
             return job.every.total_seconds() * random.uniform(0.0, 0.1)  # noqa: S311 - jitter
-        due = last + job.every * random.uniform(0.95, 1.05)  # noqa: S311 - jitter
-        return max(0.0, (due - now).total_seconds())
+        every = job.every * random.uniform(0.95, 1.05)  # noqa: S311 - jitter
+        until = (last + every - now).total_seconds()
+        return max(0.0, min(until, every.total_seconds()))  # `last` lies ahead where the clock was set back
     at = job.daily
     if at is None:
         raise ValueError(f"job {job.name!r} has no schedule")
@@ -60,7 +62,8 @@ async def run_once(ctx: Any, job: Job, db: Database) -> JobRun:
         run.outcome, run.error = "failed", f"{type(error).__name__}: {error}"
         ctx.log.error("job failed", job=job.name, exc_info=error)
     run.finished_at = ctx.clock.now()
-    await db.write(lambda session: session.add(run))
+    store = insert(_TABLE).values(run.model_dump(exclude={"id"}))
+    await write_surely(db, ctx.clock, ctx.log, f"the run of job {job.name}", lambda session: session.execute(store))
     return run
 
 

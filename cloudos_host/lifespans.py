@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cloudos_sdk import NotReady, Unavailable
@@ -75,14 +76,15 @@ class Lifespans:
     async def _once(self, record: Record, first: asyncio.Event) -> None:
         context = record.context
         manager = self._call(record, "cloudos_lifespan", ctx=context)
-        work: list[asyncio.Task[None]] = []
         entered = False
+        work: list[asyncio.Task[None]] = []
         try:
             if manager is not None:
                 await self._enter(manager)
             entered = True
             record.state, record.phase, record.reason = State.RUNNING, Phase.SERVE, None
-            work = [asyncio.create_task(jobs.supervise(context, job, context.db)) for job in record.jobs]
+            for job in record.jobs:
+                work.append(context.tasks.start(f"job {job.name}", partial(jobs.supervise, context, job, context.db)))
             self._log.info("plugin runs", plugin=record.id)
             first.set()
             await asyncio.Event().wait()
@@ -97,7 +99,7 @@ class Lifespans:
                 if manager is not None and entered:
                     await manager.__aexit__(None, None, None)
             finally:
-                context.release()
+                await context.release()
 
     async def _enter(self, manager: Any) -> None:
         try:

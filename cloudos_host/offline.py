@@ -70,7 +70,7 @@ class PluginCommands:
             act_as(Caller(Principal("system", "cli", who, Role.ADMIN, "system")))
             yield context
             await context.quiesce()
-            context.release()
+            await context.release()
         finally:
             await host.db.close()
 

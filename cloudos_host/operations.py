@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
-from cloudos_sdk import CloudOSError, Conflict, NotFound, Principal, Role, iso, new_id
+from cloudos_sdk import CloudOSError, Conflict, DatabaseUnavailable, NotFound, Principal, Role, iso, new_id
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as, caller
 from sqlalchemy import delete, select, update
@@ -17,6 +19,7 @@ from sqlmodel import Session
 
 from cloudos_host.database import Database
 from cloudos_host.models import OperationRow
+from cloudos_host.persistence import write_surely
 
 Runner = Callable[[Any], Awaitable[Mapping[str, Any] | None]]
 
@@ -47,7 +50,8 @@ class RunningOperation:
         now = ctx.clock.monotonic()
         if now - self.stored_at >= 1.0 or fraction == 1.0:
             self.stored_at = now
-            await self.owner.store(self.id, progress=fraction, message=message)
+            with contextlib.suppress(DatabaseUnavailable):  # how far it is, is no reason for it to fail
+                await self.owner.store(self.id, progress=fraction, message=message)
 
 
 class PluginOperations:
@@ -60,15 +64,15 @@ class PluginOperations:
         self._runners: dict[str, Runner] = {}
         self._audiences: dict[str, str] = {}
         self._running: dict[str, RunningOperation] = {}
-        self._resuming: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def register(self, kind: str, runner: Runner, *, audience: str = "") -> None:
         """Name the code that does `kind` and who may see it, and run the unfinished ones again."""
         self._runners[kind] = runner
         self._audiences[kind] = audience
-        task = asyncio.create_task(self._resume(kind), name=f"operations:{kind}")
-        self._resuming.add(task)
-        task.add_done_callback(self._resuming.discard)
+        task = self.context.tasks.start(f"unfinished {kind}", partial(self._resume, kind))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def start(self, session: Session, kind: str, resource: str, title: str, input: Mapping[str, Any]) -> str:
         """Add an operation in the transaction of `session`; it runs after the commit."""
@@ -108,7 +112,7 @@ class PluginOperations:
 
     async def stop(self) -> None:
         """Interrupt what runs; it is resumed at the next start."""
-        tasks = [r.task for r in self._running.values() if r.task is not None] + list(self._resuming)
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,6 +122,12 @@ class PluginOperations:
     async def store(self, id: str, **values: Any) -> None:
         """Change an operation's row."""
         await self._db.write(lambda s: s.execute(update(_TABLE).where(_TABLE.c.id == id).values(**values)))
+
+    async def _surely(self, id: str, what: str, **values: Any) -> None:
+        change = update(_TABLE).where(_TABLE.c.id == id).values(**values)
+        await write_surely(
+            self._db, self.context.clock, self._log, f"the {what} of operation {id}", lambda s: s.execute(change)
+        )
 
     async def _resume(self, kind: str) -> None:
         plugin = self.context.id
@@ -136,13 +146,15 @@ class PluginOperations:
         running = RunningOperation(row.id, row.resource, input, resumed, self, audience_of(row))
         self._running[row.id] = running
         running.task = asyncio.create_task(self._run(running, row, runner), name=f"operation:{row.id}")
+        self._tasks.add(running.task)
+        running.task.add_done_callback(self._tasks.discard)
 
     async def _run(self, running: RunningOperation, row: OperationRow, runner: Runner) -> None:
         enter_context(self.context)
         act_as(_origin(row))
         clock = self.context.clock
         try:
-            await self.store(row.id, state="running", started_at=clock.now())
+            await self._surely(row.id, "begin", state="running", started_at=clock.now())
             result = await runner(running)
             end = {"state": "succeeded", "progress": 1.0, "result": orjson.dumps(dict(result or {})).decode()}
         except asyncio.CancelledError:
@@ -157,7 +169,7 @@ class PluginOperations:
             body = {"error": "operation_failed", "message": f"{type(error).__name__}: {error}"}
             end = {"state": "failed", "message": body["message"], "error": orjson.dumps(body).decode()}
         self._running.pop(row.id, None)
-        await self.store(row.id, finished_at=clock.now(), **end)
+        await self._surely(row.id, "end", finished_at=clock.now(), **end)
         data = {"operation_id": row.id, "state": end["state"], "message": end.get("message", "")}
         self.context.events.announce("operation.finished", data, audience=audience_of(row), resource=row.resource)
 

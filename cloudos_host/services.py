@@ -17,6 +17,7 @@ from cloudos_host.events import PluginEvents
 from cloudos_host.licence import PlanLicence
 from cloudos_host.private import MASK
 from cloudos_host.secret_box import PluginSecrets
+from cloudos_host.tasks import PluginTasks
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class PluginContext:
     events: PluginEvents
     licence: PlanLicence
     operations: Any
+    tasks: PluginTasks
     secrets: PluginSecrets
     clock: Any
     capabilities: Capabilities
@@ -98,8 +100,9 @@ class PluginContext:
         await self.operations.stop()
         await self.events.stop()
 
-    def release(self) -> None:
-        """Take back what it provides."""
+    async def release(self) -> None:
+        """End its background work and take back what it provides."""
+        await self.tasks.stop()
         self.capabilities.drop(self.id)
 
     def provide(self, capability: type[T], implementation: T) -> None:

@@ -7,12 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import orjson
-from cloudos_sdk import Envelope, iso
+from cloudos_sdk import DatabaseUnavailable, Envelope, iso
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloudos_host.events import EventLog
 
 _QUEUE = 512
 _HEARTBEAT = 15.0
+_PAUSE = 2.0
 
 
 class EventStreams:
@@ -70,9 +72,16 @@ class EventStreams:
         allowed: Callable[[str], bool],
         last_seen: int | None,
     ) -> None:
-        cursor = await self._log.last() if last_seen is None else last_seen
+        cursor = last_seen
         while True:
-            for envelope in (batch := await self._log.after(cursor)):
+            try:
+                if cursor is None:
+                    cursor = await self._log.last()
+                batch = await self._log.after(cursor)
+            except (SQLAlchemyError, DatabaseUnavailable):  # the stream goes on where it was once the database is back
+                await asyncio.sleep(_PAUSE)
+                continue
+            for envelope in batch:
                 if allowed(envelope.audience):
                     await queue.put(frame(str(envelope.seq), envelope.type, encode(envelope)))
                 cursor = envelope.seq

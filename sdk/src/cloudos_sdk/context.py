@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
@@ -173,6 +174,18 @@ class Operations(Protocol):
         ...
 
 
+class Tasks(Protocol):
+    """Work beside the requests: for all that runs longer than one of them. Never a bare `asyncio.create_task`."""
+
+    def start(self, name: str, fn: Callable[[], Awaitable[object]], *, restart: bool = True) -> asyncio.Task[None]:
+        """Run `fn` in the plugin's name until it returns, is cancelled, or the plugin has stopped.
+
+        What it raises is logged and makes the plugin's health bad with the reason; after a pause, from a second to a
+        minute, it is begun again, and health is good again once it works. With `restart=False` it is run once.
+        """
+        ...
+
+
 @runtime_checkable
 class Context(Protocol):
     """Everything a plugin gets from the host."""
@@ -224,6 +237,11 @@ class Context(Protocol):
     @property
     def operations(self) -> Operations:
         """The long work."""
+        ...
+
+    @property
+    def tasks(self) -> Tasks:
+        """The background work."""
         ...
 
     @property

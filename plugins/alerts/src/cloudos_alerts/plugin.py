@@ -78,8 +78,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     occurrences.on_change(watching.events_changed)
     ctx.events.subscribe(occurrences.handle, "*", name="metrics")
     tasks = [
-        asyncio.create_task(watching.run(), name="alerts:watching"),
-        asyncio.create_task(outbox.run(), name="alerts:outbox"),
+        ctx.tasks.start("evaluation", watching.run),
+        ctx.tasks.start("outbox", outbox.run),
     ]
     try:
         yield

@@ -40,7 +40,7 @@ class Watching:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        helpers = [asyncio.create_task(self._read(), name="alerts:ticks"), asyncio.create_task(self._pass_time())]
+        helpers = [self._ctx.tasks.start("ticks", self._read), self._ctx.tasks.start("time between", self._pass_time)]
         try:
             while True:
                 await self._wake.wait()

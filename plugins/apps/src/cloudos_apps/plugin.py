@@ -136,7 +136,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(UsageReader, UsageReader(engine, store))
     ctx.provide(Watcher, watcher)
     installer.register()
-    watching = asyncio.create_task(watcher.run(), name="apps:watcher")
+    watching = ctx.tasks.start("events of the engine", watcher.run)
     try:
         yield
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Context
+from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable
 
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.following import Following
@@ -67,7 +68,7 @@ class Watcher:
             await stream.opened.wait()
             await self._engine.version()
             self._tell(None)
-            self._spawn(self._reconciler.reconcile())
+            self._spawn(self._reconciler.reconcile)
             async for event in stream:
                 await self._handle(event)
                 self._since = event["timeNano"] + 1
@@ -84,22 +85,25 @@ class Watcher:
         elif action == "die":
             asked = self._signals.take(container)
             code, at = int(attributes.get("exitCode", 0)), event["timeNano"] / 1e9
-            self._spawn(self._following.died(app_id, generation, attributes[SERVICE], container, code, at, asked))
+            service = attributes[SERVICE]
+            self._spawn(partial(self._following.died, app_id, generation, service, container, code, at, asked))
         elif action == "start":
             self._signals.forget(container)
-            self._spawn(self._following.started(app_id, generation))
+            self._spawn(partial(self._following.started, app_id, generation))
         elif action == "destroy":
             self._signals.forget(container)
-            self._spawn(self._following.destroyed(app_id, generation))
+            self._spawn(partial(self._following.destroyed, app_id, generation))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(work), name="apps:event")
+    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = self._ctx.tasks.start("event of the engine", partial(self._guarded, work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
+        except DatabaseUnavailable:  # it is handled again once the database is back
+            raise
         except CloudOSError as error:
             self._ctx.log.warning("an event of the engine could not be handled", error=error.message)
         except Exception as error:

@@ -24,10 +24,7 @@ async def seal_for_ever(ctx: Context) -> None:
     minutes: int = ctx.settings.seal_minutes
     while minutes:
         await ctx.clock.sleep(60.0 * minutes)
-        try:
-            await emit_seal(ctx)
-        except Exception as error:  # noqa: BLE001 - it is told again after as long
-            ctx.log.error("the end of the audit log cannot be told", error=type(error).__name__)
+        await emit_seal(ctx)
 
 
 async def emit_seal(ctx: Context) -> None:

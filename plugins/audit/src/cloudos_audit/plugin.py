@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
@@ -71,7 +72,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Retention, Retention(ctx, seal))
     ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
     ctx.events.subscribe_batches(recorder.handle, "*", name="log", from_start=True)
-    sealing = asyncio.create_task(seal_for_ever(ctx), name="audit:seal")
+    sealing = ctx.tasks.start("hourly seal", partial(seal_for_ever, ctx))
     try:
         yield
     finally:

@@ -115,7 +115,7 @@ class Keys:
         """Note that a key was used now."""
         self._used[key_id] = self._ctx.clock.now()
         if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.get_running_loop().create_task(self._flush_later(), name="auth:key-use")
+            self._flushing = self._ctx.tasks.start("use of keys", self._flush_later)
 
     async def close(self) -> None:
         """Store what is not stored yet."""

@@ -109,7 +109,7 @@ async def telling_changes(ctx: Context) -> AsyncIterator[None]:
     catalogue, front = ctx.use(Catalogue), ctx.use(Front)
     changes = Changes(ctx, ctx.use(McpSessions), catalogue, front)
     ctx.events.subscribe(changes.hear, "*", name="mcp-changes")
-    looking = asyncio.create_task(changes.look_for_ever(), name="memory:look-at-catalogue")
+    looking = ctx.tasks.start("look at the catalogue", changes.look_for_ever)
     try:
         yield
     finally:

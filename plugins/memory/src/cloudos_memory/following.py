@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from cloudos_sdk import Context, Envelope
+from cloudos_sdk import Context, DatabaseUnavailable, Envelope
 from cloudos_sdk.capabilities import Note, NoteStore
 
 from cloudos_memory.attributes import attributes_of
@@ -37,6 +37,8 @@ class Following:
         """Sweep once, in the background after a start: what happened while nothing listened is made up for."""
         try:
             await self.sweep()
+        except DatabaseUnavailable:  # it is begun again
+            raise
         except Exception as error:  # noqa: BLE001 - the nightly sweep is another chance
             self._ctx.log.warning("the notes could not be looked through", error=str(error))
 

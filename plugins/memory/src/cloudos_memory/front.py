@@ -10,11 +10,12 @@ import contextvars
 import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from cloudos_sdk import Context, InvalidRequest, caller, principal, use
+from cloudos_sdk import Context, InvalidRequest, Unavailable, caller, principal, use
 from cloudos_sdk.json_text import read_json
 
 from cloudos_memory.calls import Calls
@@ -198,7 +199,7 @@ class Front:
 
     async def _load(self) -> Any:
         """Return the engine; load it where nobody did, in a thread, and wait."""
-        if self._loading is None:
+        if self._loading is None or (self._loading.done() and self.engine is None):
             self._loading = asyncio.create_task(self._start(), name="memory:load-mcp", context=self._home)
         return await asyncio.shield(self._loading)
 
@@ -209,10 +210,20 @@ class Front:
         protocol = protocol_module.Protocol(self._catalogue, Calls(self._ctx, self._catalogue), version)
         engine = engine_module.Engine(protocol, self._sessions, self._settings)
         ready = asyncio.Event()
-        self._running = asyncio.create_task(engine.run(ready.set), name="memory:mcp")
-        await ready.wait()
+        self._running = self._ctx.tasks.start("MCP engine", partial(engine.run, ready.set), restart=False)
+        self._running.add_done_callback(self._ended)
+        starting = asyncio.ensure_future(ready.wait())
+        await asyncio.wait([starting, self._running], return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
+        if self._running.done():
+            raise Unavailable("The MCP engine does not start; the log says why.", code="mcp_unavailable", retry_after=5)
         self.engine = engine
         return engine
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        """Have the next request load another engine."""
+        if self._running is running:
+            self.engine = None
 
     async def preload(self) -> None:
         """Load the engine a while after the start, on a node that has keys in use."""
@@ -258,7 +269,7 @@ async def serving_mcp(ctx: Context) -> AsyncIterator[None]:
     front = Front(ctx, ctx.use(KeyRing), sessions, catalogue)
     ctx.provide(Catalogue, catalogue)
     ctx.provide(Front, front)
-    preloading = asyncio.create_task(front.preload(), name="memory:preload-mcp")
+    preloading = ctx.tasks.start("load of MCP", front.preload)
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(KeyRing, ring)
     ctx.provide(BearerAuthenticator, bearers)
     ctx.events.subscribe(keys.follow_owner, "user.changed", "user.deleted", name="key-owners")
-    storing = asyncio.create_task(keys.store_use_for_ever(), name="memory:key-use")
+    storing = ctx.tasks.start("use of keys", keys.store_use_for_ever)
     try:
         yield
     finally:

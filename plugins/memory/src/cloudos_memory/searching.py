@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from cloudos_sdk import Context, Unavailable
 from cloudos_sdk.capabilities import Embedder, Recall
@@ -43,8 +44,11 @@ async def searching(ctx: Context) -> AsyncIterator[None]:
     if indexer is not None and queries is not None:
         ctx.provide(Indexer, indexer)
         ctx.provide(Queries, queries)
-        works = [indexer.run(), following.catch_up(), _make_faster(ctx, backend)]
-        tasks = [asyncio.create_task(work, name="memory:indexer") for work in works]
+        tasks = [
+            ctx.tasks.start("index", indexer.run),
+            ctx.tasks.start("notes to index", following.catch_up),
+            ctx.tasks.start("faster model", partial(_make_faster, ctx, backend)),
+        ]
     try:
         yield
     finally:

@@ -216,7 +216,7 @@ async def keeping_sessions(ctx: Context) -> AsyncIterator[None]:
     sessions = McpSessions(ctx, ctx.use(KeyRing))
     ctx.use(Keys).ended = sessions.end_key
     ctx.provide(McpSessions, sessions)
-    sweeping = asyncio.create_task(sessions.sweep_for_ever(), name="memory:sweep-sessions")
+    sweeping = ctx.tasks.start("sweep of sessions", sessions.sweep_for_ever)
     try:
         yield
     finally:

@@ -52,7 +52,7 @@ class Renames:
 
     def take_up(self) -> None:
         """Begin to follow the renames that a stop interrupted."""
-        self._begin(self._take_up())
+        self._keep(self._ctx.tasks.start("texts that follow renames", self._take_up))
 
     async def close(self) -> None:
         """Leave what has yet to follow to the next start."""
@@ -61,7 +61,9 @@ class Renames:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
+        return self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         self._tasks.add(task)
         task.add_done_callback(self._end)
         return task
@@ -115,17 +117,14 @@ class Renames:
         await self._ctx.db.write(lambda s: linking.resolve(s, rename.owner, [rename.key]))
 
     async def _take_up(self) -> None:
-        try:
-            after: int | None = 0
-            while after is not None:
-                after, found = await self._ctx.db.read(partial(_left, after=after))
-                for note_id, seq, key in found:
-                    async with self._turn(note_id):
-                        rename = await self._ctx.db.read(partial(_rename_of, seq=seq, key=key))
-                        if rename is not None:
-                            await self._follow(rename)
-        except Exception as error:  # noqa: BLE001 - the links lead where they should; the next start goes on
-            self._ctx.log.warning("texts have yet to follow a rename", error=f"{type(error).__name__}: {error}"[:300])
+        after: int | None = 0
+        while after is not None:
+            after, found = await self._ctx.db.read(partial(_left, after=after))
+            for note_id, seq, key in found:
+                async with self._turn(note_id):
+                    rename = await self._ctx.db.read(partial(_rename_of, seq=seq, key=key))
+                    if rename is not None:
+                        await self._follow(rename)
 
 
 def _portion(session: Session, sources: Sequence[int]) -> tuple[int, Sequence[Any]]:

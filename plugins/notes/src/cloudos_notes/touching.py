@@ -32,7 +32,7 @@ class Touches:
         """Note that these were referenced now."""
         self._gathered.update(dict.fromkeys(note_ids, self._ctx.clock.now()))
         if self._gathered and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._soon(), name="notes:touches")
+            self._task = self._ctx.tasks.start("references", self._soon)
 
     async def close(self) -> None:
         """Write what is left."""
@@ -56,4 +56,8 @@ class Touches:
         def write(session: Session) -> None:
             session.connection().execute(_TOUCH, rows)
 
-        await self._ctx.db.write(write)
+        try:
+            await self._ctx.db.write(write)
+        except BaseException:
+            self._gathered = {**gathered, **self._gathered}
+            raise

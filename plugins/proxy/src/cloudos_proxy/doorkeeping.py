@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Context, Health
+from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable, Health
 
 from cloudos_proxy.app_routes import AppRoutes
 from cloudos_proxy.apply import Applier
@@ -31,7 +31,7 @@ class Doorkeeping:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._begin(), name="proxy:begin")
+        self._task = self._ctx.tasks.start("start of the proxy", self._begin)
 
     async def stop(self) -> None:
         """End, and let Caddy end."""
@@ -80,5 +80,7 @@ class Doorkeeping:
         """Serve with the settings and addresses of now: they may be others than when it was applied."""
         try:
             await self._applier.refresh("start")
+        except DatabaseUnavailable:
+            raise
         except CloudOSError as error:
             self._ctx.log.warning("what was applied could not be brought up to date", reason=error.message)

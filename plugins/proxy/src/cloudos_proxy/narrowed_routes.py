@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from cloudos_sdk import Context
 from cloudos_sdk.addresses import parse_address
@@ -36,7 +37,7 @@ class Narrowing:
         if changes := access_changes(before, now):
             self._visits.follow(changes, self._drain_seconds + _LATE_SECONDS)
         if dials := gated_now(before, now):
-            task = asyncio.create_task(self._end(dials), name="proxy:narrowing")
+            task = self._ctx.tasks.start("end of connections", partial(self._end, dials))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -149,7 +149,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Coexisting, Coexisting(ctx))
     await gate.start()
     await name_socket.start()
-    watching = asyncio.create_task(watch.run(), name="proxy:certificates")
+    watching = ctx.tasks.start("certificates", watch.run)
     await store.load()
     await app_routes.keep_apex()
     await app_routes.follow(applier)

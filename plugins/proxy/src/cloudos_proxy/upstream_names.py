@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cloudos_sdk import Context
 
@@ -19,6 +20,7 @@ from cloudos_proxy.upstream_check import BadUpstream
 _FRESH = 1.0
 """Seconds for which an answer is given again: Caddy asks for each kind of address by itself."""
 _MOST = 1000
+_LAST_WRITES = 2.0
 
 
 class UpstreamNames:
@@ -44,11 +46,13 @@ class UpstreamNames:
         return await asyncio.shield(looking)
 
     async def stop(self) -> None:
-        """Wait for what is being written down."""
-        looking = [task for _, task in self._known.values()]
-        for task in looking:
+        """Give what is being written down a moment."""
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_LAST_WRITES)
+        tasks = [*self._telling, *(task for _, task in self._known.values())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*looking, *self._telling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self, addr: str) -> Sequence[Address]:
         try:
@@ -67,7 +71,7 @@ class UpstreamNames:
             self._refused.pop(addr, None)
         else:
             self._refused[addr] = why
-        task = asyncio.create_task(self._write_down(addr, why), name="proxy:upstream-refused")
+        task = self._ctx.tasks.start(f"state of {addr}", partial(self._write_down, addr, why))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 

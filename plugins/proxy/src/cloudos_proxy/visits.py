@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from cloudos_sdk import Context
@@ -115,7 +116,7 @@ class Visits:
 
     def start(self, holds: Holds) -> None:
         """Begin to look after them."""
-        self._task = asyncio.create_task(self._look_after(holds), name="proxy:visits")
+        self._task = self._ctx.tasks.start("visits", partial(self._look_after, holds))
         users = self._ctx.find(Users)
         if users is not None:
             self._unwatch = users.watch(lambda user_id: self._changed.set())

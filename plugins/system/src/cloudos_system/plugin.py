@@ -80,8 +80,8 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(NetworkTraffic, NetworkTraffic(ctx.db, store, minutes, sampler.recent, PERIOD))
     ctx.provide(Retention, Retention(store, ctx.clock, ctx.log))
     ctx.provide(SystemService, SystemService(node_id(ctx.data_dir), sampler, readers))
-    writing = asyncio.create_task(minutes.run(), name="system:minutes")
-    sampling = asyncio.create_task(sampler.run(), name="system:sampler")
+    writing = ctx.tasks.start("minutes of metrics", minutes.run)
+    sampling = ctx.tasks.start("sampler", sampler.run)
     try:
         yield
     finally:

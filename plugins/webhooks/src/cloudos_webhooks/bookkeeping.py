@@ -64,7 +64,7 @@ class Bookkeeper:
 
     def start(self) -> None:
         """Store from now on what is noted."""
-        self._task = asyncio.create_task(self._run(), name="webhooks:bookkeeper")
+        self._task = self._ctx.tasks.start("record of deliveries", self._run)
 
     async def stop(self) -> None:
         """Store what is noted and end."""

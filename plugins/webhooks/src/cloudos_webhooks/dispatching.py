@@ -21,6 +21,7 @@ class Dispatcher:
     def __init__(
         self, ctx: Context, directory: Directory, deliveries: Deliveries, sender: Sender, bookkeeper: Bookkeeper
     ) -> None:
+        self._ctx = ctx
         self._parts = ctx, directory, deliveries, sender, bookkeeper
         self._directory = directory
         self._bookkeeper = bookkeeper
@@ -61,7 +62,7 @@ class Dispatcher:
 
     def _begin(self, webhook_id: str) -> None:
         queue = self._queues[webhook_id] = EndpointQueue(webhook_id, *self._parts)
-        task = self._tasks[webhook_id] = asyncio.create_task(queue.run(), name=f"webhooks:{webhook_id}")
+        task = self._tasks[webhook_id] = self._ctx.tasks.start(f"queue of {webhook_id}", queue.run)
         task.add_done_callback(lambda _: self._end(webhook_id))
 
     def _end(self, webhook_id: str) -> None:

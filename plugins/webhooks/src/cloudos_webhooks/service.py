@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cloudos_sdk import Conflict, Context, InvalidRequest, NotFound, new_id
@@ -38,7 +39,7 @@ class Webhooks:
         self._deliveries = deliveries
         self._sender = sender
         self._dispatcher = dispatcher
-        self._cleaning: set[asyncio.Task[int]] = set()
+        self._cleaning: set[asyncio.Task[None]] = set()
 
     async def listed(self) -> list[WebhookOut]:
         """Return all webhooks, newest first."""
@@ -188,7 +189,7 @@ class Webhooks:
     def _forget(self, webhook_id: str) -> None:
         self._directory.drop(webhook_id)
         self._dispatcher.changed(webhook_id)
-        task = asyncio.get_running_loop().create_task(self._deliveries.forget(webhook_id), name="webhooks:forget")
+        task = self._ctx.tasks.start("deliveries to forget", partial(self._deliveries.forget, webhook_id))
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
 
