@@ -31,6 +31,7 @@ from cloudos_host.shared_readers import SharedReaders
 T = TypeVar("T")
 
 _BATCH = 64
+_CONNECT_LIMIT = 10  # seconds for a server to answer
 _OWN_READ_LIMIT = 300.0  # seconds of a read that the node makes for itself: a verification of the whole audit log
 
 
@@ -44,8 +45,9 @@ def make_engine(
 ) -> Engine:
     """Return an engine whose transactions begin explicitly."""
     if not url.startswith("sqlite"):
-        bound = {} if writes else {"connect_args": {"options": f"-c statement_timeout={int(read_limit * 1000)}"}}
-        return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True, **bound)
+        bound = {} if writes else {"options": f"-c statement_timeout={int(read_limit * 1000)}"}
+        arguments = {"connect_timeout": _CONNECT_LIMIT, **bound}
+        return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
     engine = create_engine(
         url, pool_size=size, max_overflow=0, connect_args={"isolation_level": None, "check_same_thread": False}
     )
@@ -120,6 +122,8 @@ class Database:
         self._reading: set[Reading] = set()
         self.trouble: DatabaseUnavailable | None = None
         """The last failure of its own state, until somebody has seen it work again."""
+        self.refuses_writes: DatabaseUnavailable | None = None
+        """Why nothing is written now: another host has taken the database."""
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -151,6 +155,8 @@ class Database:
 
         The write goes through even when the caller is cancelled.
         """
+        if self.refuses_writes is not None:
+            raise DatabaseUnavailable(self.refuses_writes.message, code=self.refuses_writes.code, retry_after=5)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, name="db-write", daemon=True)
             self._writer.start()

@@ -110,7 +110,7 @@ class Host:
         for warning in strangers(self.config, installed):
             self.log.warning(warning)
         self.node.take_lock()
-        self.open()
+        self.open(begin=True)
         notes = self.notes = StartupCrashLog(self.settings.data_dir, self.log)
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
@@ -151,6 +151,8 @@ class Host:
         self.notes.completed(self._versions())
         self.health = HealthChecks(self.own, self.records, self.ladder.call, self.node)
         self.own.context.tasks.start("health", self.health.run)
+        if (lock := self.node.database_lock) is not None:
+            self.own.context.tasks.start("lock on the database", partial(lock.keep, self.db))
         self.own.context.tasks.start("job prune", partial(jobs.supervise, self.own.context, self._prune, self.db))
 
     def _versions(self) -> dict[str, str]:
@@ -177,9 +179,9 @@ class Host:
             if record.alive and self.lifespans is not None:
                 await self.lifespans.start(record)
 
-    def open(self) -> None:
-        """Open the database and the key of the data folder."""
-        self.node.open()
+    def open(self, *, begin: bool = False) -> None:
+        """Open the database and the key of the data folder, as `Node.open`."""
+        self.node.open(begin=begin)
         self.db, self.events, self.streams = self.node.db, self.node.events, self.node.streams
 
     @property
@@ -221,6 +223,8 @@ class Host:
                     self._snapshot_taken = True
                 if pending:
                     migrating.upgrade(self.db.write_engine, record.id, package)
+                if record is self.own:
+                    self.node.remember()
             except (Exception, SystemExit) as error:
                 if record is self.own:
                     raise self.node.refused(error) or HostError(

@@ -18,6 +18,7 @@ from cloudos_host import migrating
 from cloudos_host.config import Config
 from cloudos_host.host import Host
 from cloudos_host.models import EventSetAside, JobRun
+from cloudos_host.node import HostError
 from cloudos_host.offline import examine
 from cloudos_host.private import MASK
 from cloudos_host.registry import Record
@@ -71,8 +72,14 @@ async def _probe(record: Record, component: Component) -> Finding:
 
 def _data(config: Config, host: Host) -> Iterator[Finding]:
     folder = config.host.data_dir
-    if not (folder / "host.key").exists():
-        yield Finding(True, "data folder", f"{folder} is empty; `cloudos serve` fills it")
+    try:
+        host.open()
+    except Exception as error:  # noqa: BLE001 - whatever a start would say is the finding
+        if isinstance(error, HostError) and host.node.facts.is_new:
+            yield Finding(True, "data folder", f"{folder} is empty; `cloudos serve` fills it")
+            return
+        said = error if isinstance(error, HostError) else host.node.refused(error) or f"{type(error).__name__}: {error}"
+        yield Finding(False, "node", str(said))
         return
     mode = (folder / "host.key").stat().st_mode & 0o777
     yield Finding(mode == 0o600, "host key", f"mode {mode:o}", f"chmod 600 {folder / 'host.key'}")
@@ -80,20 +87,36 @@ def _data(config: Config, host: Host) -> Iterator[Finding]:
     yield Finding(not wide, "data folder", f"mode {folder.stat().st_mode & 0o777:o}", f"chmod 700 {folder}")
     running = in_use(folder)
     yield Finding(True, "host", "running" if running else "not running")
-    host.open()
+    if not running and (lock := host.node.database_lock) is not None:
+        taken = lock.take()
+        lock.release()
+        if not taken:
+            yield Finding(False, "database", f"another host ({lock.holder}) uses {host.node.place}; stop it first")
     try:
         for id, current, pending in revisions(host):
             if pending:
                 yield Finding(False, f"tables of {id}", f"at {current}, {len(pending)} behind", "cloudos db upgrade")
         yield from _history(host)
     except Exception as error:  # noqa: BLE001 - whatever the database says is the finding
-        yield Finding(False, "database", f"{type(error).__name__}: {error}", "look at host.database_url")
+        said = host.node.refused(error) or f"{type(error).__name__}: {error}"
+        yield Finding(False, "database", str(said), "look at host.database_url")
     finally:
         host.db.write_engine.dispose()
-    if running and (folder / "health.json").exists():
-        for id, health in json.loads((folder / "health.json").read_text()).items():
-            if not health["ok"]:
-                yield Finding(False, f"health of {id}", health["detail"])
+    if running:
+        yield from _health(folder / "health.json")
+
+
+def _health(file: Path) -> Iterator[Finding]:
+    try:
+        answers = json.loads(file.read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        yield Finding(False, "health", f"{file} cannot be read: {error}", "the running host writes it within a minute")
+        return
+    for id, health in answers.items():
+        if not health["ok"]:
+            yield Finding(False, f"health of {id}", health["detail"])
 
 
 def _history(host: Host) -> Iterator[Finding]:
@@ -145,7 +168,7 @@ def upgrade(config: Config) -> list[str]:
     ladder.load()
     host.node.take_lock()
     try:
-        host.open()
+        host.open(begin=True)
         host.migrate([host.own, *(record for record in host.records if record.alive)])
     finally:
         host.node.release_lock()

@@ -13,12 +13,14 @@ from sqlalchemy import make_url, select
 from cloudos_host.config import HostSettings
 from cloudos_host.database import Database, sqlite_url
 from cloudos_host.database_failure import refusal
+from cloudos_host.database_lock import DatabaseLock
 from cloudos_host.disk_reserve import DiskReserve
 from cloudos_host.events import EventLog
 from cloudos_host.folder_lock import lock_folder
+from cloudos_host.identity import Facts, look, remember
 from cloudos_host.models import NodeFact
 from cloudos_host.private import make_data_folder, make_private
-from cloudos_host.secret_box import host_key
+from cloudos_host.secret_box import make_host_key
 from cloudos_host.sse import EventStreams
 
 
@@ -33,6 +35,7 @@ class Node:
     events: EventLog
     streams: EventStreams
     key: bytes
+    facts: Facts
 
     def __init__(self, settings: HostSettings, clock: Clock, log: Any) -> None:
         self.settings = settings
@@ -41,6 +44,8 @@ class Node:
         self._lock: int | None = None
         self.folder = settings.data_dir
         self.reserve = DiskReserve(self.folder, log)
+        url = settings.database_url
+        self.database_lock = DatabaseLock(url, log) if url is not None else None  # the folder's is on its own database
         self.is_open = False
 
     @property
@@ -51,23 +56,28 @@ class Node:
         return make_url(self.settings.database_url).render_as_string(hide_password=True)
 
     def take_lock(self) -> None:
-        """Make the data folder and keep other hosts off it. Raises HostError where one is there."""
+        """Make the data folder and keep other hosts off it and its database. Raises HostError where one is there."""
         make_data_folder(self.folder, self.log)
         self.reserve.release()
         self._lock = lock_folder(self.folder)
         if self._lock is None:
             raise HostError(f"another host uses {self.folder}; stop it first")
+        if self.database_lock is not None and not self.database_lock.take():
+            raise HostError(f"another host ({self.database_lock.holder}) uses the database {self.place}; stop it first")
 
     def release_lock(self) -> None:
-        """Let others have the data folder."""
+        """Let others have the data folder and the database."""
+        if self.database_lock is not None:
+            self.database_lock.release()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def open(self) -> None:
-        """Open the database and the key."""
-        if self.settings.database_url is None:  # what SQLite puts beside it has the same mode
-            make_private(self.folder / "cloudos.db")
+    def open(self, *, begin: bool = False) -> None:
+        """Open the database and the key; with `begin` make what a new node has not yet.
+
+        Raises HostError where key, folder and database do not belong together, or there is no node.
+        """
         self.db = Database(
             self.settings.database_url or sqlite_url(self.folder / "cloudos.db"),
             readers=self.settings.database_readers,
@@ -77,7 +87,38 @@ class Node:
         self.events = EventLog(self.db, self._clock, self.log)
         self.streams = EventStreams(self.events)
         self.is_open = True
-        self.key = host_key(self.folder)
+        try:
+            facts = self._agreeing(begin=begin)
+        except BaseException:
+            self.db.write_engine.dispose()
+            raise
+        if self.settings.database_url is None:  # what SQLite puts beside it has the same mode
+            make_private(self.folder / "cloudos.db")
+        self.key = facts.key if facts.key is not None else make_host_key(self.folder)
+
+    def _agreeing(self, *, begin: bool) -> Facts:
+        facts = self.facts = look(self.folder, self.db.write_engine if self._has_database() else None)
+        wrong = facts.contradiction(self.folder, self.place)
+        if wrong is not None:
+            raise HostError(wrong)
+        if facts.key is None and not begin:
+            raise HostError(f"{self.folder} holds no node; name another with --data-dir, or run `cloudos serve` first")
+        return facts
+
+    def remember(self) -> None:
+        """Note in folder and database that they belong together; the host's tables are up to date."""
+        if self.facts.complete:
+            return
+        try:
+            remember(self.folder, self.db.write_engine, self.key)
+        except OSError as error:
+            self.log.warning("the folder cannot note its node", folder=str(self.folder), reason=str(error))
+
+    def _has_database(self) -> bool:
+        if self.settings.database_url is not None:
+            return True
+        file = self.folder / "cloudos.db"
+        return file.exists() and file.stat().st_size > 0
 
     async def health(self) -> Health:
         """Look at the database and at the room on the disk."""

@@ -11,6 +11,7 @@ from cloudos_sdk import Principal, Role
 from cloudos_sdk.capabilities import PermissionCatalogue
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloudos_host import api, migrating
 from cloudos_host.boot import Ladder
@@ -54,13 +55,10 @@ class PluginCommands:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Any]:
-        folder = self._config.host.data_dir
-        if not (folder / "host.key").exists():
-            raise HostError(f"{folder} holds no node; name another with --data-dir, or run `cloudos serve` first")
         host, ladder = examine(self._config, self._found)
         record = host.records[0]
         _climb(ladder, record)
-        host.open()
+        _open(host)
         try:
             _check_tables(host, record)
             host.capabilities.add("host", PermissionCatalogue, host.permissions)
@@ -73,6 +71,13 @@ class PluginCommands:
             await context.release()
         finally:
             await host.db.close()
+
+
+def _open(host: Host) -> None:
+    try:
+        host.open()
+    except (OSError, SQLAlchemyError) as error:
+        raise host.node.refused(error) or error from None
 
 
 def _climb(ladder: Ladder, record: Record) -> None:

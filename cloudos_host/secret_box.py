@@ -10,22 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+KEY_BYTES = 32
 
-def host_key(data_dir: Path) -> bytes:
-    """Return the host's key; make it at the first start, whole or not at all."""
-    path = data_dir / "host.key"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        fresh = data_dir / "host.key.new"
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
-        return path.read_bytes()
+
+def make_host_key(data_dir: Path) -> bytes:
+    """Make the host's key at the first start, whole or not at all."""
+    path, fresh = data_dir / "host.key", data_dir / "host.key.new"
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    return path.read_bytes()
 
 
 class PluginSecrets:

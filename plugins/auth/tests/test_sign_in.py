@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 WHO = {"username": "root", "password": "correct horse battery"}
 SETTINGS = {"auth": {"bcrypt_cost": 4}}
@@ -152,3 +153,13 @@ async def test_an_expired_session_is_neither_listed_nor_kept(host):
     async with asyncio.timeout(5):
         while len(await db.read(lambda s: s.exec(select(Session)).all())) != 2:
             await host.clock.advance(3600)
+
+
+async def test_a_node_that_was_set_up_opens_no_set_up_when_its_users_are_gone(cloudos):
+    host = await cloudos("auth", settings=SETTINGS)
+    assert (await host.anonymous.post("/api/auth/setup", json=WHO)).status_code == 201
+    await host.restart()  # also a node that was set up before there was a mark has it from now on
+    await host.host.db.write(lambda session: session.execute(text("DELETE FROM auth_user")))
+    await host.restart()
+    answer = await host.anonymous.post("/api/auth/setup", json={**WHO, "username": "stranger"})
+    assert (answer.status_code, (await answer.get_json())["error"]) == (409, "set_up_before")

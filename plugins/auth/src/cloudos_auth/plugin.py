@@ -24,6 +24,7 @@ from cloudos_auth.models import Base
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
+from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.settings import AuthSettings
 from cloudos_auth.signing_in import SigningIn
 from cloudos_auth.tokens import TokenMint
@@ -79,8 +80,11 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
     mint = TokenMint(lambda: _signing_key(ctx), ctx.clock)
     sign_in = SigningIn(ctx, mint, directory, passwords, lockouts, factors)
-    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in)
+    mark = SetUpMark(ctx.data_dir, ctx.log)
+    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in, mark)
     await directory.load()
+    if directory.users:
+        mark.put()
     await lockouts.load()
 
     async def notice(envelope: Envelope) -> None:

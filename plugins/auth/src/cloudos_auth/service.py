@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from typing import Any
@@ -19,6 +20,7 @@ from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.schemas import UserOut
+from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.signing_in import SigningIn, ended, stored_password
 from cloudos_auth.tokens import REFRESH, TokenMint
 
@@ -39,6 +41,7 @@ class Accounts:
         lockouts: Lockouts,
         keys: Keys,
         sign_in: SigningIn,
+        mark: SetUpMark,
     ) -> None:
         self._ctx = ctx
         self._mint = mint
@@ -47,12 +50,19 @@ class Accounts:
         self._lockouts = lockouts
         self._keys = keys
         self._sign_in = sign_in
+        self._mark = mark
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:
-        """Make the first admin. Raises Conflict where there is a user already."""
+        """Make the first admin. Raises Conflict where there is a user already, or was one."""
+        marked = await asyncio.to_thread(self._mark.is_there)
         if self._directory.users:
             raise _already()
+        if marked:
+            message = (
+                "This node was set up before, and its database has no user; restore the database."
+            )
+            raise Conflict("set_up_before", message)
         hashed = await self._passwords.hash(password)
         now = self._ctx.clock.now()
         user = User(id=new_id("usr"), username=username, password=hashed, role="admin", created_at=now)
@@ -67,6 +77,7 @@ class Accounts:
             self._directory.mirror_user(db, user.id)
 
         await self._ctx.db.write(create)
+        await asyncio.to_thread(self._mark.put)
         return self._directory.users[user.id]
 
     async def refresh(self, token: str) -> Session:
