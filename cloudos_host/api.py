@@ -73,7 +73,7 @@ def routes(host: Any) -> Blueprint:
     async def ready() -> Response:
         """Tell whether the database and every plugin that should run do (503 where not), and which are not well."""
         down = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
-        ill = [r.id for r in host.records if r.state is State.RUNNING and not r.health.ok]
+        ill = [r.id for r in host.records if r.blamed or (r.state is State.RUNNING and not r.health.ok)]
         down += [id for id in ill if id in host.settings.required]
         down += ["database"] if host.db.trouble is not None else []
         ill += [] if host.own.health.ok else ["host"]

@@ -110,11 +110,32 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, config_file
     uvloop.run(run(_config(config_file, host=host, port=port, data_dir=data_dir), safe))
 
 
-@cli.command()
-def plugins() -> None:
-    """List the installed plugins, without importing any."""
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def plugins(ctx: click.Context) -> None:
+    """List the installed plugins, without importing any; enable one again."""
+    if ctx.invoked_subcommand is not None:
+        return
     for found in discover():
         click.echo(f"{found.id:16} {found.distribution} {found.version}{'  ' + found.error if found.error else ''}")
+
+
+@plugins.command()
+@click.argument("plugin_id", metavar="ID")
+@_placed
+def enable(plugin_id: str, data_dir: Path | None, config_file: Path | None) -> None:
+    """Have the next start try a plugin again in whose start the host died twice."""
+    from cloudos_host.startup_crash_log import forget_crashes
+
+    config = _config(config_file, data_dir=data_dir)
+    if plugin_id not in [found.id for found in discover()]:
+        raise ConfigError(f"there is no plugin {plugin_id!r}; `cloudos plugins` lists those that are installed")
+    if forget_crashes(config.host.data_dir, plugin_id):
+        click.echo(f"{plugin_id} is tried again at the next start")
+    elif plugin_id in config.host.disabled:
+        raise ConfigError(f"{plugin_id!r} is disabled by the settings; take it out of host.disabled")
+    else:
+        click.echo(f"{plugin_id} is not disabled")
 
 
 @cli.command()

@@ -111,10 +111,15 @@ class Host:
             self.log.warning(warning)
         self.node.take_lock()
         self.open(begin=True)
-        notes = self.notes = StartupCrashLog(self.settings.data_dir, self.log)
+        notes = self.notes = StartupCrashLog(self.settings.data_dir, self.log, self.clock.now())
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
-                record.state, record.reason = State.DISABLED, "the host died twice while starting it"
+                record.state, record.blamed = State.DISABLED, True
+                record.reason = (
+                    "the host died twice while starting it; `cloudos plugins enable "
+                    f"{record.id}` has the next start try it again, and so does an hour"
+                )
+                self.log.error("plugin is disabled", plugin=record.id, reason=record.reason)
                 record.prefixes = tuple(notes.prefixes.get(record.id, [f"/api/{record.id}"]))
         self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
         self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)

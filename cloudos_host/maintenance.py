@@ -51,6 +51,10 @@ async def diagnose(config: Config) -> list[Finding]:
             record.fail(record.phase, error)
             findings.append(Finding(False, record.id, f"{record.phase.value}: {record.reason}"))
             continue
+        if record.blamed:
+            blame = "the host died twice while starting it, and it comes up disabled"
+            findings.append(Finding(False, record.id, blame, f"cloudos plugins enable {record.id}"))
+            continue
         findings.append(Finding(True, record.id, f"{record.found.distribution} {record.found.version}"))
         for component in record.manifest.components if record.manifest else ():
             findings.append(await _probe(record, component))

@@ -28,7 +28,10 @@ T = TypeVar("T")
 def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
     """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
     host = Host(config, found=None if found is None else [found])
-    notes = StartupCrashLog(config.host.data_dir, host.log, keep=False)
+    notes = StartupCrashLog(config.host.data_dir, host.log, host.clock.now(), keep=False)
+    for record in host.records:
+        if record.alive and record.id not in config.host.required and notes.suspicious(record.id):
+            record.blamed = True
     ladder = Ladder(host.records, config, notes, host.log, api.manifest)
     return host, ladder
 

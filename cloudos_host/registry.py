@@ -54,6 +54,8 @@ class Record:
     jobs: list[Job] = field(default_factory=list)
     prefixes: tuple[str, ...] = ()
     health: Health = field(default_factory=lambda: Health(True))
+    blamed: bool = False
+    """Whether it is disabled because the host died in its start."""
     runner: asyncio.Task[None] | None = None
 
     @property

@@ -1,6 +1,7 @@
 """Ten plugins, each broken in its own way: every one stops alone, and all others go on serving."""
 
 import asyncio
+import json
 import sys
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -10,6 +11,7 @@ from cloudos_sdk import Manifest, NotReady, hookimpl, public
 from quart import Blueprint
 
 from cloudos_host.discovery import Found
+from cloudos_host.startup_crash_log import forget_crashes
 
 
 def plugin(name, prefix=None, *, policy=public, lifespan=None, **manifest):
@@ -149,10 +151,40 @@ async def test_a_plugin_for_another_sdk_is_not_imported(cloudos):
     assert "old_module" not in sys.modules
 
 
-async def test_twice_dead_while_starting_it_comes_up_disabled(cloudos, tmp_path):
+DEAD = {"starting": "deadly", "deaths": {"deadly": 1}}
+
+
+async def test_twice_dead_while_starting_it_comes_up_disabled_and_readiness_says_so(cloudos, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "boot.json").write_text('{"starting": "deadly", "deaths": {"deadly": 1}}')
+    (data / "boot.json").write_text(json.dumps(DEAD))
     host = await cloudos(plugin("good"), plugin("deadly"))
     assert host.state("deadly") == "disabled"
+    assert "cloudos plugins enable deadly" in host.record("deadly").reason
     assert (await host.client.get("/api/good")).status_code == 200
+    ready = await host.anonymous.get("/api/ready")
+    assert (ready.status_code, (await ready.get_json())["degraded"]) == (200, ["deadly"])
+    await host.restart()
+    assert host.state("deadly") == "disabled", "the next start is a moment later"
+
+
+async def test_the_blame_for_two_deaths_fades(cloudos, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "boot.json").write_text(json.dumps(DEAD))
+    host = await cloudos(plugin("deadly"))
+    await host.clock.advance(3601)
+    await host.restart()
+    assert host.state("deadly") == "running"
+    assert json.loads((data / "boot.json").read_text())["deaths"] == {}
+
+
+async def test_who_is_blamed_is_tried_again_when_asked_for(cloudos, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "boot.json").write_text(json.dumps(DEAD))
+    host = await cloudos(plugin("deadly"))
+    assert forget_crashes(data, "deadly")
+    assert not forget_crashes(data, "deadly")
+    await host.restart()
+    assert host.state("deadly") == "running"

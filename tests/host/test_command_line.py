@@ -87,3 +87,15 @@ async def test_the_api_page_loads_nothing_from_elsewhere(cloudos):
         assert (await host.anonymous.get(name)).status_code == 200
     assert "//" not in text.replace("<!doctype", "")
     await asyncio.sleep(0)
+
+
+def test_a_plugin_that_was_blamed_for_crashes_is_enabled_again(tmp_path):
+    (tmp_path / "boot.json").write_text('{"deaths": {"auth": 2}, "died_at": {"auth": "2026-01-01T00:00:00+00:00"}}')
+    code, out, _ = run("plugins", "enable", "auth", "--data-dir", str(tmp_path))
+    assert (code, out) == (0, "auth is tried again at the next start\n")
+    code, out, _ = run("plugins", "enable", "auth", "--data-dir", str(tmp_path))
+    assert (code, out) == (0, "auth is not disabled\n")
+    code, _, err = run("plugins", "enable", "atuh", "--data-dir", str(tmp_path))
+    assert code == 1
+    assert "no plugin 'atuh'" in err
+    assert "cloudos-auth" in run("plugins")[1]

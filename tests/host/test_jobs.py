@@ -129,3 +129,13 @@ def test_a_daily_job_waits_less_than_a_day_and_never_runs_twice_for_one_time_of_
     assert 0 <= wait <= 86400
     begun = now + timedelta(seconds=wait)
     assert wait_of(job, begun, begun) > 0
+
+
+@pytest.mark.parametrize("job", [{"every": timedelta(minutes=5)}, {"daily": time(3, 30)}])
+def test_a_clock_that_is_set_back_stops_no_job_for_as_long_as_it_was_ahead(job):
+    async def run(ctx):
+        pass
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    longest = timedelta(minutes=5) * 1.05 if "every" in job else timedelta(days=1)
+    assert 0 <= wait_of(Job(name="tick", run=run, **job), now + timedelta(days=365), now) <= longest.total_seconds()

@@ -85,6 +85,18 @@ async def test_a_refused_delivery_is_tried_again_and_the_next_ones_go_on(webhook
     verify(hook["secret"], tries[2])
 
 
+async def test_a_clock_that_is_set_back_puts_no_delivery_off(webhooks, webhook_sink):
+    node = await webhooks(retry_seconds=[5, 60])
+    webhook_sink.mode["/hook"] = "fail"
+    hook = await node.create(webhook_sink.url("/hook"), "thing.made")
+    await node.emit("first")
+    await node.state(hook, "retrying")
+    webhook_sink.mode["/hook"] = "ok"
+    node.running.clock.set_back(30 * DAY)
+    await node.running.clock.advance(660)
+    await node.state(hook, "delivered")
+
+
 async def test_after_eight_tries_over_about_a_day_the_endpoint_is_failing(webhooks, webhook_sink):
     node = await webhooks()
     webhook_sink.mode["/dead"] = "fail"

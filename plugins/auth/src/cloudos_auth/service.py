@@ -59,9 +59,7 @@ class Accounts:
         if self._directory.users:
             raise _already()
         if marked:
-            message = (
-                "This node was set up before, and its database has no user; restore the database."
-            )
+            message = "This node was set up before, and its database has no user; restore the database."
             raise Conflict("set_up_before", message)
         hashed = await self._passwords.hash(password)
         now = self._ctx.clock.now()

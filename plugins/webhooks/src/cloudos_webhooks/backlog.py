@@ -56,7 +56,8 @@ class Backlog:
 
     async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[Due]:
         """Return what is to be sent now, what was refused first; `sent` is on its way and not recorded yet."""
-        if self._refused or (self.next_due is not None and self.next_due <= now):
+        latest = now + self._deliveries.longest_wait
+        if self._refused or (self.next_due is not None and not now < self.next_due <= latest):
             before, sent = None if self._all else now, set(sent)
             self._refused = self._all = False
             head, self.next_due = await self._deliveries.refused(self._id, before, PAGE)

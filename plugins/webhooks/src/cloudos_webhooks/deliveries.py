@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -56,17 +56,19 @@ def new_row(webhook_id: str, event_id: str, type: str, body: str, now: datetime)
 class Deliveries:
     """All deliveries."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, longest_wait: timedelta) -> None:
         self._db = db
+        self.longest_wait = longest_wait
         self._last = 0
         whose, most = TABLE.c.webhook_id == bindparam("id"), bindparam("most", type_=Integer)
         refused = TABLE.c.state == "retrying"
         mine = select(*_SENT).where(whose, _OPEN).order_by(TABLE.c.seq)
         self._all_refused = mine.where(refused).limit(most)
-        self._refused = self._all_refused.where(TABLE.c.due_at <= bindparam("before"))
+        due = (TABLE.c.due_at <= bindparam("before")) | (TABLE.c.due_at > bindparam("beyond"))
+        self._refused = self._all_refused.where(due)
         new = mine.where(TABLE.c.state == "waiting", TABLE.c.seq > bindparam("reached")).limit(most)
         self._new = bulk.packed(new, db.dialect)
-        later = TABLE.c.due_at > bindparam("before")
+        later = TABLE.c.due_at.between(bindparam("before"), bindparam("beyond"))
         self._next_due = select(func.min(TABLE.c.due_at)).where(whose, _OPEN, refused, later)
 
     async def open(self) -> None:
@@ -85,15 +87,19 @@ class Deliveries:
         return [Due(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
     async def refused(self, webhook_id: str, before: datetime | None, most: int) -> Queue:
-        """Return what was refused and is due at `before`, or all of it, and when the next is due."""
+        """Return what was refused and is due at `before`, or all of it, and when the next is due.
+
+        What is due later than any wait there is was put off by a clock that was ahead; it is due now.
+        """
 
         def load(session: Session) -> Queue:
             if before is None:
                 return Queue([Due(*row) for row in session.execute(self._all_refused, given)], None)
             head = [Due(*row) for row in session.execute(self._refused, given)]
-            return Queue(head, session.execute(self._next_due, {"id": webhook_id, "before": before}).scalar())
+            return Queue(head, session.execute(self._next_due, {"id": webhook_id, **times}).scalar())
 
-        given = {"id": webhook_id, "most": most} | ({"before": before} if before is not None else {})
+        times = {"before": before, "beyond": before + self.longest_wait} if before is not None else {}
+        given = {"id": webhook_id, "most": most, **times}
         return await self._db.read(load)
 
     async def new(self, webhook_id: str, reached: int, most: int) -> list[Due]:

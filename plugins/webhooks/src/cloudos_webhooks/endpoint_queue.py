@@ -16,13 +16,14 @@ from cloudos_webhooks.backlog import Backlog
 from cloudos_webhooks.bookkeeping import Bookkeeper, Try
 from cloudos_webhooks.deliveries import Deliveries, Due
 from cloudos_webhooks.directory import Directory, Hook
-from cloudos_webhooks.sending import Outcome, Sender
+from cloudos_webhooks.sending import LONGEST_WAIT, Outcome, Sender
 
 _UNRECORDED = 256
 _DOWN_AFTER = 5
 _LONGEST_SLEEP = 600.0  # so that a clock that was set is noticed
 _TICK = 0.001  # a clock may wake one a rounding too early
 _PAUSE = 2.0
+_LONGEST_WAIT = timedelta(seconds=LONGEST_WAIT)
 
 
 class EndpointQueue:
@@ -84,7 +85,7 @@ class EndpointQueue:
         now = self._ctx.clock.now()
         if self._hook() is None:
             await self._wake.wait()
-        elif self._not_before is not None and now < self._not_before:
+        elif self._not_before is not None and timedelta(0) < self._not_before - now <= _LONGEST_WAIT:
             await self._idle(self._not_before)
         elif head := await self._next(now):
             await self._send(head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
 from quart import Blueprint
@@ -18,7 +19,7 @@ from cloudos_webhooks.intake import Intake
 from cloudos_webhooks.jobs import PRUNE
 from cloudos_webhooks.models import Base
 from cloudos_webhooks.routes import routes
-from cloudos_webhooks.sending import Sender
+from cloudos_webhooks.sending import LONGEST_WAIT, Sender
 from cloudos_webhooks.service import Webhooks
 from cloudos_webhooks.settings import WebhooksSettings
 
@@ -52,7 +53,8 @@ def cloudos_jobs() -> Sequence[Job]:
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Go on with what waits and read the events."""
-    directory, deliveries, sender = Directory(ctx), Deliveries(ctx.db), Sender(ctx.settings)
+    longest = timedelta(seconds=max([LONGEST_WAIT, *(1.1 * wait for wait in ctx.settings.retry_seconds)]))
+    directory, deliveries, sender = Directory(ctx), Deliveries(ctx.db, longest), Sender(ctx.settings)
     await directory.load()
     await deliveries.open()
     bookkeeper = Bookkeeper(ctx, directory, deliveries)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST = 65_536
 _SHOWN = 500
 _IDLE = 2.0  # shorter than servers keep a connection that waits, so that none is closed under a request
-_LONGEST_WAIT = 3600.0
+LONGEST_WAIT = 3600.0
 
 
 class Outcome(NamedTuple):
@@ -148,4 +148,4 @@ def _text(taken: bytearray) -> str:
 def _seconds(given: str | None) -> float | None:
     if given is None or not given.isdecimal():  # a date is allowed too, and as good as none
         return None
-    return min(_LONGEST_WAIT, float(given))
+    return min(LONGEST_WAIT, float(given))

@@ -59,6 +59,10 @@ class FakeClock:
         self._passed = end
         await asyncio.sleep(0.01)
 
+    def set_back(self, seconds: float) -> None:
+        """Set the time of day back, as who mends a clock that was ahead; `monotonic` goes on."""
+        self._start -= timedelta(seconds=seconds)
+
     async def leap(self, seconds: float) -> None:
         """Move the time at once: who sleeps wakes at its end, once, however often it would have woken in between."""
         self._passed += seconds
