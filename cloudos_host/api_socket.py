@@ -16,18 +16,19 @@ class ApiSocket:
         self.path: Path | None = None
 
     def open(self, path: Path, log: Any) -> socket.socket | None:
-        """Bind it, in the place of what an earlier host left; None where the path is too long for a socket's."""
+        """Bind it, in the place of what an earlier host left; None where there can be none, and the log says why."""
         if len(bytes(path)) > _PATH_LIMIT:
             log.warning("the API has no Unix socket: the path of the data folder is too long", path=str(path))
             return None
-        path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX)
         try:
+            path.unlink(missing_ok=True)
             listening.bind(str(path))
             path.chmod(0o600)
-        except BaseException:
+        except OSError as error:  # a full disk takes no file more; the API is served on its port all the same
             listening.close()
-            raise
+            log.warning("the API has no Unix socket", path=str(path), reason=str(error))
+            return None
         listening.setblocking(False)
         self.path = path
         return listening

@@ -20,7 +20,7 @@ def test_the_host_answers_on_the_socket_and_takes_it_away(tmp_path):
     with serving([*command, "serve", "--port", "0", "--data-dir", tmp_path]):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
-            assert client.get("http://node/api/health").json() == {"status": "ok"}
+            assert client.get("http://node/api/health").json()["status"] == "ok"
             wrong = {"username": "nobody", "password": "not the password"}
             assert client.post("http://node/api/auth/login", json=wrong).status_code == 401
             assert client.get("http://node/api/auth/me").status_code == 401
@@ -43,4 +43,6 @@ def test_a_path_too_long_for_a_socket_leaves_the_port_alone(tmp_path):
     folder.mkdir()
     listener = ApiSocket()
     assert listener.open(folder / "api.sock", LOG) is None
+    assert listener.path is None
+    assert listener.open(tmp_path / "missing" / "api.sock", LOG) is None, "nor does a folder that takes no more files"
     assert listener.path is None
