@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 import orjson
-from cloudos_sdk import Actor, Clock, DatabaseUnavailable, Envelope, Event, new_id
+from cloudos_sdk import Clock, DatabaseUnavailable, Envelope, Event, new_id
 from cloudos_sdk.identity import Caller, act_as, caller
-from sqlalchemy import Select, bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from cloudos_host.database import Database
+from cloudos_host.event_tail import EventTail, StoredEvent
 from cloudos_host.models import EventCursor, EventRow, EventSetAside
 from cloudos_host.tasks import PluginTasks
 
@@ -23,7 +24,9 @@ _TABLE = EventRow.__table__
 _INSERT = insert(_TABLE)  # once: to build and compile it for each event costs three times the writing
 _BATCH = 200
 _NEWEST = select(func.max(_TABLE.c.seq))
-_BEHIND = select(_TABLE).where(_TABLE.c.seq > bindparam("behind")).order_by(_TABLE.c.seq).limit(_BATCH)
+_BEHIND = select(_TABLE).where(_TABLE.c.seq > bindparam("behind")).order_by(_TABLE.c.seq).limit(bindparam("most"))
+_CURSORS = EventCursor.__table__
+_MOVE = update(_CURSORS).where(_CURSORS.c.reader == bindparam("moved"))
 _PASSED_OVER = 1000  # events that a reader has no use for until it writes down that it is past them
 _TRIES = 8
 _POLL = 2.0
@@ -40,6 +43,7 @@ class EventLog:
         self._clock = clock
         self._log = log
         self._wakes: set[asyncio.Event] = set()
+        self._tail = EventTail(self._load, self.last)
         self.reached: dict[str, int] = {}
         self.listeners: set[Callable[[str, str, str, bytes], None]] = set()
 
@@ -72,6 +76,7 @@ class EventLog:
         return id
 
     def _committed(self) -> None:
+        self._tail.grew()
         for wake in self._wakes:
             wake.set()
 
@@ -93,22 +98,36 @@ class EventLog:
         while True:
             await asyncio.sleep(_POLL)
             last = await self.last()
-            if last > seen:
-                seen = last
-                for wake in self._wakes:
-                    wake.set()
+            if last > max(seen, self._tail.end):
+                self._committed()
+            seen = last
 
     async def after(self, seq: int, limit: int = _BATCH) -> list[Envelope]:
         """Return the events behind `seq`, oldest first."""
-        statement = select(_TABLE).where(_TABLE.c.seq > seq).order_by(_TABLE.c.seq).limit(limit)
-        return await self.db.read(lambda s: [_envelope(row) for row in s.execute(statement).mappings()])
+        return [event.envelope() for event in await self._load(seq, limit)]
 
-    async def _wanted(self, seq: int, statement: Select[Any]) -> tuple[list[Envelope], int]:
-        """Return what `statement` finds behind `seq`, oldest first, and up to which number there are no others."""
+    async def shown_after(self, seq: int) -> Sequence[StoredEvent]:
+        """Return events behind `seq`, oldest first, for those who only look; empty where there is none."""
+        found = await self._tail.after(seq)
+        return found if found is not None else await self._load(seq, _BATCH)
+
+    async def _load(self, seq: int, limit: int) -> list[StoredEvent]:
+        found = {"behind": seq, "most": limit}
+        return await self.db.read(lambda s: [StoredEvent(row) for row in s.execute(_BEHIND, found).mappings()])
+
+    async def _wanted(self, seq: int, types: frozenset[str]) -> tuple[list[Envelope], int]:
+        """Return the events of `types` behind `seq`, oldest first, and up to which number there are no others."""
+        at_hand, end = await self._tail.after(seq), self._tail.end
+        if at_hand is not None:
+            wanted = [event for event in at_hand if "*" in types or event.type in types][:_BATCH]
+            found = [event.envelope() for event in wanted]
+            return found, found[-1].seq if len(found) == _BATCH else max(seq, end)
+        statement = _BEHIND if "*" in types else _BEHIND.where(_TABLE.c.type.in_(types))
 
         def load(session: Session) -> tuple[list[Envelope], int]:
             newest = session.execute(_NEWEST).scalar() or 0
-            found = [_envelope(row) for row in session.execute(statement, {"behind": seq}).mappings()]
+            rows = session.execute(statement, {"behind": seq, "most": _BATCH}).mappings()
+            found = [StoredEvent(row).envelope() for row in rows]
             last = found[-1].seq if found else seq
             return found, last if len(found) == _BATCH else max(newest, last)
 
@@ -144,13 +163,12 @@ class EventLog:
         wake = asyncio.Event()
         self._wakes.add(wake)
         act_as(Caller(None))
-        statement = _BEHIND if "*" in types else _BEHIND.where(_TABLE.c.type.in_(types))
         try:
             cursor = stored = await self._cursor(reader, 0 if from_start else await self.last())
             self.reached[reader] = cursor
             while True:
                 try:
-                    wanted, reach = await self._wanted(cursor, statement)
+                    wanted, reach = await self._wanted(cursor, types)
                     if not (together and len(wanted) > 1 and await self._deliver_all(reader, wanted, handler)):
                         for envelope in wanted:
                             await self._deliver(reader, envelope, handler)
@@ -218,10 +236,7 @@ class EventLog:
         return await self.db.write(load)
 
     async def _move(self, reader: str, seq: int) -> None:
-        def store(session: Session) -> None:
-            session.merge(EventCursor(reader=reader, seq=seq))
-
-        await self.db.write(store)
+        await self.db.write(lambda s: s.connection().execute(_MOVE, {"moved": reader, "seq": seq}))
 
 
 class PluginEvents:
@@ -278,18 +293,3 @@ class PluginEvents:
             task.cancel()
         await asyncio.gather(*self.readers, return_exceptions=True)
         self.readers.clear()
-
-
-def _envelope(row: Any) -> Envelope:
-    return Envelope(
-        seq=row["seq"],
-        id=row["id"],
-        type=row["type"],
-        time=row["time"],
-        actor=Actor(row["actor_kind"], row["actor_id"], row["actor_name"], row["address"]),
-        resource=row["resource"],
-        details=row["details"],
-        data=orjson.loads(row["data"]),
-        audience=row["audience"],
-        request_id=row["request_id"],
-    )

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-import orjson
-from cloudos_sdk import DatabaseUnavailable, Envelope, iso
+from cloudos_sdk import DatabaseUnavailable
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloudos_host.events import EventLog
@@ -77,30 +76,17 @@ class EventStreams:
             try:
                 if cursor is None:
                     cursor = await self._log.last()
-                batch = await self._log.after(cursor)
+                batch = await self._log.shown_after(cursor)
             except (SQLAlchemyError, DatabaseUnavailable):  # the stream goes on where it was once the database is back
                 await asyncio.sleep(_PAUSE)
                 continue
-            for envelope in batch:
-                if allowed(envelope.audience):
-                    await queue.put(frame(str(envelope.seq), envelope.type, encode(envelope)))
-                cursor = envelope.seq
+            for event in batch:
+                if allowed(event.audience):
+                    await queue.put(frame(str(event.seq), event.type, event.line))
+                cursor = event.seq
             if not batch:
                 await wake.wait()
                 wake.clear()
-
-
-def encode(envelope: Envelope) -> bytes:
-    """Return a stored event as the JSON of its stream."""
-    return orjson.dumps(
-        {
-            "id": envelope.id,
-            "type": envelope.type,
-            "timestamp": iso(envelope.time),
-            "resource": envelope.resource,
-            "data": dict(envelope.data),
-        }
-    )
 
 
 def frame(id: str, type: str, data: bytes) -> bytes:
