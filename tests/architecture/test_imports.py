@@ -87,12 +87,6 @@ def test_importing_the_harness_does_not_import_the_host():
         assert not [node for node in top if "cloudos_host" in ast.unparse(node)], f"{module.place} imports it at once"
 
 
-@pytest.mark.parametrize("module", [*HOST, *SDK, *ALL], ids=lambda module: module.place)
-def test_no_file_is_over_300_lines(module):
-    lines = len(module.path.read_text().splitlines())
-    assert lines <= 300, f"{module.place} has {lines} lines; it is asking to be two"
-
-
 def test_a_distribution_requires_what_it_is_made_of_and_no_other_plugin():
     import tomllib
 
