@@ -232,6 +232,12 @@ async def test_what_the_far_side_said_is_shown_to_people_and_not_to_keys(alerts,
     await node.ask("POST", f"/channels/{made['id']}/test", json={}, client=key)
     shown = await node.ask("GET", f"/channels/{made['id']}", client=key)
     assert "500" in shown["last_error"] and "inside" not in shown["last_error"]
+    await node.ask("POST", f"/channels/{made['id']}/test", json={})
+    assert "inside" in (await node.ask("GET", f"/channels/{made['id']}"))["last_error"]
+    shown = await node.ask("GET", f"/channels/{made['id']}", client=key)
+    assert "500" in shown["last_error"] and "inside" not in shown["last_error"]
+    assert "inside" not in str(await node.ask("GET", "/channels", client=key))
+    assert "inside" not in str(await node.running.event_log())
 
 
 async def test_no_message_goes_to_link_local_and_metadata_addresses(alerts):

@@ -27,6 +27,7 @@ CHANNEL = Channel.__table__
 NOTIFICATION = Notification.__table__
 _FAILING_AFTER = 3
 _FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 10.0, 3.0, 3600.0
+_QUOTE = "It said: "
 _SLOWER, _SLOWER_WAIT = 429, 30.0
 _STOP_WAIT = 5.0
 _PAUSE = 5.0
@@ -60,7 +61,8 @@ class Outbox:
     async def load(self) -> None:
         """Remember which channels failed when the host stopped."""
         for row in await self._ctx.db.read(lambda s: s.execute(select(CHANNEL).where(CHANNEL.c.failing)).all()):
-            self.failing[row.id] = Trouble(row.name, row.last_error or "", row.last_error_at or row.updated_at)
+            error = own_words(row.last_error or "")
+            self.failing[row.id] = Trouble(row.name, error, row.last_error_at or row.updated_at)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -213,11 +215,11 @@ class Outbox:
         }
         session.execute(update(CHANNEL).where(CHANNEL.c.id == channel_id).values(**values))
         if failing and not channel.failing:
-            details = f"The channel {channel.name} failed {failures} times in a row: {error}"
-            event = AlertChannelFailed(resource=channel_id, name=channel.name, error=error, details=details)
+            details = f"The channel {channel.name} failed {failures} times in a row: {own_words(error)}"
+            event = AlertChannelFailed(resource=channel_id, name=channel.name, error=own_words(error), details=details)
             self._ctx.events.emit(session, event)
         if failing:
-            trouble = Trouble(channel.name, error, now)
+            trouble = Trouble(channel.name, own_words(error), now)
             self._ctx.db.after_commit(session, lambda: self.failing.update({channel_id: trouble}))
 
     def _well(self, channel_id: str) -> None:
@@ -241,5 +243,10 @@ def told(delivery: Delivery) -> str:
     """Return why a delivery failed in one line, the far side's own words last."""
     parts = [delivery.reason or "It was not delivered."]
     if delivery.response:
-        parts.append(f"It said: {delivery.status} {delivery.response[:200]}")
+        parts.append(f"{_QUOTE}{delivery.status} {delivery.response[:200]}")
     return " ".join(parts)
+
+
+def own_words(error: str) -> str:
+    """Return why a delivery failed without what the far side said: any server of this network may be one."""
+    return error.partition(f" {_QUOTE}")[0]
