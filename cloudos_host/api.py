@@ -12,6 +12,7 @@ from cloudos_sdk import (
     Forbidden,
     InvalidRequest,
     Manifest,
+    NotFound,
     Permission,
     Role,
     limited,
@@ -21,15 +22,16 @@ from cloudos_sdk import (
     signed_in,
 )
 from cloudos_sdk.capabilities import PermissionCatalogue
-from cloudos_sdk.http import Page, stream
+from cloudos_sdk.http import Page, answers, stream
 from quart import Blueprint, Response, request
-from quart_schema import validate_querystring
+from quart_schema import document_response, validate_querystring
 from sqlalchemy import select
 
 from cloudos_host import operations
 from cloudos_host.exposition import exposition
 from cloudos_host.models import OperationRow
 from cloudos_host.registry import State
+from cloudos_host.schemas import Alive, OperationOut, PlanFeatures, PluginOut, Readiness
 
 manifest = Manifest(
     title="Cloud OS host",
@@ -63,6 +65,7 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/health")
     @public
+    @document_response(Alive)
     async def health() -> Response:
         """Tell that the process lives, and what is wrong with its database."""
         trouble = host.db.trouble
@@ -70,6 +73,8 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/ready")
     @public
+    @document_response(Readiness)
+    @document_response(Readiness, 503)
     async def ready() -> Response:
         """Tell whether the database and every plugin that should run do (503 where not), and which are not well."""
         down = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
@@ -81,6 +86,7 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/plugins")
     @requires("plugins:read")
+    @document_response(list[PluginOut])
     async def plugins() -> Response:
         """List the plugins: state, phase, and why."""
         return answer([record.public() for record in host.records])
@@ -91,6 +97,7 @@ def routes(host: Any) -> Blueprint:
     @blueprint.get("/api/operations")
     @requires("operations:read")
     @validate_querystring(Page)
+    @document_response(list[OperationOut])
     async def list_operations(query_args: Page) -> Response:
         """List long work, newest first: the caller's own, and what others with the same permissions see."""
         table, who = OperationRow.__table__, principal()
@@ -98,21 +105,26 @@ def routes(host: Any) -> Blueprint:
         if not visible("user:"):
             shown = [name for name in host.permissions.permissions() if host.permissions.allows(who, name)]
             statement = statement.where(table.c.audience.in_(shown) | (table.c.owner == who.user_id))
-        for edge, older in ((query_args.before, True), (query_args.after, False)):
+        for name, edge in (("before", query_args.before), ("after", query_args.after)):
             if edge is not None:
-                at = (await operations.load(host.db, edge, visible)).created_at
-                statement = statement.where(table.c.created_at < at if older else table.c.created_at > at)
+                try:
+                    at = (await operations.load(host.db, edge, visible)).created_at
+                except NotFound as error:
+                    raise InvalidRequest.field(name, f"there is no operation {edge!r}") from error
+                statement = statement.where(table.c.created_at < at if name == "before" else table.c.created_at > at)
         rows = await host.db.read(lambda s: s.execute(statement).scalars().all())
         return answer([operations.public(row) for row in rows if visible(operations.audience_of(row))])
 
     @blueprint.get("/api/operations/<operation_id>")
     @requires("operations:read")
+    @document_response(OperationOut)
     async def get_operation(operation_id: str) -> Response:
         """Return how far long work is."""
         return answer(operations.public(await operations.load(host.db, operation_id, visible)))
 
     @blueprint.post("/api/operations/<operation_id>/cancel")
     @requires("operations:read")
+    @document_response(OperationOut, 202)
     async def cancel_operation(operation_id: str) -> Response:
         """Ask long work to stop and clean up; 202, it ends in the background. Anyone may cancel their own."""
         row, who = await operations.load(host.db, operation_id, visible), principal()
@@ -127,6 +139,8 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/events")
     @signed_in
+    @answers(200, "text/event-stream")
+    @answers(429)
     async def events() -> Response:
         """Stream what happens, as far as the caller may see it."""
         who = principal()
@@ -142,6 +156,7 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/metrics")
     @requires("metrics:read")
+    @answers(200, "text/plain")
     async def metrics() -> Response:
         """Expose what the host counts and what plugins measure, for Prometheus."""
         text, content_type = exposition(host)
@@ -149,6 +164,7 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/license/orbit-features")
     @signed_in
+    @document_response(PlanFeatures)
     async def orbit_features() -> Response:
         """Project the plan onto its feature flags and limits."""
         return answer(host.licence.projection())
@@ -156,6 +172,8 @@ def routes(host: Any) -> Blueprint:
     @blueprint.get("/openapi.json")
     @public
     @limited(60, 60)
+    @answers(200, "application/json")
+    @answers(304)
     async def openapi() -> Response:
         """Describe the API of the enabled plugins (OpenAPI 3.1)."""
         text, tag = await host.description.given()
@@ -171,18 +189,21 @@ def routes(host: Any) -> Blueprint:
 
     @blueprint.get("/api/docs")
     @public
+    @answers(200, "text/html")
     async def docs() -> Response:
         """Show the API to a person."""
         return page("index.html", "text/html; charset=utf-8")
 
     @blueprint.get("/api/docs/docs.js")
     @public
+    @answers(200, "text/javascript")
     async def docs_script() -> Response:
         """Return the script of the API page."""
         return page("docs.js", "text/javascript; charset=utf-8")
 
     @blueprint.get("/api/docs/docs.css")
     @public
+    @answers(200, "text/css")
     async def docs_style() -> Response:
         """Return the style of the API page."""
         return page("docs.css", "text/css; charset=utf-8")

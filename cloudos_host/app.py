@@ -11,15 +11,14 @@ from cloudos_sdk.json_text import read_json
 from pydantic import BaseModel
 from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
-from quart_schema import QuartSchema
-from quart_schema.openapi import Info, OpenAPIProvider
 from werkzeug.routing import MapAdapter
 
-from cloudos_host import __version__, problems
+from cloudos_host import problems
 from cloudos_host.bodies import CountedRequest
 from cloudos_host.gate import Gate
 from cloudos_host.lean_http import HeldWebsocket, LeanHTTP
 from cloudos_host.open_answers import OpenAnswers
+from cloudos_host.openapi import document
 
 
 class OrjsonProvider(JSONProvider):
@@ -150,13 +149,4 @@ def guard(app: CloudOSApp, gate: Gate) -> None:
 
 def describe(app: CloudOSApp) -> dict[str, Any]:
     """Return the OpenAPI document of the registered routes."""
-    schema = QuartSchema(openapi_path=None, info=Info("Cloud OS API", __version__), conversion_preference="pydantic")
-    document: dict[str, Any] = OpenAPIProvider(app, schema).schema()
-    document["paths"] = dict(document["paths"])
-    document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"] = {str(k): v for k, v in operation["responses"].items()} or {
-                "default": {"description": "See the reference."}
-            }
-    return document
+    return document(list(app.url_map.iter_rules()), app.view_functions, app.gate.endpoints, app.gate.records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quart import Request
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -38,3 +40,7 @@ class CountedRequest(Request):
     """A request whose body is counted."""
 
     body_class = CountedBody
+
+    async def get_json(self, *args: Any, **options: Any) -> Any:
+        """Return the body as JSON; one that was not sent is an object without members."""
+        return await super().get_json(*args, **options) if await self.get_data(as_text=False) else {}

@@ -61,7 +61,7 @@ class Gate:
         max_body: int,
         trust_proxy: bool,
     ) -> None:
-        self._records = records
+        self.records = records
         self._licence = licence
         self.permissions = permissions
         self._authenticator = authenticator
@@ -210,7 +210,7 @@ class Gate:
         return address
 
     async def _refuse_unknown(self, request: Request | Websocket, address: str | None) -> None:
-        record = owner(self._records, request.path)
+        record = owner(self.records, request.path)
         if record is not None and record.state is not State.RUNNING:
             raise await self._down(record, request, address)
         if isinstance(request.routing_exception, NoSuchPath) and record is None and request.path.startswith("/api/"):

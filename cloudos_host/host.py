@@ -180,6 +180,7 @@ class Host:
                 self._register(record, record.blueprints)
                 for mount in record.mounts:
                     self.mounts.add(record, mount)
+                    self.app.routes_changed += 1
         for record in ordered:
             if record.alive and self.lifespans is not None:
                 await self.lifespans.start(record)

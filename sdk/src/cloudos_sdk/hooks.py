@@ -13,9 +13,9 @@ The host calls one plugin at a time and guards each call: what one plugin raises
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -34,11 +34,16 @@ hookimpl = pluggy.HookimplMarker("cloudos")
 
 @dataclass(frozen=True)
 class Mount:
-    """A raw ASGI application served below `path`, behind the same gate as a route with `policy`."""
+    """A raw ASGI application served below `path`, behind the same gate as a route with `policy`.
+
+    `paths` describes what it serves, as OpenAPI operations by path and method: `{"/mcp": {"post": {…}}}`. The
+    host adds what one must bring, and the errors of its gate.
+    """
 
     path: str
     app: Any
     policy: Policy
+    paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from quart import Response
 
 from cloudos_sdk.json_text import holds_nul
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Given(BaseModel):
@@ -40,11 +42,58 @@ class Page(Query):
     after: str | None = None
 
 
-class Problem(BaseModel):
-    """An error: a machine code and a sentence for a person."""
+class FieldProblem(BaseModel):
+    """One field that does not fit, by its place in the body or its name in the query."""
 
-    error: str
+    model_config = ConfigDict(extra="allow")
+
+    path: str
     message: str
+
+
+class Problem(BaseModel):
+    """An error: a machine code, a sentence for a person, and more members where they help."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str = Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+    message: str = Field(min_length=1)
+    fields: list[FieldProblem] = []
+    """With `invalid_request`: what does not fit."""
+
+
+class UpgradeNeeded(BaseModel):
+    """The one 402: what the plan lacks, and where to change it."""
+
+    error: Literal["upgrade_required"]
+    feature: str
+    current_plan: str
+    required_plan: str
+    message: str
+    upgrade_url: str
+
+
+_ANSWERS = "__cloudos_answers__"
+
+
+def answers(status: int, media_type: str | None = None) -> Callable[[F], F]:
+    """Document an answer that has no model: one without a body, of another media type, or an error of its own.
+
+    `document_response` and `validate_response` document those that have one. What every endpoint of its kind may
+    answer needs no mark: the errors of the gate, 404 below an id, 409 to a change.
+    """
+
+    def decorate(view: F) -> F:
+        setattr(view, _ANSWERS, (*answers_of(view), (status, media_type)))
+        return view
+
+    return decorate
+
+
+def answers_of(view: Callable[..., Any]) -> tuple[tuple[int, str | None], ...]:
+    """Return the marks of `answers` on a view function."""
+    found: tuple[tuple[int, str | None], ...] = getattr(view, _ANSWERS, ())
+    return found
 
 
 def json_rows(rows: Sequence[Mapping[str, Any]], status: int = 200) -> Response:

@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, PlainSerializer
+from pydantic import ConfigDict, PlainSerializer, WithJsonSchema
 from sqlalchemy import DateTime, MetaData
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import declared_attr, registry
@@ -36,7 +36,13 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-UtcTime = Annotated[datetime, PlainSerializer(iso, when_used="json", return_type=str)]
+UtcTime = Annotated[
+    datetime,
+    PlainSerializer(iso, when_used="json", return_type=str),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}, mode="serialization"
+    ),
+]
 """A time in an answer: UTC, ISO 8601, whole seconds, `Z`."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import limited, principal, requires, use
-from cloudos_sdk.http import json_rows
+from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request, validate_response
 
@@ -50,6 +50,7 @@ async def change_channel(channel_id: str, data: ChannelChange) -> ChannelOut:
 @channel_routes.delete("/api/alerts/channels/<channel_id>")
 @requires("alert-channels:write")
 @validate_querystring(RemoveChannel)
+@answers(204)
 async def remove_channel(channel_id: str, query_args: RemoveChannel) -> Response:
     """Remove a channel that no rule uses; with `detach=true` the rules do without it."""
     await use(Channels).remove(channel_id, detach=query_args.detach)

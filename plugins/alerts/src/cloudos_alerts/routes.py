@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import json_rows
+from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request, validate_response
 
@@ -107,6 +107,7 @@ async def change_rule(rule_id: str, data: RuleChange) -> RuleDetails:
 
 @routes.delete("/api/alerts/rules/<rule_id>")
 @requires("alerts:write")
+@answers(204)
 async def remove_rule(rule_id: str) -> Response:
     """Remove a rule; its alerts stay in the history."""
     await use(Rules).remove(rule_id)

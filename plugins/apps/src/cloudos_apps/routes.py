@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import stream
+from cloudos_sdk.http import answers, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
@@ -58,6 +58,8 @@ async def change(app_id: str, data: AppChange) -> Response:
 @routes.delete("/api/apps/<app_id>")
 @requires("apps:write")
 @validate_querystring(Uninstall)
+@document_response(AppOut, 202)
+@answers(204)
 async def uninstall(app_id: str, query_args: Uninstall) -> Response:
     """Uninstall an app; its volumes stay unless `purge=true`. 202 where it takes longer than a minute."""
     if await use(AppService).uninstall(app_id, purge=query_args.purge):
@@ -93,6 +95,8 @@ async def restart(app_id: str) -> Response:
 @requires("apps:read")
 @validate_querystring(LogQuery)
 @document_response(Logs)
+@answers(200, "application/x-ndjson")
+@answers(429)
 async def logs(app_id: str, query_args: LogQuery) -> Response:
     """Return an app's newest log lines; with `follow=true` a stream of JSON lines that goes on."""
     if query_args.follow:

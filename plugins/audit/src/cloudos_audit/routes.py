@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import json_rows, stream
+from cloudos_sdk.http import answers, json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
@@ -27,6 +27,7 @@ async def logs(query_args: LogQuery) -> Response:
 @routes.get("/api/audit/export")
 @requires("audit:read")
 @validate_querystring(Filters)
+@answers(200, "application/x-ndjson")
 async def export(query_args: Filters) -> Response:
     """Return the audit log as JSON lines, oldest first, with hashes."""
     return stream(use(Log).export(query_args), "application/x-ndjson")

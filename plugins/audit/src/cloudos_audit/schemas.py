@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Page, Query
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -71,7 +70,7 @@ class EntryOut(BaseModel):
     resource: str
     details: str
     ip_address: str | None
-    timestamp: UtcTime
+    timestamp: str = Field(description="UTC, whole seconds; of an entry that was altered, what stands there.")
     actor: ActorOut
     request_id: str | None
     seq: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import Forbidden, Role, principal, requires, signed_in, use
+from cloudos_sdk.http import answers
 from quart import Blueprint
 from quart_schema import validate_request, validate_response
 
@@ -49,6 +50,7 @@ async def change_user(user_id: str, data: UserChange) -> UserOut:
 
 @administration.delete("/api/users/<user_id>")
 @requires("users:write")
+@answers(204)
 async def delete_user(user_id: str) -> tuple[str, int]:
     """Delete a user, with all sessions and keys."""
     await use(Users).delete(principal(), user_id)
@@ -77,6 +79,7 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 
 @administration.delete("/api/keys/<key_id>")
 @signed_in
+@answers(204)
 async def revoke_key(key_id: str) -> tuple[str, int]:
     """Revoke an API key; it is refused from the next request on. One's own may be revoked in any role."""
     await use(Keys).revoke(key_id, _own_only("keys:write"))

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from cloudos_sdk.capabilities import SESSION_COOKIE
 from quart import Response
 
-ACCESS, REFRESH = "cloudos_access", "cloudos_refresh"
+ACCESS, REFRESH = SESSION_COOKIE, "cloudos_refresh"
 _HOST = "__Host-"
 _REFRESH_PATH = "/api/auth/refresh"
 _PATHS = {ACCESS: "/", REFRESH: _REFRESH_PATH}

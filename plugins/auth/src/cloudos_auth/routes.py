@@ -15,12 +15,10 @@ from cloudos_sdk import (
     use,
 )
 from cloudos_sdk.capabilities import ControlPanelLink
-from cloudos_sdk.json_text import read_json
-from pydantic import BaseModel, ValidationError
+from cloudos_sdk.http import answers
+from pydantic import BaseModel
 from quart import Blueprint, Response, request
 from quart_schema import (
-    RequestSchemaValidationError,
-    document_request,
     document_response,
     validate_request,
     validate_response,
@@ -31,17 +29,19 @@ from cloudos_auth.cookies import set_cookie
 from cloudos_auth.schemas import (
     Account,
     Code,
+    CodeAnswer,
     Connection,
     CookieSession,
     DisableTotp,
     NewPassword,
     NewUser,
     Refresh,
+    RefreshAnswer,
     SecondFactorNeeded,
     SessionOut,
     SetUp,
     SignIn,
-    Tokens,
+    SignInAnswer,
     TotpSetup,
     TotpState,
     UserOut,
@@ -86,7 +86,8 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @public
 @limited(20, 60)
 @validate_request(SignIn)
-@document_response(Tokens)
+@document_response(SignInAnswer)
+@answers(401)
 async def login(data: SignIn) -> Response:
     """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
     await use(TokenMint).load()
@@ -96,22 +97,15 @@ async def login(data: SignIn) -> Response:
     return _signed_in(begun, cookie=data.cookie)
 
 
-async def _given() -> Refresh:
-    body = await request.get_data(as_text=False)
-    try:
-        return Refresh.model_validate(read_json(body)) if body else Refresh()
-    except ValidationError as error:
-        raise RequestSchemaValidationError(error) from error
-
-
 @routes.post("/api/auth/refresh")
 @public
 @limited(60, 60)
-@document_request(Refresh)
-@document_response(Tokens)
-async def refresh() -> Response:
+@validate_request(Refresh)
+@document_response(RefreshAnswer)
+@answers(401)
+@answers(403)
+async def refresh(data: Refresh) -> Response:
     """Exchange a refresh token, once, for a new pair; a browser's comes as a cookie, and the body may be left out."""
-    data = await _given()
     await use(TokenMint).load()
     accounts = use(Accounts)
     if data.refresh_token is not None:
@@ -135,7 +129,9 @@ async def enable_totp() -> TotpSetup:
 @public
 @limited(20, 60)
 @validate_request(Code)
-@document_response(Tokens)
+@document_response(CodeAnswer)
+@answers(401)
+@answers(403)
 async def verify_totp(data: Code) -> Response:
     """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
     await use(TokenMint).load()
@@ -171,6 +167,7 @@ async def me() -> Response:
 @in_person
 @limited(10, 60, by="caller")
 @validate_request(NewPassword)
+@answers(204)
 async def change_password(data: NewPassword) -> tuple[str, int]:
     """Change the password; all other sessions end."""
     await use(Accounts).change_password(principal(), data.current_password, data.new_password)
@@ -179,6 +176,7 @@ async def change_password(data: NewPassword) -> tuple[str, int]:
 
 @routes.post("/api/auth/logout")
 @in_person
+@answers(204)
 async def logout() -> Response:
     """End this session."""
     who = principal()
@@ -202,6 +200,7 @@ async def sessions() -> list[SessionOut]:
 
 @routes.delete("/api/auth/sessions/<session_id>")
 @in_person
+@answers(204)
 async def revoke(session_id: str) -> tuple[str, int]:
     """End one of the caller's sessions; its tokens stop at once."""
     await use(Accounts).revoke(principal(), session_id)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cloudos_sdk import UtcTime
 from cloudos_sdk.http import Body
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, RootModel
 
 RoleName = Literal["admin", "operator", "viewer"]
 
@@ -105,21 +105,29 @@ class Tokens(BaseModel):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"  # noqa: S105 - the name of the scheme (RFC 6750)
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of the scheme (RFC 6750)
 
 
 class CookieSession(BaseModel):
     """A session whose tokens are in cookies; send `csrf_token` as `X-CSRF-Token` with every request."""
 
     csrf_token: str
-    token_type: str = "cookie"  # noqa: S105 - tells where the token is
+    token_type: Literal["cookie"] = "cookie"  # noqa: S105 - tells where the token is
 
 
 class SecondFactorNeeded(BaseModel):
     """The password holds; POST a code with `temp_token` to /api/auth/totp/verify within five minutes."""
 
-    totp_required: bool = True
+    totp_required: Literal[True] = True
     temp_token: str
+
+
+class SignInAnswer(RootModel[Tokens | CookieSession | SecondFactorNeeded]):
+    """What a sign-in gives: tokens, a browser's session, or the way to the second factor."""
+
+
+class RefreshAnswer(RootModel[Tokens | CookieSession]):
+    """What a refresh gives: tokens, or a browser's session."""
 
 
 class TotpSetup(BaseModel):
@@ -135,6 +143,10 @@ class TotpState(BaseModel):
     """Whether the second factor is in force."""
 
     totp_enabled: bool
+
+
+class CodeAnswer(RootModel[Tokens | CookieSession | TotpState]):
+    """What a code gives: the end of a sign-in, or a second factor that is in force."""
 
 
 class KeyOut(BaseModel):

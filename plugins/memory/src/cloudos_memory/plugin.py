@@ -26,6 +26,7 @@ from cloudos_memory.front import mcp_app, serving_mcp
 from cloudos_memory.indexer import Indexer
 from cloudos_memory.jobs import PRUNE
 from cloudos_memory.key_lifespan import keeping_keys
+from cloudos_memory.mcp_paths import MCP_PATHS
 from cloudos_memory.memory_parts import offering_memory
 from cloudos_memory.models import Base
 from cloudos_memory.routes import routes
@@ -84,7 +85,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 @hookimpl
 def cloudos_mounts() -> Sequence[Mount]:
     """Return the MCP server, for who brings an MCP key."""
-    return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX))]
+    return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX), MCP_PATHS)]
 
 
 @hookimpl

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from cloudos_sdk import Forbidden, NotFound, Principal, Role, licensed, principal, requires, use
+from cloudos_sdk.http import answers
 from quart import Blueprint
 from quart_schema import validate_querystring, validate_request, validate_response
 
@@ -73,6 +74,7 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 
 @routes.delete("/api/mcp/keys/<key_id>")
 @requires("memory:read")
+@answers(204)
 async def revoke_key(key_id: str) -> tuple[str, int]:
     """Revoke an MCP key; its open streams end. One's own in any role, and anybody's as an admin."""
     await _end(use(Keys).revoke(_person(), key_id))
@@ -98,6 +100,7 @@ async def list_sessions(query_args: OfUser) -> list[SessionOut]:
 
 @routes.delete("/api/mcp/sessions/<session_id>")
 @requires("memory:read")
+@answers(204)
 async def end_session(session_id: str) -> tuple[str, int]:
     """Disconnect an MCP client."""
     await _end(use(McpSessions).disconnect(_person(), session_id))
@@ -126,6 +129,7 @@ async def enable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
 @requires("memory:write")
 @validate_request(NamespaceChoice)
 @validate_response(SyncNamespaceOut)
+@answers(404)
 async def disable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
     """Pause the replication of a namespace; its cursor stays."""
     return await use(Sync).disable(principal().user_id, data.namespace)
@@ -136,6 +140,7 @@ async def disable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
 @licensed("orbit_memory_sync")
 @validate_request(NamespaceChoice)
 @validate_response(SyncNamespaceOut, 202)
+@answers(404)
 async def resync(data: NamespaceChoice) -> tuple[SyncNamespaceOut, int]:
     """Ask for one push and one pull of a namespace."""
     return await use(Sync).resync(principal().user_id, data.namespace), 202
@@ -145,6 +150,7 @@ async def resync(data: NamespaceChoice) -> tuple[SyncNamespaceOut, int]:
 @requires("memory:write")
 @validate_request(NamespaceChoice)
 @validate_response(SyncNamespaceOut)
+@answers(404)
 async def reset_sync(data: NamespaceChoice) -> SyncNamespaceOut:
     """Drop the cursor and the outbox of a namespace."""
     return await use(Sync).reset(principal().user_id, data.namespace)

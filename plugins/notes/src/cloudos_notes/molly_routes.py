@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import principal, requires, use
-from cloudos_sdk.http import json_rows
+from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
@@ -85,6 +85,7 @@ async def clear() -> Response:
 @requires("notes:write")
 @_with_memory
 @validate_querystring(Forgetting)
+@answers(204)
 async def forget(note_id: str, query_args: Forgetting) -> Response:
     """Put one memory into the trash, or with `hard=true` remove it for good."""
     await use(MollyMemory).forget(principal().user_id, note_id, for_good=query_args.hard)

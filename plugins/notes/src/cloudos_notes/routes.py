@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import InvalidRequest, licensed, principal, requires, use
 from cloudos_sdk.capabilities import NoteChange, NoteDraft
-from cloudos_sdk.http import json_rows, stream
+from cloudos_sdk.http import answers, json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
@@ -133,6 +133,7 @@ async def change(note_id: str, data: NoteChangeBody) -> Response:
 @routes.delete("/api/notes/<note_id>")
 @requires("notes:write")
 @validate_querystring(Removal)
+@answers(204)
 async def remove(note_id: str, query_args: Removal) -> Response:
     """Put a note into the trash, or with `permanent=true` remove it for good."""
     await use(Store).delete(_owner(), note_id, for_good=query_args.permanent)

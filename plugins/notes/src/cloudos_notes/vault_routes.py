@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 from cloudos_sdk import accepts, principal, requires, use
-from cloudos_sdk.http import stream
+from cloudos_sdk.http import answers, stream
 from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
 
@@ -21,6 +21,7 @@ vault_routes = Blueprint("notes_vault", __name__)
 @accepts("application/zip", "application/x-zip-compressed", "application/octet-stream", max_body=2048 * 1024 * 1024)
 @validate_querystring(ImportQuery)
 @document_response(ImportStarted, 202)
+@answers(429)
 async def import_vault(query_args: ImportQuery) -> Response:
     """Import the Markdown files of a zip archive, which is the body; the answer names the operation that does it."""
     operation_id = await use(Importer).take(principal().user_id, request.body, query_args)
@@ -30,6 +31,7 @@ async def import_vault(query_args: ImportQuery) -> Response:
 @vault_routes.get("/api/notes/export")
 @requires("notes:read")
 @validate_querystring(ExportQuery)
+@answers(200, "application/zip")
 async def export_vault(query_args: ExportQuery) -> Response:
     """Return notes as a zip archive of Markdown files with front matter, in their folders."""
     answer = stream(use(Exporter).export(export_filter(principal().user_id, query_args)), "application/zip")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cloudos_sdk import InvalidRequest, caller, in_person, principal, public, use
-from cloudos_sdk.http import Body, Query
+from cloudos_sdk.http import Body, Query, answers
 from pydantic import BaseModel, Field
 from quart import Blueprint, Response, request
-from quart_schema import document_response, validate_querystring, validate_request, validate_response
+from quart_schema import validate_querystring, validate_request, validate_response
 from werkzeug.datastructures import Headers
 
 from cloudos_proxy.access import Access
@@ -47,13 +47,11 @@ class Arrival(Query):
     code: str = Field(max_length=128)
 
 
-class LetIn(BaseModel):
-    """The answer has no body: `Remote-User` and its like are headers."""
-
-
 @access_routes.get("/api/auth/validate")
 @public
-@document_response(LetIn)
+@answers(200)
+@answers(302)
+@answers(401, "text/html")
 async def validate() -> Response:
     """Tell a forward-auth proxy who is asking: 200 and `Remote-User`, `Remote-Groups`, …; 401 where nobody may.
 
@@ -67,6 +65,7 @@ async def validate() -> Response:
 @access_routes.get("/api/proxy/handover")
 @public
 @validate_querystring(Journey)
+@answers(200, "text/html")
 async def sign_in(query_args: Journey) -> Response:
     """Show the sign-in page to a browser that comes from a route; it signs in, or goes on by the POST of this path."""
     target = use(Places).target(query_args.to)
@@ -93,6 +92,7 @@ async def hand_over(data: Arriving) -> Onward:
 @access_routes.get("/api/proxy/session")
 @public
 @validate_querystring(Arrival)
+@answers(302)
 async def take_over(query_args: Arrival) -> Response:
     """Take a code for a cookie of the name that it was made for. Caddy serves this as `/.cloudos/session` there."""
     netloc = request.headers.get("X-Forwarded-Host") or request.headers.get("Host", "")

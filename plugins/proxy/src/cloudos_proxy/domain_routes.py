@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
+from cloudos_sdk.http import answers
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_request, validate_response
 
@@ -40,6 +41,7 @@ async def change(domain_id: str, data: DomainChange) -> Response:
 
 @domain_routes.delete("/api/domains/<domain_id>")
 @requires("domains:write")
+@answers(204)
 async def remove(domain_id: str) -> Response:
     """Remove a domain and its certificate."""
     await use(Domains).remove(domain_id)

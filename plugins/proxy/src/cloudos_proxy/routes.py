@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import json_rows
+from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
@@ -74,6 +74,7 @@ async def change_route(route_id: str, data: RouteChange, query_args: Confirm) ->
 
 @routes.delete("/api/proxy/routes/<route_id>")
 @requires("proxy:write")
+@answers(204)
 async def delete_route(route_id: str) -> Response:
     """Delete a custom route; those of the apex and of apps stay."""
     await use(RouteService).delete(route_id)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import orjson
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import Body, Query
+from cloudos_sdk.http import Body, Query, answers
 from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
@@ -67,6 +67,7 @@ async def release() -> Response:
 @takeover_routes.get("/api/settings/proxy/coexist-snippet")
 @requires("web-ports:read")
 @validate_querystring(Which)
+@answers(200, "text/plain")
 async def coexist_snippet(query_args: Which) -> Response:
     """Return what to paste into the web server that stays in front."""
     text = await use(Coexisting).snippet(query_args.proxy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudos_sdk import current, requires, use
 from cloudos_sdk.capabilities import Apps
-from cloudos_sdk.http import stream
+from cloudos_sdk.http import answers, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
@@ -57,6 +57,8 @@ async def metrics(query_args: HistoryQuery) -> Response:
 @routes.get("/api/system/metrics/stream")
 @requires("system:read")
 @validate_querystring(StreamQuery)
+@answers(200, "text/event-stream")
+@answers(429)
 async def stream_metrics(query_args: StreamQuery) -> Response:
     """Stream the readings as they are taken, every ten seconds, as server-sent events."""
     if query_args.metric:

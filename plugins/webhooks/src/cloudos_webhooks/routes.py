@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import Page, json_rows
+from cloudos_sdk.http import Page, answers, json_rows
 from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
@@ -67,6 +67,7 @@ async def update_webhook(webhook_id: str, data: WebhookChange) -> Response:
 
 @routes.delete("/api/webhooks/<webhook_id>")
 @requires("webhooks:write")
+@answers(204)
 async def delete_webhook(webhook_id: str) -> Response:
     """Remove a webhook and all that is kept of its deliveries."""
     await use(Webhooks).delete(webhook_id)

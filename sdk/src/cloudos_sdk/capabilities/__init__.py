@@ -9,7 +9,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cloudos_sdk.capabilities.accounts import Authenticator, BearerAuthenticator, Credentials, Sessions, Users
+from cloudos_sdk.capabilities.accounts import (
+    SESSION_COOKIE,
+    Authenticator,
+    BearerAuthenticator,
+    Credentials,
+    Sessions,
+    Users,
+)
 from cloudos_sdk.capabilities.control_panel import ControlPanelLink
 from cloudos_sdk.capabilities.own_proxy import OwnProxy
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
@@ -43,6 +50,7 @@ _LATER = {
 _HOMES = {name: module for module, names in _LATER.items() for name in names}
 
 __all__ = [
+    "SESSION_COOKIE",
     "AppAddress",
     "Apps",
     "Authenticator",

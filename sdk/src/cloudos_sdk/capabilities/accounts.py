@@ -8,6 +8,9 @@ from typing import Protocol
 
 from cloudos_sdk.identity import Principal
 
+SESSION_COOKIE = "cloudos_access"
+"""The cookie of a browser's session; over HTTPS the name begins with `__Host-`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

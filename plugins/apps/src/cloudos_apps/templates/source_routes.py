@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from cloudos_sdk import InvalidRequest, UtcTime, accepts, requires, use
-from cloudos_sdk.http import Body
+from cloudos_sdk.http import Body, answers
 from pydantic import BaseModel, Field, StringConstraints
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_request, validate_response
@@ -89,6 +89,7 @@ async def refresh_source(source_id: str) -> SourceDetails:
 
 @source_routes.delete("/api/templates/sources/<source_id>")
 @requires("templates:write")
+@answers(204)
 async def remove_source(source_id: str) -> Response:
     """Remove a catalogue; apps made from its templates stay as they are."""
     await use(TemplateSources).remove(source_id)
