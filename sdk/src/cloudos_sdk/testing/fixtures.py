@@ -18,6 +18,7 @@ import pytest
 from cloudos_sdk import Envelope
 from cloudos_sdk.capabilities import Authenticator
 from cloudos_sdk.context import enter_context
+from cloudos_sdk.testing.described import AnswerCheck
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
 from cloudos_sdk.testing.network import loopback_only
 
@@ -110,10 +111,12 @@ class RunningHost:
         self.database_url = database_url
         self.clock = clock
         self.host: Any = None
+        self.misfits: list[str] = []
 
     async def start(self, *, whole: bool = True) -> None:
         """Boot it, and make its clients; without `whole` only what is required, as a node answers meanwhile."""
         self.host = self._make()
+        self.host.app.asgi_app = self.check = AnswerCheck(self.host.app)
         await (self.host.boot() if whole else self.host.boot_required())
         self.client = self.admin = Client(self.host.app, "admin")
         self.operator = Client(self.host.app, "operator")
@@ -123,6 +126,7 @@ class RunningHost:
     async def stop(self) -> None:
         """Stop it."""
         if self.host is not None:
+            self.misfits += self.check.misfits
             await self.host.shutdown()
             self.host = None
 
@@ -255,3 +259,6 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
             await host.stop()
             if server is not None:
                 _drop_database(server, host.database_url)
+        misfits = [misfit for host in hosts for misfit in host.misfits]
+        if misfits:
+            pytest.fail("answers that /openapi.json does not foresee:\n" + "\n".join(misfits), pytrace=False)
