@@ -141,11 +141,13 @@ async def test_what_is_not_there_is_404(alerts):
         ("PUT", "/channels/ch_none"),
         ("DELETE", "/channels/ch_none"),
         ("POST", "/channels/ch_none/test"),
-        ("GET", "/history?before=alert_none"),
     ]:
         body = {"duration": "1h"} if path.endswith("silence") and "un" not in path else {}
         problem = await node.ask(method, path, 404, **({} if method in ("GET", "DELETE") else {"json": body}))
         assert problem["error"].endswith("_not_found")
+    for name in ("before", "after"):
+        problem = await node.ask("GET", f"/history?{name}=alert_none", 400)
+        assert problem["fields"] == [{"path": name, "message": "there is no alert 'alert_none'"}]
 
 
 async def test_viewers_read_operators_make_rules_and_admins_channels(alerts):

@@ -343,13 +343,13 @@ async def test_many_templates_are_listed_page_by_page_and_made_once(cloudos):
     assert time.monotonic() - begun < 2
     assert len(first) == 50 and [t["name"] for t in first] == sorted(t["name"] for t in first)
     seen, after = [], ""
-    while page := await (await host.viewer.get(f"/api/templates?limit=500&after={after}")).get_json():
+    while page := await (await host.viewer.get(f"/api/templates?limit=500{after}")).get_json():
         seen += [template["name"] for template in page]
-        after = page[-1]["name"]
+        after = f"&after={page[-1]['name']}"
     assert len(seen) == len(set(seen)) == len(await host.ctx("apps").use(Catalogue).all()) > 20_000
     before = await (await host.viewer.get(f"/api/templates?limit=3&before={seen[10]}")).get_json()
     assert [template["name"] for template in before] == seen[7:10]
-    for query in ("limit=0", "limit=501", "limit=x", "odd=1"):
+    for query in ("limit=0", "limit=501", "limit=x", "odd=1", "before=nope", "after=nope"):
         assert (await host.viewer.get(f"/api/templates?{query}")).status_code == 400
 
 

@@ -287,7 +287,9 @@ async def test_deliveries_come_in_pages(webhooks, webhook_sink):
     second = await node.deliveries(hook, f"?limit=3&before={first[-1]['id']}")
     assert [d["event_id"] for d in second] == ids[3:0:-1]
     assert await node.deliveries(hook, f"?limit=3&after={second[0]['id']}") == first
-    assert (await node.ask("GET", f"/{hook['id']}/deliveries?before=whd_none", 404))["error"] == "delivery_not_found"
+    for name in ("before", "after"):
+        problem = await node.ask("GET", f"/{hook['id']}/deliveries?{name}=whd_none", 400)
+        assert problem["fields"] == [{"path": name, "message": "there is no delivery 'whd_none'"}]
     assert (await node.ask("POST", f"/{hook['id']}/deliveries/whd_none/redeliver", 404))[
         "error"
     ] == "delivery_not_found"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloudos_sdk import Context, NotFound, caller, iso
+from cloudos_sdk import Context, InvalidRequest, NotFound, caller, iso
 from sqlalchemy import Select, delete, select, update
 from sqlmodel import Session
 
@@ -50,7 +50,7 @@ class History:
         return [shown(row) for row in await self._ctx.db.read(lambda s: s.execute(statement).all())]
 
     async def page(self, query: HistoryQuery) -> list[dict[str, Any]]:
-        """Return a page of all alerts, newest first. Raises NotFound for a `before` or `after` that is none."""
+        """Return a page of all alerts, newest first. Raises InvalidRequest for a `before` or `after` that is none."""
         statement = _filtered(query)
         if query.state is not None:
             statement = statement.where(ALERT.c.state == query.state)
@@ -58,10 +58,10 @@ class History:
         def read(session: Session) -> Sequence[Any]:
             found = statement
             if query.before is not None:
-                found = found.where(ALERT.c.seq < _row(session, query.before).seq)
+                found = found.where(ALERT.c.seq < _place(session, "before", query.before))
             if query.after is None:
                 return session.execute(found.order_by(ALERT.c.seq.desc()).limit(query.limit)).all()
-            found = found.where(ALERT.c.seq > _row(session, query.after).seq)
+            found = found.where(ALERT.c.seq > _place(session, "after", query.after))
             return session.execute(found.order_by(ALERT.c.seq).limit(query.limit)).all()[::-1]
 
         return [shown(row) for row in await self._ctx.db.read(read)]
@@ -150,6 +150,13 @@ def _filtered(query: ActiveQuery) -> Select[Any]:
     if query.rule_id is not None:
         statement = statement.where(ALERT.c.rule_id == query.rule_id)
     return statement
+
+
+def _place(session: Session, name: str, alert_id: str) -> int:
+    seq = session.execute(select(ALERT.c.seq).where(ALERT.c.id == alert_id)).scalar()
+    if seq is None:
+        raise InvalidRequest.field(name, f"there is no alert {alert_id!r}")
+    return int(seq)
 
 
 def _row(session: Session, alert_id: str) -> Any:

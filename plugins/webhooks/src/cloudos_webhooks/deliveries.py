@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
-from cloudos_sdk import Database, NotFound, iso
+from cloudos_sdk import Database, InvalidRequest, NotFound, iso
 from cloudos_sdk.http import Page
 from sqlalchemy import Integer, bindparam, delete, func, select
 from sqlmodel import Session
@@ -121,8 +121,8 @@ class Deliveries:
         return {id: count for id, count in await self._db.read(lambda s: s.execute(statement).all())}
 
     async def page(self, webhook_id: str, page: Page) -> list[dict[str, Any]]:
-        """Return a webhook's deliveries, newest first; with `after` alone those next to it. Raises NotFound."""
-        edges = [(await self.get(webhook_id, id)).seq if id else None for id in (page.before, page.after)]
+        """Return a webhook's deliveries, newest first; with `after` alone those next to it. Raises InvalidRequest."""
+        edges = [await self._place(webhook_id, name, getattr(page, name)) for name in ("before", "after")]
         upwards = edges[0] is None and edges[1] is not None
         statement = select(TABLE).where(TABLE.c.webhook_id == webhook_id).limit(page.limit)
         if edges[0] is not None:
@@ -132,6 +132,15 @@ class Deliveries:
         statement = statement.order_by(TABLE.c.seq if upwards else TABLE.c.seq.desc())
         rows = await self._db.read(lambda s: s.execute(statement).all())
         return [shown(row) for row in (reversed(rows) if upwards else rows)]
+
+    async def _place(self, webhook_id: str, name: str, id: str | None) -> int | None:
+        """Return the number of a delivery that a page begins at. Raises InvalidRequest where there is none."""
+        if id is None:
+            return None
+        try:
+            return int((await self.get(webhook_id, id)).seq)
+        except NotFound as error:
+            raise InvalidRequest.field(name, f"there is no delivery {id!r}") from error
 
     async def get(self, webhook_id: str, id: str) -> Any:
         """Return one row. Raises NotFound."""

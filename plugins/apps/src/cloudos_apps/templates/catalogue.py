@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cloudos_sdk import NotFound
+from cloudos_sdk import InvalidRequest, NotFound
 from pydantic import ValidationError
 
 from cloudos_apps.templates.document import from_yaml, plain
@@ -54,7 +54,10 @@ class Listing:
     categories: bytes
 
     def page(self, limit: int, before: str | None, after: str | None) -> bytes:
-        """Return up to `limit` templates as JSON: the first, or those next to a name."""
+        """Return up to `limit` templates as JSON: the first, or those next to a name. Raises InvalidRequest."""
+        for edge, name in (("before", before), ("after", after)):
+            if name is not None and name not in self.templates:
+                raise InvalidRequest.field(edge, f"there is no template {name!r}")
         start = bisect_right(self.names, after) if after is not None else 0
         end = bisect_left(self.names, before) if before is not None else len(self.names)
         if before is not None and after is None:
