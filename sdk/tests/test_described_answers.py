@@ -3,12 +3,11 @@
 from types import ModuleType
 
 import pytest
+from cloudos_sdk import Conflict, Manifest, NotFound, UtcTime, hookimpl, public
+from cloudos_sdk.http import answers
 from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response
-
-from cloudos_sdk import Conflict, Manifest, NotFound, UtcTime, hookimpl, public
-from cloudos_sdk.http import answers
 
 
 class Shown(BaseModel):
