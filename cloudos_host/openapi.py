@@ -96,8 +96,15 @@ class _Models:
         if not inputs:
             return {}, {}
         found, defined = TypeAdapter.json_schemas(inputs, ref_template=self._template)
-        components = {f"{self._prefix}{name}": schema for name, schema in defined.get("$defs", {}).items()}
+        components = {f"{self._prefix}{name}": _untitled(schema) for name, schema in defined.get("$defs", {}).items()}
         return {key: schema for (key, _), schema in found.items()}, components
+
+
+def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a component without titles: they repeat its name, and generators take them for it."""
+    for described in (schema, *schema.get("properties", {}).values()):
+        described.pop("title", None)
+    return schema
 
 
 class _Plugin:

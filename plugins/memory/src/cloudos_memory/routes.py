@@ -67,6 +67,7 @@ async def list_keys(query_args: OfUser) -> list[KeyOut]:
 @requires("memory:write")
 @validate_request(NewKey)
 @validate_response(KeyCreatedOut, 201)
+@answers(429)
 async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
     """Make an MCP key; its bearer is shown this once."""
     return await use(Keys).create(_person(), data), 201
@@ -84,6 +85,7 @@ async def revoke_key(key_id: str) -> tuple[str, int]:
 @routes.post("/api/mcp/keys/<key_id>/rotate")
 @requires("memory:write")
 @validate_response(KeyCreatedOut, 201)
+@answers(429)
 async def rotate_key(key_id: str) -> tuple[KeyCreatedOut, int]:
     """Revoke an MCP key and make another like it; its bearer is shown this once."""
     return await use(Keys).rotate(_person(), key_id), 201
