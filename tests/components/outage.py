@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ class Outage:
 
     def __init__(self, db: Any) -> None:
         self.db, self.on, self.tried = db, False, 0
+        self.error: Exception = Exception("database is locked")
         self._read, self._write = db.read, db.write
         db.read, db.write = self.read, self.write
 
@@ -29,10 +31,17 @@ class Outage:
         def run(session: Any) -> Any:
             if self.on:
                 self.tried += 1
-                raise OperationalError("SELECT 1", {}, Exception("database is locked"))
+                raise OperationalError("SELECT 1", {}, self.error)
             return fn(session)
 
         return run
+
+
+def disk_error() -> Exception:
+    """Return SQLite's error for a disk that cannot be read."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
 
 
 @pytest.fixture

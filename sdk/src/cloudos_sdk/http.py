@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -101,10 +102,25 @@ def json_rows(rows: Sequence[Mapping[str, Any]], status: int = 200) -> Response:
     return Response(orjson.dumps(rows), status, content_type="application/json")
 
 
+async def begun(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """Wait for the first chunk, so that what fails before it is answered as an error; return an iterator over all."""
+    first = await anext(chunks, None)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        async with aclosing(chunks):
+            if first is not None:
+                yield first
+            async for chunk in chunks:
+                yield chunk
+
+    return all_of_them()
+
+
 def stream(chunks: AsyncIterator[bytes], content_type: str, *, live: bool = False) -> Response:
     """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports.
 
-    A live one has no end of its own, as every event stream; it is ended when the host stops, others are drained.
+    A live one has no end of its own, as every event stream; it is ended when the host stops, others are drained. What
+    reads the database is `stream(await begun(chunks), …)`.
     """
     response = Response(chunks, content_type=content_type)
     response.live = live or content_type.startswith("text/event-stream")  # type: ignore[attr-defined] # for the host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,7 @@ class Log:
 
         return await self._db.read(load)
 
-    async def export(self, filters: Filters) -> AsyncIterator[bytes]:
+    async def export(self, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Yield the entries that fit as JSON lines, in the order of the chain, with all that their hashes cover."""
         reached: int | None = None
         while True:

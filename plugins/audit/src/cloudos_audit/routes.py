@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import requires, use
-from cloudos_sdk.http import answers, json_rows, stream
+from cloudos_sdk.http import answers, begun, json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
@@ -30,7 +30,7 @@ async def logs(query_args: LogQuery) -> Response:
 @answers(200, "application/x-ndjson")
 async def export(query_args: Filters) -> Response:
     """Return the audit log as JSON lines, oldest first, with hashes."""
-    return stream(use(Log).export(query_args), "application/x-ndjson")
+    return stream(await begun(use(Log).export(query_args)), "application/x-ndjson")
 
 
 @routes.get("/api/audit/verify")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ class Exporter:
     def __init__(self, ctx: Context) -> None:
         self._db = ctx.db
 
-    async def export(self, wanted: Wanted) -> AsyncIterator[bytes]:
+    async def export(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
         """Yield the archive."""
         writer, after = VaultWriter(), 0
         while True:

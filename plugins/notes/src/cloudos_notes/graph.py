@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ class GraphReader:
         self._db = ctx.db
         self._turn = asyncio.Lock()  # one window at a time, whoever asks: the others' requests are between them
 
-    async def read(self, wanted: Wanted) -> AsyncIterator[bytes]:
+    async def read(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
         """Yield the JSON of the graph. Notes written since the beginning are left out."""
         last = await self._db.read(lambda s: s.execute(select(func.max(NOTE.c.seq))).scalar()) or 0
         yield b'{"nodes":['
@@ -59,7 +59,7 @@ class GraphReader:
             yield part
         yield b"]}"
 
-    async def _array(self, window: Callable[[int, Session], tuple[bytes, int | None]]) -> AsyncIterator[bytes]:
+    async def _array(self, window: Callable[[int, Session], tuple[bytes, int | None]]) -> AsyncGenerator[bytes, None]:
         reached: int | None = 0
         first = True
         while reached is not None:

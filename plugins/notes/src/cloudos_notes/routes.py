@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import InvalidRequest, licensed, principal, requires, use
 from cloudos_sdk.capabilities import NoteChange, NoteDraft
-from cloudos_sdk.http import answers, json_rows, stream
+from cloudos_sdk.http import answers, begun, json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
@@ -85,7 +85,7 @@ async def create(data: NewNoteBody) -> Response:
 @document_response(Graph)
 async def graph(query_args: GraphQuery) -> Response:
     """Return the notes that fit and the links among them."""
-    return stream(use(GraphReader).read(graph_filter(_owner(), query_args)), "application/json")
+    return stream(await begun(use(GraphReader).read(graph_filter(_owner(), query_args))), "application/json")
 
 
 @routes.get("/api/notes/folders")

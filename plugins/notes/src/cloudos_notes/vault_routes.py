@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 from cloudos_sdk import accepts, principal, requires, use
-from cloudos_sdk.http import answers, stream
+from cloudos_sdk.http import answers, begun, stream
 from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
 
@@ -34,6 +34,8 @@ async def import_vault(query_args: ImportQuery) -> Response:
 @answers(200, "application/zip")
 async def export_vault(query_args: ExportQuery) -> Response:
     """Return notes as a zip archive of Markdown files with front matter, in their folders."""
-    answer = stream(use(Exporter).export(export_filter(principal().user_id, query_args)), "application/zip")
+    answer = stream(
+        await begun(use(Exporter).export(export_filter(principal().user_id, query_args))), "application/zip"
+    )
     answer.headers["Content-Disposition"] = 'attachment; filename="notes.zip"'
     return answer

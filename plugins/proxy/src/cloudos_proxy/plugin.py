@@ -89,13 +89,13 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     own = OwnAddress(settings.api_addr)
     own.not_ours = frozenset(socket.port for socket in wanted_sockets(settings))
     if settings.admin_address is not None:
-        door = Door(ctx.log, None, Caddy(settings.admin_address))
+        door = Door(ctx, None, Caddy(settings.admin_address))
     else:
         sockets = wanted_sockets(settings)
         keep, drain = settings.keep_running, settings.drain_seconds
         program, folder = settings.caddy_program, ctx.data_dir
         runner = CaddyRunner(program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain)
-        door = Door(ctx.log, runner)
+        door = Door(ctx, runner)
     store, history = RouteStore(ctx), History(ctx)
     names = NodeNames(settings, base_domain, lambda: store.faces)
     resolver = Resolver(ctx, own, names)

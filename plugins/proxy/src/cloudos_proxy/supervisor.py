@@ -7,9 +7,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
-from typing import Any
 
-from cloudos_sdk import Unavailable
+from cloudos_sdk import Context, Unavailable
 
 from cloudos_proxy.caddy import Caddy, CaddyRefused, CaddyUnreachable
 from cloudos_proxy.caddy_process import CaddyDied, CaddyMissing
@@ -26,8 +25,9 @@ EXTERNAL_SECONDS = 5.0
 class Door:
     """Starts Caddy when there is something to serve, and again when it dies, with the document in force."""
 
-    def __init__(self, log: Any, runner: CaddyRunner | None, external: Caddy | None = None) -> None:
-        self._log = log
+    def __init__(self, ctx: Context, runner: CaddyRunner | None, external: Caddy | None = None) -> None:
+        self._tasks = ctx.tasks
+        self._log = ctx.log
         self._runner = runner
         self._keeper: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
@@ -166,7 +166,7 @@ class Door:
 
     def _keep(self) -> None:
         if self._keeper is None:
-            self._keeper = asyncio.create_task(self._stay_up(), name="proxy:caddy")
+            self._keeper = self._tasks.start("Caddy", self._stay_up)
 
     async def _stay_up(self) -> None:
         wait = FIRST_WAIT
