@@ -11,6 +11,7 @@ import pytest
 from cloudos_notes import front_matter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 ZIP = {"Content-Type": "application/zip"}
 VAULT = {
@@ -206,7 +207,29 @@ async def test_an_import_that_a_stop_interrupts_goes_on_at_the_next_start(notes,
         while (await node.get(f"/api/operations/{id}", client=node.running.admin))["state"] != "succeeded":
             await asyncio.sleep(0.02)
     assert len(await node.get("/api/notes?limit=500")) == 60
-    assert not list((node.running.ctx("notes").data_dir / "imports").glob("*"))
+    assert not list((node.running.ctx("notes").data_dir / "imports").glob("*.zip"))
+
+
+async def test_an_import_that_is_killed_at_its_end_says_what_came_of_it(notes):
+    node = await notes()
+    id = (await begin(node, packed({f"n{at}.md": f"note {at}" for at in range(3)})))["operation_id"]
+
+    async def ended():
+        async with asyncio.timeout(30):
+            while (found := await node.get(f"/api/operations/{id}", client=node.running.admin))["state"] in (
+                "queued",
+                "running",
+            ):
+                await asyncio.sleep(0.02)
+        return found["state"], found["result"]
+
+    state, outcome = await ended()
+    assert (state, outcome["created"]) == ("succeeded", 3)
+    killed = text("UPDATE host_operation SET state = 'running', result = NULL, finished_at = NULL")
+    await node.running.host.db.write(lambda session: session.execute(killed))  # as it is before the last write
+    await node.running.restart()
+    node.client = node.running.operator
+    assert await ended() == ("succeeded", outcome)
 
 
 KEYS = st.text("abc", min_size=1, max_size=3)

@@ -6,6 +6,8 @@ A note of the same folder and title is the one that a file is of, so that readin
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -107,9 +109,13 @@ class Importer:
         """Import one archive."""
         path = self._folder / Path(operation.input["file"]).name
         mine = self._turns.setdefault(operation.input["owner"], asyncio.Lock())
+        done = path.with_suffix(".json")
         try:
             async with mine, self._turn:
-                outcome = await self._read(operation, path)
+                before = await asyncio.to_thread(_outcome_of, done) if operation.resumed else None
+                if before is not None:  # it was killed between its end and the word of it
+                    return before
+                outcome = vars(await self._read(operation, path))
         except asyncio.CancelledError:
             if operation.cancel_requested:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -117,8 +123,8 @@ class Importer:
         except CloudOSError:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             raise
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-        return vars(outcome)
+        await asyncio.to_thread(_finish, path, done, outcome)
+        return outcome
 
     async def _read(self, operation: Operation, path: Path) -> Outcome:
         vault = await asyncio.to_thread(Vault, path, self._limits)
@@ -240,7 +246,22 @@ def _append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def _finish(archive: Path, done: Path, outcome: Mapping[str, Any]) -> None:
+    """Keep what came of an archive in its place, for an operation that is killed before it can say so."""
+    with contextlib.suppress(OSError):  # a full disk: the archive would be read again, which changes nothing
+        done.write_text(json.dumps(outcome))
+    archive.unlink(missing_ok=True)
+
+
+def _outcome_of(done: Path) -> dict[str, Any] | None:
+    try:
+        outcome: dict[str, Any] = json.loads(done.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return outcome
+
+
 def _sweep(folder: Path) -> None:
-    for path in folder.glob("*.zip") if folder.is_dir() else ():
+    for path in (*folder.glob("*.zip"), *folder.glob("*.json")) if folder.is_dir() else ():
         if path.stat().st_mtime < time.time() - _KEPT_DAYS * 86400:
             path.unlink(missing_ok=True)
