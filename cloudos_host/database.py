@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _BATCH = 64
 _CONNECT_LIMIT = 10  # seconds for a server to answer
+_LOCK_LIMIT = 10_000  # milliseconds that a write waits for what another process holds
 _OWN_READ_LIMIT = 300.0  # seconds of a read that the node makes for itself: a verification of the whole audit log
 
 
@@ -45,8 +46,8 @@ def make_engine(
 ) -> Engine:
     """Return an engine whose transactions begin explicitly."""
     if not url.startswith("sqlite"):
-        bound = {} if writes else {"options": f"-c statement_timeout={int(read_limit * 1000)}"}
-        arguments = {"connect_timeout": _CONNECT_LIMIT, **bound}
+        bound = f"lock_timeout={_LOCK_LIMIT}" if writes else f"statement_timeout={int(read_limit * 1000)}"
+        arguments = {"connect_timeout": _CONNECT_LIMIT, "options": f"-c {bound}"}
         return create_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
     engine = create_engine(
         url, pool_size=size, max_overflow=0, connect_args={"isolation_level": None, "check_same_thread": False}
@@ -59,7 +60,7 @@ def make_engine(
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", f"synchronous={sync}", "foreign_keys=ON", "busy_timeout=10000"):
+        for pragma in ("journal_mode=WAL", f"synchronous={sync}", "foreign_keys=ON", f"busy_timeout={_LOCK_LIMIT}"):
             cursor.execute(f"PRAGMA {pragma}")
         if not writes:
             cursor.execute("PRAGMA query_only=ON")

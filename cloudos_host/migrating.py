@@ -82,17 +82,18 @@ def snapshot(engine: Engine, folder: Path, now: datetime, keep: int = 5) -> Path
     if engine.dialect.name != "sqlite":
         return None
     private_folder(folder)
-    target = folder / f"before-{now:%Y%m%dT%H%M%S}.db"
-    target.unlink(missing_ok=True)
-    make_private(target)  # an empty file is what VACUUM takes too
+    target, fresh = folder / f"before-{now:%Y%m%dT%H%M%S}.db", folder / "before.new"
+    fresh.unlink(missing_ok=True)
+    make_private(fresh)  # an empty file is what VACUUM takes too
     raw = engine.raw_connection()
     try:
-        raw.cursor().execute("VACUUM INTO ?", (str(target),))
+        raw.cursor().execute("VACUUM INTO ?", (str(fresh),))
     except Exception:
-        target.unlink(missing_ok=True)  # half a snapshot is none
+        fresh.unlink(missing_ok=True)
         raise
     finally:
         raw.close()
+    fresh.replace(target)  # half a snapshot, of a node that was killed, is none
     for old in sorted(folder.glob("before-*.db"))[:-keep]:
         old.unlink()
     return target

@@ -38,6 +38,22 @@ async def test_two_folders_do_not_share_a_database(cloudos, tmp_path):
     await second.shutdown()
 
 
+async def test_what_another_process_holds_for_long_is_503_and_not_waited_for_without_end(cloudos, monkeypatch):
+    monkeypatch.setattr("cloudos_host.database._LOCK_LIMIT", 200)
+    host = await cloudos(notes_plugin())
+    other = create_engine(host.host.db.url)
+    held = "BEGIN IMMEDIATE" if host.host.db.dialect == "sqlite" else "LOCK TABLE host_event IN ACCESS EXCLUSIVE MODE"
+    with other.connect() as connection:
+        connection.exec_driver_sql(held)
+        answer = await host.client.post("/api/jotter", json={"text": "x"})
+        assert (answer.status_code, (await answer.get_json())["error"]) == (503, "database_busy")
+        assert answer.headers["Retry-After"] == "5"
+        connection.rollback()
+    assert (await host.client.post("/api/jotter", json={"text": "x"})).status_code == 201
+    assert (await host.anonymous.get("/api/ready")).status_code == 200
+    other.dispose()
+
+
 async def test_a_lock_whose_connection_was_lost_is_taken_again_and_one_that_is_taken_stops_the_writes(cloudos):
     host = await cloudos(notes_plugin())
     lock = host.host.node.database_lock
