@@ -16,7 +16,7 @@ from cloudos_host.private import write_private
 from cloudos_host.registry import Record, State
 
 _EVERY = 60.0
-_SOON = 5.0  # while the node itself is not well
+_SOON = 5.0
 _LIMIT = 5.0
 
 
@@ -33,10 +33,13 @@ class HealthChecks:
         self._asking = asyncio.Lock()
 
     async def run(self) -> None:
-        """Ask for ever, in the machine's own time."""
+        """Ask for ever, in the machine's own time; the node itself more often while its database does not work."""
         while True:
             await self.check()
-            await asyncio.sleep(_EVERY if self._own.health.ok else _SOON)
+            for _ in range(int(_EVERY / _SOON)):
+                await asyncio.sleep(_SOON)
+                if self._node.db.trouble is not None or not self._own.health.ok:
+                    await self._ask(self._own)
 
     async def check(self) -> None:
         """Ask every running plugin once."""

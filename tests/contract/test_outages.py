@@ -62,3 +62,21 @@ async def test_no_endpoint_answers_500_while_the_database_is_away(cloudos, outag
     refused = {key: error for key, (status, error) in answers.items() if status == 503}
     assert list(refused.values()).count("database_broken") > 20, refused
     broken.on = False
+
+
+async def test_metrics_that_cannot_be_written_are_told_and_kept(cloudos, outage):
+    host = await cloudos("system")
+    broken = outage(host.host.db)
+    broken.error, broken.on = disk_error(), True
+    for _ in range(14):
+        await host.clock.advance(10)
+    async with asyncio.timeout(10):
+        while host.record("system").health.ok:
+            await host.clock.advance(10)
+            await host.host.health.check()
+    assert "cannot be written" in host.record("system").health.detail
+    broken.on = False
+    async with asyncio.timeout(10):
+        while not host.record("system").health.ok:
+            await host.clock.advance(10)
+            await host.host.health.check()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from cloudos_sdk import DatabaseUnavailable
 from cloudos_sdk.capabilities import Tick
 
 from cloudos_system.series_store import MINUTE, Bucket, Key, Minute, SeriesStore
@@ -27,6 +28,8 @@ class Minutes:
         self._closed: deque[Minute] = deque(maxlen=_WAITING)
         self._wake = asyncio.Event()
         self._ending = False
+        self.trouble: str | None = None
+        """Why minutes wait for the database."""
 
     def add(self, tick: Tick, period: float) -> None:
         """Add the readings of a tick to the minute in which the time that they are about began."""
@@ -68,9 +71,15 @@ class Minutes:
             return
         try:
             await self._store.write(batch)
-        except Exception as error:  # noqa: BLE001 - they are tried again with the next minute
+        except DatabaseUnavailable as error:  # they are tried again with the next minute
+            self.trouble = f"{len(batch)} minutes of metrics cannot be written: {error.message}"
+            self._log.warning("minutes of metrics cannot be written", minutes=len(batch), reason=error.message)
+            return
+        except Exception as error:  # noqa: BLE001 - so are these
+            self.trouble = f"{len(batch)} minutes of metrics cannot be written: {type(error).__name__}; see the log."
             self._log.error("minutes of metrics cannot be written", minutes=len(batch), exc_info=error)
             return
+        self.trouble = None
         written = {id(minute) for minute in batch}
         self._closed = deque((one for one in self._closed if id(one) not in written), maxlen=_WAITING)
 

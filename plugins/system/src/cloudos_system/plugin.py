@@ -102,6 +102,8 @@ async def cloudos_health(ctx: Context) -> Health:
         return Health(False, "The sampler does not run.")
     if sampler.behind() > 6 * PERIOD:
         return Health(False, f"Nothing was measured for {sampler.behind():.0f} seconds.")
+    if (trouble := ctx.use(Minutes).trouble) is not None:
+        return Health(False, trouble)
     failing = sorted(name for name, report in checks.reports().items() if report.status == "failing")
     if failing:
         return Health(False, f"Failing: {', '.join(failing)}; replace it, `GET /api/system/disk/health` tells why.")
