@@ -82,6 +82,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; what stops it is one line on standard error and exit 1."""
+    from cloudos_sdk import DatabaseUnavailable
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cloudos_host.database_failure import refusal
     from cloudos_host.migrating import MigrationError
     from cloudos_host.node import HostError
 
@@ -92,6 +96,11 @@ def main() -> None:
         cli()
     except (HostError, ConfigError, MigrationError) as error:
         click.echo(f"cloudos: {error}", err=True)
+        sys.exit(1)
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        if (refused := refusal(error)) is None:
+            raise
+        click.echo(f"cloudos: {refused.message}", err=True)
         sys.exit(1)
 
 

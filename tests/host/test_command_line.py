@@ -99,3 +99,13 @@ def test_a_plugin_that_was_blamed_for_crashes_is_enabled_again(tmp_path):
     assert code == 1
     assert "no plugin 'atuh'" in err
     assert "cloudos-auth" in run("plugins")[1]
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("db", "status"), ("db", "upgrade"), ("user", "list")])
+def test_a_database_that_is_away_is_one_line(tmp_path, command):
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    place = ("--data-dir", str(tmp_path))
+    arguments = (command[0], *place, *command[1:]) if command[0] == "user" else (*command, *place)
+    code, _, err = run(*arguments, CLOUDOS_HOST__DATABASE_URL=url)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "database cannot be reached" in err
