@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -72,12 +71,10 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Retention, Retention(ctx, seal))
     ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
     ctx.events.subscribe_batches(recorder.handle, "*", name="log", from_start=True)
-    sealing = ctx.tasks.start("hourly seal", partial(seal_for_ever, ctx))
+    ctx.tasks.start("hourly seal", partial(seal_for_ever, ctx))
     try:
         yield
     finally:
-        sealing.cancel()
-        await asyncio.gather(sealing, return_exceptions=True)
         if syslog is not None:
             syslog.close()
 

@@ -109,9 +109,5 @@ async def telling_changes(ctx: Context) -> AsyncIterator[None]:
     catalogue, front = ctx.use(Catalogue), ctx.use(Front)
     changes = Changes(ctx, ctx.use(McpSessions), catalogue, front)
     ctx.events.subscribe(changes.hear, "*", name="mcp-changes")
-    looking = ctx.tasks.start("look at the catalogue", changes.look_for_ever)
-    try:
-        yield
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+    ctx.tasks.start("look at the catalogue", changes.look_for_ever)
+    yield
