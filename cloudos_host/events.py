@@ -42,6 +42,7 @@ class EventLog:
         self.db = db
         self._clock = clock
         self._log = log
+        self._polled: int | None = None
         self._wakes: set[asyncio.Event] = set()
         self._tail = EventTail(self._load, self.last)
         self.reached: dict[str, int] = {}
@@ -94,13 +95,14 @@ class EventLog:
 
     async def poll(self) -> None:
         """Watch for events of other processes (the command line)."""
-        seen = await self.last()
+        if self._polled is None:  # else it goes on after an outage, in which others may have written
+            self._polled = await self.last()
         while True:
             await asyncio.sleep(_POLL)
             last = await self.last()
-            if last > max(seen, self._tail.end):
+            if last > max(self._polled, self._tail.end):
                 self._committed()
-            seen = last
+            self._polled = last
 
     async def after(self, seq: int, limit: int = _BATCH) -> list[Envelope]:
         """Return the events behind `seq`, oldest first."""
@@ -179,10 +181,7 @@ class EventLog:
                     if len(wanted) < _BATCH:
                         await wake.wait()
                         wake.clear()
-                except (
-                    SQLAlchemyError,
-                    DatabaseUnavailable,
-                ) as error:  # it goes on where it was
+                except (SQLAlchemyError, DatabaseUnavailable) as error:
                     self._log.warning("events cannot be read", reader=reader, error=str(error))
                     await asyncio.sleep(_POLL)
         finally:

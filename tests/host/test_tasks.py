@@ -8,10 +8,12 @@ from datetime import timedelta
 from types import ModuleType
 
 import pytest
-from boot_plugins import notes_plugin
+from boot_plugins import Jotted, notes_plugin
 from cloudos_sdk import DatabaseUnavailable, Job, Manifest, hookimpl
 from sqlalchemy import func, select
 
+from cloudos_host.database import Database
+from cloudos_host.events import EventLog
 from cloudos_host.models import JobRun
 
 
@@ -182,3 +184,22 @@ async def test_a_reader_of_events_gives_no_event_up_for_an_outage(cloudos, outag
     finally:
         events._POLL = before
     assert await host.host.events.lost("follower") == 0
+
+
+async def test_what_another_process_wrote_during_an_outage_is_noticed_after_it(cloudos, outage, monkeypatch):
+    monkeypatch.setattr("cloudos_host.events._POLL", 0.05)
+    module = notes_plugin()
+    host = await cloudos(module)
+    await host.client.post("/api/jotter", json={"text": "before"})
+    await until(lambda: asyncio.sleep(0, len(module.seen) == 1))
+    broken = outage(host.host.db)
+    broken.on = True
+    await until(lambda: asyncio.sleep(0, broken.tried > 0))
+    other = Database(host.host.db.url)
+    log = EventLog(other, host.clock, None)
+    await other.write(lambda session: log.emit(session, Jotted(resource="x", text="from outside")))
+    await other.close()
+    await host.clock.advance(0)
+    broken.on = False
+    await host.clock.advance(2)
+    await until(lambda: asyncio.sleep(0, len(module.seen) == 2))
