@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cloudos_sdk.testing import fixtures
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")
 
@@ -18,6 +19,18 @@ def run(*arguments, **environment):
         [CLOUDOS, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
     )
     return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(autouse=True)
+def own_database(monkeypatch):
+    """Give a test's nodes an empty database where the tests run on a server: another folder's refuses them."""
+    server = os.environ.get("CLOUDOS_HOST__DATABASE_URL")
+    url = fixtures._fresh_database(server) if server is not None else None
+    if url is not None:
+        monkeypatch.setenv("CLOUDOS_HOST__DATABASE_URL", url)
+    yield
+    if url is not None:
+        fixtures._drop_database(server, url)
 
 
 @pytest.fixture

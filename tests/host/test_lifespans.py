@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 from boot_plugins import Jotted, notes_plugin
 from cloudos_sdk import Job, Manifest, NotReady, hookimpl
+from components.environments import clean_environ
 
 from cloudos_host.config import Config, ConfigError, HostSettings, load, strangers
 from cloudos_host.database import Database
@@ -151,7 +152,8 @@ def test_a_port_in_use_is_one_line_and_exit_1(tmp_path):
         taken.listen()
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-c", "from cloudos_host.cli import main; main()", "serve"]
-        run = subprocess.run([*command, "--port", port, "--data-dir", tmp_path], capture_output=True, timeout=30)
+        command += ["--port", port, "--data-dir", tmp_path]
+        run = subprocess.run(command, env=clean_environ(), capture_output=True, timeout=30)
     assert run.returncode == 1
     assert b"cannot listen on 127.0.0.1:" + port.encode() in run.stderr
     assert b"Traceback" not in run.stderr
