@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 
 class Alive(BaseModel):
-    """That the process lives."""
+    """That the process lives, and what is wrong with its database: `ok` or the code of its error."""
 
     status: Literal["ok"]
+    database: str
 
 
 class Readiness(BaseModel):

@@ -101,7 +101,7 @@ async def test_old_events_are_pruned_but_none_that_a_reader_still_needs(cloudos)
     assert await host.host.events.prune(host.clock.now(), ["jotter"]) == 2
     assert [e.data["text"] for e in await host.event_log()] == ["c"]
 
-    await host.host.events._move("jotter:behind", 1)
+    await host.host.events._cursor("jotter:behind", 1)
     await host.client.post("/api/jotter", json={"text": "d"})
     await host.clock.advance(1)
     assert await host.host.events.prune(host.clock.now(), ["jotter"]) == 0
