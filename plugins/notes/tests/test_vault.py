@@ -75,11 +75,8 @@ async def test_a_vault_survives_the_round_trip_byte_for_byte(notes):
     node = await notes()
     outcome = await bring(node, packed({**VAULT, "img/a.png": "x", ".obsidian/app.json": "{}"}))
     assert (outcome["created"], outcome["updated"], outcome["failed"], outcome["attachments"]) == (9, 0, 0, 1)
-    assert outcome["problems"] == [{"path": "img/a.png", "problem": "not kept: only Markdown files are notes"}]
-    exported = await export(node)
-    day = exported.pop("Daily/A day.md")
-    assert day == VAULT["Daily/2024-01-05.md"], "its title is its front matter's, and so is its file's name"
-    assert exported == {name: text for name, text in VAULT.items() if not name.startswith("Daily")}
+    assert outcome["problems"] == [{"path": ".obsidian/app.json", "problem": "left out, with all 1 hidden files"}]
+    assert await export(node) == {**VAULT, "img/a.png": "x"}
 
 
 async def test_what_the_files_say_becomes_the_notes(notes):

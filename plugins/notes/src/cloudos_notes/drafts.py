@@ -24,6 +24,7 @@ class NewNote:
     system: list[str]
     folder: str = ""
     front_matter: str | None = None
+    path: str | None = None
     archived: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None

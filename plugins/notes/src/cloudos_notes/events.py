@@ -46,3 +46,20 @@ class MemoryCreated(NoteEvent, type="memory.created"):
     """An AI client or the assistant remembered something."""
 
     client: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachmentEvent(Event):
+    """Something happened to a file that was imported beside notes."""
+
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachmentImported(AttachmentEvent, type="attachment.imported"):
+    """An import stored a file, new or with another content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachmentDeleted(AttachmentEvent, type="attachment.deleted"):
+    """A file was removed."""

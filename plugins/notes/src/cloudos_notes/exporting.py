@@ -13,8 +13,9 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from cloudos_notes import front_matter
+from cloudos_notes.attachments import Attachments, parts_of
 from cloudos_notes.front_matter import Known
-from cloudos_notes.naming import sorted_tags
+from cloudos_notes.naming import file_title, sorted_tags
 from cloudos_notes.rows import NOTE, TAG, Wanted, conditions
 from cloudos_notes.tagging import ARCHIVED, GIVEN, SYSTEM
 from cloudos_notes.vault import VaultWriter
@@ -30,6 +31,7 @@ _COLUMNS = (
     "namespace",
     "client",
     "folder",
+    "path",
     "front_matter",
     "created_at",
     "updated_at",
@@ -42,12 +44,16 @@ Part = tuple[list[Any], dict[int, list[str]]]
 class Exporter:
     """Exports the notes of one person."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._db = ctx.db
+    def __init__(self, ctx: Context, attachments: Attachments) -> None:
+        self._db, self._log = ctx.db, ctx.log
+        self._attachments = attachments
 
     async def export(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
         """Yield the archive."""
-        writer, after = VaultWriter(), 0
+        others = await self._attachments.exported(wanted.owner, wanted.folder) if _whole(wanted) else []
+        paths = select(NOTE.c.path).where(*conditions(wanted), NOTE.c.path.is_not(None))
+        named = await self._db.read(lambda s: s.execute(paths).scalars().all())
+        writer, after = VaultWriter([*named, *(other.path for other in others)]), 0
         while True:
             rows, tags = await self._db.read(lambda s, after=after: _window(s, wanted, after))  # type: ignore[misc]
             if rows:
@@ -57,7 +63,21 @@ class Exporter:
                     yield chunk
             if len(rows) < _WINDOW:
                 break
+        for other in others:
+            file = self._attachments.file(other.digest)
+            if not await asyncio.to_thread(file.is_file):
+                self._log.warning("an attachment is not in the export: its bytes are gone", path=other.path)
+                continue
+            chunks = writer.copy(other.path, parts_of(file), other.modified_at)
+            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                if chunk:
+                    yield chunk
         yield writer.end()
+
+
+def _whole(wanted: Wanted) -> bool:
+    """Tell whether all of a folder is wanted, and not only some of its notes."""
+    return not (wanted.namespaces or wanted.sources or wanted.tags)
 
 
 def _window(session: Session, wanted: Wanted, after: int) -> Part:
@@ -71,9 +91,9 @@ def _window(session: Session, wanted: Wanted, after: int) -> Part:
 
 def _write(writer: VaultWriter, rows: list[Any], tags: dict[int, list[str]]) -> bytes:
     for row in rows:
-        name = writer.name(row.folder, row.title)
+        path = writer.place(row.path, row.folder, row.title)
         known = Known(
-            title=None if name.rpartition("/")[2] == row.title else row.title,
+            title=None if file_title(path, row.content) == row.title else row.title,
             tags=tuple(sorted_tags(tags.get(row.seq, ()))),
             importance=row.importance,
             archived=row.archived,
@@ -85,7 +105,7 @@ def _write(writer: VaultWriter, rows: list[Any], tags: dict[int, list[str]]) -> 
         raw = row.front_matter
         if raw is not None:
             known = _as_it_said(raw, known, row)
-        writer.add(f"{name}.md", front_matter.joined(raw, known, row.content), row.updated_at)
+        writer.add(path, front_matter.joined(raw, known, row.content), row.updated_at)
     return writer.taken()
 
 

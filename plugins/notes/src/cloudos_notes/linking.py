@@ -1,4 +1,4 @@
-"""Links as rows. A link by title leads to the note of that title: of the source's namespace first, the oldest first.
+"""Links as rows. A link leads to the note of that file name, else that title: of its namespace first, then the oldest.
 
 Where a title begins or ceases to exist, `resolve` leads the links that name it anew, so that rows and titles agree.
 """
@@ -16,11 +16,19 @@ from cloudos_notes.rows import LINK, NOTE, PRESENT
 
 TEXT, MANUAL = "text", "manual"
 
-_BEST = (  # by minimum, since SQLite does not know the outer row where a subquery is ordered
-    select(func.coalesce(func.min(case((NOTE.c.namespace == LINK.c.namespace, NOTE.c.seq))), func.min(NOTE.c.seq)))
-    .where(NOTE.c.owner == LINK.c.owner, NOTE.c.title_key == LINK.c.key, PRESENT)
-    .correlate(LINK)
-    .scalar_subquery()
+
+def _first(column: Any, *, of_namespace: bool) -> Any:
+    # by minimum, since SQLite does not know the outer row where a subquery is ordered
+    seq = case((NOTE.c.namespace == LINK.c.namespace, NOTE.c.seq)) if of_namespace else NOTE.c.seq
+    named = (NOTE.c.owner == LINK.c.owner, column == LINK.c.key, PRESENT)
+    return select(func.min(seq)).where(*named).correlate(LINK).scalar_subquery()
+
+
+_BEST = func.coalesce(
+    _first(NOTE.c.file_key, of_namespace=True),
+    _first(NOTE.c.title_key, of_namespace=True),
+    _first(NOTE.c.file_key, of_namespace=False),
+    _first(NOTE.c.title_key, of_namespace=False),
 )
 _INSERT = insert(LINK)
 _LEAD = update(LINK).where(LINK.c.kind == TEXT).values(target=_BEST)
@@ -28,9 +36,9 @@ _LEAD_TO = _LEAD.where(LINK.c.owner == bindparam("o"), LINK.c.key == bindparam("
 _LEAD_FROM = _LEAD.where(LINK.c.source == bindparam("s"))
 
 
-def resolve(session: Session, owner: str, keys: Iterable[str]) -> None:
-    """Lead all links of one owner that name these titles."""
-    given = [{"o": owner, "k": key} for key in sorted(set(keys))]
+def resolve(session: Session, owner: str, keys: Iterable[str | None]) -> None:
+    """Lead all links of one owner that name these titles or files."""
+    given = [{"o": owner, "k": key} for key in sorted({key for key in keys if key is not None})]
     if given:
         session.connection().execute(_LEAD_TO, given)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import UtcDateTime, model_base
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlmodel import Field
 
@@ -17,6 +17,7 @@ Base: Any = model_base("notes")
 
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 _TRASHED = text("deleted_at IS NOT NULL")
+_OF_A_FILE = text("file_key IS NOT NULL")
 SEARCH = Text().with_variant(TSVECTOR(), "postgresql")
 
 
@@ -30,13 +31,21 @@ class Note(Base, table=True):
 
     `title_key` is the title as links name it; `tags` all tags as a JSON list, as `notes_tag` has them one by one;
     `search` on PostgreSQL the words as a tsvector, on SQLite those words that the tokenizer would not find by itself;
-    `active_at` when it was last written or referenced; `front_matter` the YAML that an import found above it.
+    `active_at` when it was last written or referenced; `front_matter` the YAML that an import found above it; `path` is
+    the file that an import made it of, `file_key` that file's name as links name it.
     """
 
     __tablename__ = "notes_note"
     __table_args__ = (
         Index("ix_notes_note_owner_seq", "owner", "seq"),
         Index("ix_notes_note_owner_title_key", "owner", "title_key"),
+        Index(
+            "ix_notes_note_owner_file_key",
+            "owner",
+            "file_key",
+            sqlite_where=_OF_A_FILE,
+            postgresql_where=_OF_A_FILE,
+        ),
         Index("ix_notes_note_owner_active_at", "owner", "active_at"),
         Index("ix_notes_note_owner_namespace_active_at", "owner", "namespace", "active_at"),
         Index("ix_notes_note_deleted_at", "deleted_at", sqlite_where=_TRASHED, postgresql_where=_TRASHED),
@@ -59,6 +68,8 @@ class Note(Base, table=True):
     client: str | None = None
     folder: str
     front_matter: str | None = Field(default=None, sa_column=Column(Text))
+    path: str | None = Field(default=None, sa_column=Column(Text))
+    file_key: str | None = None
     version: int
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
@@ -128,3 +139,31 @@ class Once(Base, table=True):
     key: str = Field(primary_key=True)
     note: int = Field(sa_column=_note("note"))
     made_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Attachment(Base, table=True):
+    """A file of an archive that is no note; its bytes are in a file that is named by their SHA-256."""
+
+    __tablename__ = "notes_attachment"
+    __table_args__ = (
+        UniqueConstraint("owner", "path", name="uq_notes_attachment_owner"),
+        Index("ix_notes_attachment_digest", "digest"),
+    )
+
+    id: str = Field(primary_key=True)
+    owner: str
+    path: str = Field(sa_column=Column(Text, nullable=False))
+    digest: str
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    modified_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Import(Base, table=True):
+    """How many entries of an archive are imported, and what became of them."""
+
+    __tablename__ = "notes_import"
+
+    file: str = Field(primary_key=True)
+    done: int
+    outcome: str = Field(sa_column=Column(Text, nullable=False))
+    stored_at: datetime = Field(sa_type=UtcDateTime)

@@ -66,3 +66,24 @@ def folder_of(given: str) -> str | None:
     if any(part in (".", "..") for part in parts) or len(path) > LONGEST_FOLDER or any(ord(c) < 32 for c in path):
         return None
     return path
+
+
+def stem(path: str) -> str:
+    """Return the name of a file without its ending."""
+    return path.rpartition("/")[2].rsplit(".", 1)[0]
+
+
+def file_key(path: str | None) -> str | None:
+    """Return a file's name as links name it."""
+    return None if path is None else folded(stem(path))
+
+
+def file_title(path: str, content: str) -> str:
+    """Return the title of a note whose front matter gives it none: its file's name."""
+    return " ".join(stem(path).split())[:LONGEST_TITLE].strip() or first_line(content)
+
+
+def moved(path: str, folder: str) -> str:
+    """Return the path of a file in another folder."""
+    name = path.rpartition("/")[2]
+    return f"{folder}/{name}" if folder else name

@@ -9,7 +9,17 @@ from cloudos_sdk import Context, Feature, Job, Manifest, Permission, Role, hooki
 from cloudos_sdk.capabilities import NoteStore
 from quart import Blueprint
 
-from cloudos_notes.events import MemoryCreated, NoteCreated, NoteDeleted, NoteRestored, NoteUpdated
+from cloudos_notes.attachment_routes import attachment_routes
+from cloudos_notes.attachments import Attachments
+from cloudos_notes.events import (
+    AttachmentDeleted,
+    AttachmentImported,
+    MemoryCreated,
+    NoteCreated,
+    NoteDeleted,
+    NoteRestored,
+    NoteUpdated,
+)
 from cloudos_notes.exporting import Exporter
 from cloudos_notes.graph import GraphReader
 from cloudos_notes.importing import Importer
@@ -36,14 +46,22 @@ manifest = Manifest(
     ),
     features=(Feature("orbit_graph", "The notes graph"),),
     provides=(NoteStore,),
-    emits=(NoteCreated, NoteUpdated, NoteDeleted, NoteRestored, MemoryCreated),
+    emits=(
+        NoteCreated,
+        NoteUpdated,
+        NoteDeleted,
+        NoteRestored,
+        MemoryCreated,
+        AttachmentImported,
+        AttachmentDeleted,
+    ),
 )
 
 
 @hookimpl
 def cloudos_routes() -> Sequence[Blueprint]:
     """Return the endpoints of notes, of their import and export, and of Molly's memory."""
-    return [routes, vault_routes, molly_routes]
+    return [routes, vault_routes, attachment_routes, molly_routes]
 
 
 @hookimpl
@@ -57,14 +75,16 @@ def cloudos_jobs() -> Sequence[Job]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Provide the store, and take up the imports and renames that were interrupted."""
     store = Store(ctx)
-    importer = Importer(ctx, store)
+    attachments = Attachments(ctx)
+    importer = Importer(ctx, store, attachments)
+    ctx.provide(Attachments, attachments)
     ctx.provide(Store, store)
     ctx.provide(NoteStore, store)
     ctx.provide(Listing, Listing(ctx, store))
     ctx.provide(Versions, Versions(ctx, store))
     ctx.provide(GraphReader, GraphReader(ctx))
     ctx.provide(Importer, importer)
-    ctx.provide(Exporter, Exporter(ctx))
+    ctx.provide(Exporter, Exporter(ctx, attachments))
     ctx.provide(MollyMemory, MollyMemory(ctx, store))
     importer.register()
     store.renames.take_up()

@@ -160,6 +160,7 @@ def _left(session: Session, after: int) -> tuple[int | None, list[tuple[str, int
         select(NOTE.c.id, NOTE.c.seq, LINK.c.key)
         .join(NOTE, NOTE.c.seq == LINK.c.target)
         .where(LINK.c.kind == linking.TEXT, LINK.c.key != NOTE.c.title_key)
+        .where(LINK.c.key != func.coalesce(NOTE.c.file_key, ""))
         .where(LINK.c.source > after, LINK.c.source <= last)
         .distinct()
     )
@@ -168,8 +169,9 @@ def _left(session: Session, after: int) -> tuple[int | None, list[tuple[str, int
 
 def _rename_of(session: Session, seq: int, key: str) -> Rename | None:
     """Return the rename of a note that texts have yet to follow; None where none has."""
-    row = session.execute(select(NOTE.c.owner, NOTE.c.title, NOTE.c.title_key).where(NOTE.c.seq == seq)).first()
-    if row is None or row.title_key == key:
+    columns = (NOTE.c.owner, NOTE.c.title, NOTE.c.title_key, NOTE.c.file_key)
+    row = session.execute(select(*columns).where(NOTE.c.seq == seq)).first()
+    if row is None or key in (row.title_key, row.file_key):
         return None
     sources = tuple(sorted(linking.naming(session, seq, key))) if linkable(row.title) else ()
     return Rename(seq, row.owner, key, row.title, sources)

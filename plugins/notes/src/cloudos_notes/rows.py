@@ -11,7 +11,7 @@ from cloudos_sdk.capabilities import Note, NoteFilter
 from sqlalchemy import exists, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from cloudos_notes.models import Link, Once, Tag, Version
+from cloudos_notes.models import Attachment, Import, Link, Once, Tag, Version
 from cloudos_notes.models import Note as NoteRow
 from cloudos_notes.naming import folded, tag_of
 
@@ -20,6 +20,8 @@ TAG = Tag.__table__
 LINK = Link.__table__
 VERSION = Version.__table__
 ONCE = Once.__table__
+ATTACHMENT = Attachment.__table__
+IMPORT = Import.__table__
 
 COLUMNS = tuple(
     NOTE.c[name]

@@ -234,7 +234,7 @@ class Graph(BaseModel):
 
 
 class ImportQuery(Query):
-    """Where to, and what becomes of a note of the same folder and title: `update` it, `skip` it, or make a `copy`."""
+    """Where to, and what becomes of a note of the same file: `update` it, `skip` it, or make a `copy`."""
 
     folder: str = ""
     existing: Literal["update", "skip", "copy"] = "update"
@@ -244,6 +244,22 @@ class ImportStarted(BaseModel):
     """The operation that imports; see `/api/operations/{id}`."""
 
     operation_id: str
+
+
+class AttachmentQuery(Query):
+    """A page of attachments: those behind the path `after`."""
+
+    limit: int = Field(default=50, ge=1, le=500)
+    after: str | None = None
+
+
+class AttachmentListed(BaseModel):
+    """A file that was imported beside notes."""
+
+    id: str
+    path: str
+    size: int
+    modified_at: UtcTime
 
 
 class ExportQuery(Query):

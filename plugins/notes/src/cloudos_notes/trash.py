@@ -29,7 +29,7 @@ class Trash:
         row = _row(session, owner, note_id, namespace)
         if row.deleted_at is None:
             session.execute(update(NOTE).where(NOTE.c.seq == row.seq).values(deleted_at=self._ctx.clock.now()))
-            linking.resolve(session, owner, [row.title_key])
+            linking.resolve(session, owner, [row.title_key, row.file_key])
             self._tell(session, row, for_good=False)
 
     def remove(self, session: Session, owner: str, note_id: str, namespace: str | None = None) -> None:
@@ -40,7 +40,7 @@ class Trash:
         """Remove the note of a row for good."""
         linking.forget_target(session, row.seq)
         session.execute(delete(NOTE).where(NOTE.c.seq == row.seq))
-        linking.resolve(session, row.owner, [row.title_key])
+        linking.resolve(session, row.owner, [row.title_key, row.file_key])
         self._tell(session, row, for_good=True)
 
     def restore(self, session: Session, owner: str, note_id: str) -> Note:
@@ -49,7 +49,7 @@ class Trash:
         if row.deleted_at is None:
             raise NotFound("note", note_id, message=f"There is no note {note_id!r} in the trash.")
         session.execute(update(NOTE).where(NOTE.c.seq == row.seq).values(deleted_at=None))
-        linking.resolve(session, owner, [row.title_key])
+        linking.resolve(session, owner, [row.title_key, row.file_key])
         event = NoteRestored(resource=row.id, details=f"Restored a note in {row.namespace}", **data_of(row))
         self._ctx.events.emit(session, event)
         return note_of(row)
@@ -57,7 +57,8 @@ class Trash:
     async def prune(self) -> int:
         """Remove for good what has been in the trash for its time; return how many."""
         before = self._ctx.clock.now() - timedelta(days=self._ctx.settings.trash_days)
-        columns = (NOTE.c.seq, NOTE.c.id, NOTE.c.owner, NOTE.c.title_key, NOTE.c.namespace, NOTE.c.source)
+        names = ("seq", "id", "owner", "title_key", "file_key", "namespace", "source")
+        columns = [NOTE.c[name] for name in names]
         due = select(*columns).where(NOTE.c.deleted_at < before).limit(_STEP)
 
         def step(session: Session) -> int:

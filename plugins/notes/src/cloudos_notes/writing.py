@@ -14,7 +14,7 @@ from sqlmodel import Session
 from cloudos_notes import linking, markup, texts
 from cloudos_notes.drafts import Edit, NewNote
 from cloudos_notes.events import MemoryCreated, NoteCreated, NoteEvent, NoteUpdated
-from cloudos_notes.naming import folded, linkable, sorted_tags
+from cloudos_notes.naming import file_key, folded, linkable, moved, sorted_tags
 from cloudos_notes.rows import COLUMNS, NOTE, ONCE, PRESENT, VERSION, note_of, tags_json
 from cloudos_notes.tagging import ARCHIVED, by_kind, insert_tags, retag
 
@@ -109,12 +109,14 @@ class Writing:
             "tags": tags_json(tags),
             "folder": new.folder,
             "front_matter": new.front_matter,
+            "path": new.path,
+            "file_key": file_key(new.path),
             "active_at": note.updated_at,
         }
         seq: int = connection.execute(self._index.insertion, values).scalar_one()
         insert_tags(session, seq, owner, kinds)
         linking.write_links(session, seq, owner, note.namespace, content.links)
-        linking.resolve(session, owner, [key])
+        linking.resolve(session, owner, [key, values["file_key"]])
         if idempotency_key is not None:
             once = {"owner": owner, "client": draft.client or "", "key": idempotency_key}
             connection.execute(_INSERT_ONCE, {**once, "note": seq, "made_at": now})
@@ -131,8 +133,13 @@ class Writing:
         edit: Edit,
         version: int | None = None,
         prepared: Prepared | None = None,
+        *,
+        follow: bool = True,
     ) -> Changed:
-        """Change a note; nothing happens where it is so already. Raises NotFound, Conflict."""
+        """Change a note; nothing happens where it is so already. Raises NotFound, Conflict.
+
+        Unless they are to `follow`, the texts that name it by a title that changes stay.
+        """
         row = load(session, owner, note_id)
         if version is not None and version != row.version:
             raise Conflict(
@@ -146,7 +153,7 @@ class Writing:
         key = folded(title)
         content = edit.content
         renamed_from = row.title_key if key != row.title_key else None
-        naming = linking.naming(session, row.seq, renamed_from) if renamed_from is not None else set()
+        naming = linking.naming(session, row.seq, renamed_from) if renamed_from is not None and follow else set()
         if renamed_from is not None and row.seq in naming and linkable(title):
             if prepared is not None and prepared.renamed is not None:
                 content = prepared.renamed
@@ -189,6 +196,11 @@ class Writing:
             wanted["archived"] = edit.archived
         if edit.folder is not None:
             wanted["folder"] = edit.folder
+        if row.path is not None:
+            if row.file_key == row.title_key != wanted["title_key"]:  # the file is named by the title
+                wanted |= {"path": None, "file_key": None}
+            elif edit.folder is not None and edit.folder != row.folder:
+                wanted["path"] = moved(row.path, edit.folder)
         if edit.given is not None or content is not None or edit.archived is not None:
             wanted["tags"] = tags_json(retag(session, row, edit, content))
         values = {name: value for name, value in wanted.items() if value != row._mapping[name]}
@@ -272,6 +284,7 @@ _PLAIN = (
 )
 _INSERT_ONCE = insert(ONCE)  # kept: to build a statement costs more than to run it
 _WHOLE = select(*COLUMNS, NOTE.c.seq, NOTE.c.title_key, NOTE.c.folder, NOTE.c.front_matter, NOTE.c.deleted_at)
+_WHOLE = _WHOLE.add_columns(NOTE.c.path, NOTE.c.file_key)
 
 
 def load(session: Session, owner: str, note_id: str, *, trashed: bool = False) -> Any:
