@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -69,10 +69,14 @@ class Exporter:
                 self._log.warning("an attachment is not in the export: its bytes are gone", path=other.path)
                 continue
             chunks = writer.copy(other.path, parts_of(file), other.modified_at)
-            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-                if chunk:
-                    yield chunk
+            while (written := await asyncio.to_thread(_next, chunks)) is not None:
+                if written:
+                    yield written
         yield writer.end()
+
+
+def _next(chunks: Iterator[bytes]) -> bytes | None:
+    return next(chunks, None)
 
 
 def _whole(wanted: Wanted) -> bool:
