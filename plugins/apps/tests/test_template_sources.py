@@ -134,12 +134,12 @@ def test_a_compose_file_of_casaos_becomes_a_template():
         ("security_opt: [seccomp=unconfined]", "security_opt"),
         ("pid: host", "pid"),
         ("network_mode: service:vpn", "service:vpn"),
-        ("ports: ['8000-8010:8000-8010']", "8000-8010"),
+        ("ports: ['8000-8010:80']", "8000-8010"),
         ("volumes: ['${WHERE}:/data']", "WHERE"),
         ("volumes: [{type: tmpfs, target: /x}]", "tmpfs"),
         ("volumes: ['../up:/x']", "../up"),
         ("depends_on: [nothing]", "nothing"),
-        ("networks: {default: {aliases: [db]}}", "another name"),
+        ("networks: {default: {ipv4_address: 10.0.0.9}}", "ipv4_address"),
     ],
 )
 def test_what_cannot_be_represented_is_left_out_with_the_reason(line, reason):
@@ -161,16 +161,16 @@ def test_an_app_that_reaches_for_what_is_not_its_own_is_left_out(more, reason):
     assert not found.templates and reason in found.skipped[0][1]
 
 
-def test_a_service_that_others_reach_by_its_container_name_is_left_out():
+def test_a_service_is_reached_by_its_other_names_too():
     two = """
 services:
   db: {image: 'example/db:1', container_name: wiki-db}
   wiki: {image: 'example/wiki:1', environment: [%s]}
 """
-    _, found = read(two % "HOST=wiki-db", "casa")
-    assert not found.templates and "another name" in found.skipped[0][1]
-    _, found = read(two % "HOST=db", "casa")
-    assert found.templates
+    (app,) = read(two % "HOST=wiki-db", "casa")[1].templates.values()
+    assert [service.aliases for service in app.services] == [("wiki-db",), ()]
+    _, found = read(two.replace("wiki-db", "wiki") % "HOST=db", "casa")
+    assert not found.templates and "both reached as wiki" in found.skipped[0][1]
 
 
 def test_services_keep_the_names_by_which_they_reach_each_other():

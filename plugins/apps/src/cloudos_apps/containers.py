@@ -14,6 +14,7 @@ import orjson
 from cloudos_sdk import CloudOSError, Conflict
 
 from cloudos_apps import ports as machine
+from cloudos_apps.creating import health_check
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.engine_errors import EngineRefused, NoSpace, PullFailed
 from cloudos_apps.host_paths import HostPaths
@@ -77,11 +78,12 @@ class Containers:
             labels=labels,
             network=network_name(app_id),
             alias=service.name,
+            other_aliases=service.aliases,
             environment=service.environment,
             command=service.command,
             entrypoint=service.entrypoint,
             ports=[
-                (port.container, port.protocol, str(self._settings.bind_address), port.host)
+                (port.container, port.protocol, port.address or str(self._settings.bind_address), port.host)
                 for port in service.ports
                 if port.host is not None
             ],
@@ -94,16 +96,9 @@ class Containers:
                 for volume in service.volumes
             ]
             + [(path, secret_path(name), "ro") for name, path in files.items()],
-            healthcheck=None
-            if check is None
-            else {
-                "Test": list(check.test),
-                "Interval": int(check.interval_s * 1e9),
-                "Timeout": int(check.timeout_s * 1e9),
-                "Retries": check.retries,
-                "StartPeriod": int(check.start_period_s * 1e9),
-            },
+            healthcheck=health_check(check),
             memory_mb=service.memory_mb,
+            memory_reservation_mb=service.memory_reservation_mb,
             cpus=service.cpus,
             user=service.user,
             privileged=service.privileged,
@@ -113,6 +108,7 @@ class Containers:
             processes=service.pids_limit,
             secret_files={path: secrets[name] for name, path in files.items()},
             restart=service.restart,
+            restart_retries=service.restart_retries,
             shm_size_mb=service.shm_size_mb,
         )
 
@@ -202,7 +198,8 @@ class Containers:
     ) -> None:
         """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
         deadline = time.monotonic() + self._settings.health_timeout
-        once = {service.name for service in template.services if service.restart == "no"}
+        once = {service.name for service in template.services if service.restart == "no" or service.one_shot}
+        must_end = {service.name for service in template.services if service.one_shot}
         since: dict[str, tuple[int, float]] = {}
         while True:
             states = await self._by_service(app_id, generation)
@@ -219,7 +216,8 @@ class Containers:
                     since[name] = (state.restarts, begun)
                 settled = time.monotonic() - begun > self._settings.settle_seconds
                 ended = name in once and state.status == "exited"
-                if not (ended or state.health == "healthy" or (state.health is None and settled)):
+                well = state.health == "healthy" or (state.health is None and settled)
+                if not ended and (name in must_end or not well):
                     waiting.append(name)
             if not waiting:
                 return

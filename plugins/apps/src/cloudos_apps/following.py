@@ -127,4 +127,4 @@ class Following:
 
 def _run_once(app: App) -> set[str]:
     """Return the services that do their work once and end."""
-    return {service.name for service in template_of(app).services if service.restart == "no"}
+    return {service.name for service in template_of(app).services if service.restart == "no" or service.one_shot}

@@ -22,14 +22,16 @@ class ContainerSpec:
     labels: Mapping[str, str]
     network: str
     alias: str
+    other_aliases: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] | None = None
     entrypoint: Sequence[str] | None = None
     ports: Sequence[tuple[int, str, str, int]] = ()
     binds: Sequence[tuple[str, str, str]] = ()
     healthcheck: Mapping[str, Any] | None = None
-    memory_mb: int = 512
-    cpus: float = 1.0
+    memory_mb: int | None = None
+    memory_reservation_mb: int | None = None
+    cpus: float | None = None
     user: str | None = None
     privileged: bool = False
     host_network: bool = False
@@ -38,6 +40,7 @@ class ContainerSpec:
     processes: int = 2048
     secret_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     restart: str = "unless-stopped"
+    restart_retries: int | None = None
     shm_size_mb: int | None = None
 
 

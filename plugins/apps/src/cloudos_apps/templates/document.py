@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import yaml
@@ -23,23 +23,34 @@ _BREAK = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads texts, numbers and truth values; a date stays the text that it is, and numbers have few digits."""
+    """Reads the scalars of YAML 1.2's core schema, where `no`, `22:22` and dates are texts, and `<<` of 1.1.
 
+    A number that would be written otherwise (`022`, `1.10`, `0x1F`) stays the text that it is.
+    """
 
-def _number(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    text = loader.construct_scalar(node)
-    if len(text) > _DIGITS or ":" in text:
-        return text
-    return loader.construct_yaml_int(node)
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 def _text(loader: _Loader, node: yaml.ScalarNode) -> Any:
     return loader.construct_scalar(node)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _number)
+def _number(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    text = loader.construct_scalar(node)
+    return int(text) if re.fullmatch(rf"-?[0-9]{{1,{_DIGITS}}}", text) else text
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", rf"0|-?[1-9][0-9]{{0,{_DIGITS - 1}}}", "-0123456789"),
+    ("float", r"-?(?:0|[1-9][0-9]{0,8})\.(?:0|[0-9]{0,6}[1-9])", "-0123456789"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), list(_first))
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 _Loader.add_constructor("tag:yaml.org,2002:binary", _text)
+_Loader.add_constructor("tag:yaml.org,2002:int", _number)
 
 
 def storable(text: str) -> None:

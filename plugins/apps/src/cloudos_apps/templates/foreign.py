@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,6 @@ from pydantic import ValidationError
 
 from cloudos_apps.log_lines import printable
 from cloudos_apps.templates.model import Template
-
-MEMORY_MB = 1024
-"""What a service of a foreign template gets, where it does not say."""
 
 MOST_ENTRIES, MOST_REASONS = 5_000, 1_000
 """What one source may have: entries, and reasons for those left out that are kept."""
@@ -45,15 +43,15 @@ class Converted:
         """Convert one entry; leave it out, with the reason, where it does not fit, whatever is wrong with it."""
         if self.count >= MOST_ENTRIES:
             raise Unfit(f"it has more than {MOST_ENTRIES} templates")
+        given: Mapping[str, Any] = {}
         try:
-            template = Template.model_validate(convert())
+            given = convert()
+            template = Template.model_validate(given)
             self._check(template)
         except Unfit as error:
             self.leave_out(title, str(error))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            self.leave_out(title, f"{place}: {first['msg']}" if place else str(first["msg"]))
+            self.leave_out(title, complaint(error, given))
         except Exception as error:  # noqa: BLE001 - somebody else's text: whatever it breaks is its own template
             self.leave_out(title, f"it cannot be read ({type(error).__name__})")
         else:
@@ -77,20 +75,38 @@ class Converted:
             raise Unfit("a text of it holds a character that is not shown")
 
 
+def complaint(error: ValidationError, given: Mapping[str, Any]) -> str:
+    """Return what is wrong with a template first, and where: a service, setting or port by its name."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place: list[str] = []
+    here: Any = given
+    for part in first["loc"]:
+        inner: Any = None
+        with suppress(KeyError, IndexError, TypeError):
+            inner = here[part]
+        name = inner.get("name") if isinstance(inner, Mapping) and isinstance(part, int) else None
+        place.append(str(name)[:60] if isinstance(name, str) else str(part))
+        here = inner
+    return f"{'.'.join(place)}: {first['msg']}" if place else str(first["msg"])
+
+
 def slug(text: object, otherwise: str = "app") -> str:
     """Return a name of ours made from any text, e.g. `nginx-proxy` of `Nginx Proxy!`."""
     cleaned = re.sub(r"[^a-z0-9]+", "-", str(text)[:1000].lower()).strip("-")
     return cleaned[:30].rstrip("-") or otherwise
 
 
-def text_of(value: object, what: str, longest: int = 4000) -> str:
-    """Return a scalar as text. Raises Unfit."""
+def text_of(value: object, what: str) -> str:
+    """Return a scalar as text, the whole of it. Raises Unfit."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value)[:longest]
+        text = str(value)
+        if len(text) > LONGEST_TEMPLATE:
+            raise Unfit(f"{what} is longer than {LONGEST_TEMPLATE} characters")
+        return text
     raise Unfit(f"{what} is no text")
 
 
@@ -146,13 +162,13 @@ def title_of(entry: Mapping[str, Any], *names: str) -> str:
 
 def shown_text(value: object, what: str, longest: int = 4000) -> str:
     """Return a scalar as a text that people read: in one line, and nothing in it moves or hides another."""
-    return printable(" ".join(text_of(value, what, longest).split()))[:longest]
+    return printable(" ".join(text_of(value[:longest] if isinstance(value, str) else value, what).split()))[:longest]
 
 
 def icon_of(value: object) -> str:
     """Return where an icon is, on the web or by a file's name; nothing where it is anything else."""
-    text = text_of(value, "icon", 2000)
-    return text if re.fullmatch(r"https?://[^\s<>\"']+|[\w.-]+", text) else ""
+    text = text_of(value, "icon")
+    return text if len(text) <= 2000 and re.fullmatch(r"https?://[^\s<>\"']+|[\w.-]+", text) else ""
 
 
 def tagged(image: str) -> str:

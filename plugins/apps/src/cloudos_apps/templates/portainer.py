@@ -9,7 +9,6 @@ from typing import Any
 
 from cloudos_apps.templates.document import plain
 from cloudos_apps.templates.foreign import (
-    MEMORY_MB,
     Converted,
     Unfit,
     icon_of,
@@ -67,7 +66,6 @@ def _template(entry: Mapping[str, Any], title: str, source: str) -> dict[str, An
         "environment": environment,
         "ports": ports,
         "volumes": [_volume(given, name) for given in items(entry.get("volumes"), "volumes")],
-        "memory_mb": MEMORY_MB,
         "privileged": entry.get("privileged") is True,
         "network_mode": _network(entry.get("network")),
         "restart": _restart(entry.get("restart_policy")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from cloudos_apps.templates import compose, portainer
@@ -23,7 +23,7 @@ def read(text: str, source: str) -> tuple[Format, Converted]:
         raise Unfit(f"the text is longer than {LONGEST} characters")
     storable(text)
     try:
-        return _read(text, source)
+        return _read(text.removeprefix("\ufeff"), source)
     except Unfit:
         raise
     except Exception as error:
@@ -31,10 +31,14 @@ def read(text: str, source: str) -> tuple[Format, Converted]:
 
 
 def _read(text: str, source: str) -> tuple[Format, Converted]:
+    documents: Iterable[Any] = ()
     if text.lstrip()[:1] in ("{", "["):
-        return "portainer", _portainer(text, source)
+        document = from_json(text)
+        if not isinstance(document, dict) or "services" not in document or "templates" in document:
+            return "portainer", _portainer(document, source)
+        documents = [document]
     found, kinds = Converted(), set()
-    for number, document in enumerate(from_yaml(text)):
+    for number, document in enumerate(documents or from_yaml(text)):
         if isinstance(document, Unfit):
             found.leave_out(f"document {number + 1}", str(document))
             continue
@@ -53,10 +57,9 @@ def _read(text: str, source: str) -> tuple[Format, Converted]:
     return ("cloudos" if kinds == {True} else "casaos"), found
 
 
-def _portainer(text: str, source: str) -> Converted:
-    document = from_json(text)
+def _portainer(document: Any, source: str) -> Converted:
     if not isinstance(document, dict) or "templates" not in document:
-        raise Unfit("it is JSON without `templates`; Portainer's format, version 2 or 3, has them")
+        raise Unfit("it is JSON without `services`, and without `templates` as in Portainer's format, version 2 or 3")
     return portainer.read(document, source)
 
 

@@ -40,6 +40,8 @@ class Port(Part):
     protocol: Literal["tcp", "udp"] = "tcp"
     host: int | None = Field(default=None, ge=1, le=65535)
     description: str = ""
+    address: str | None = Field(default=None, pattern=r"^(?:127\.[\d.]+|::1)$")
+    """Where alone it is reached on the machine; None is what the node is set to."""
 
 
 class Volume(Part):
@@ -77,19 +79,22 @@ class Volume(Part):
 
 
 class HealthCheck(Part):
-    """A command run in the container: `("CMD", …)` or `("CMD-SHELL", "…")`; times in seconds."""
+    """A command run in the container: `("CMD", …)` or `("CMD-SHELL", "…")`; times in seconds.
 
-    test: tuple[str, ...] = Field(min_length=2)
-    interval_s: float = Field(default=15, ge=1, le=3600)
-    timeout_s: float = Field(default=5, ge=1, le=3600)
+    `("NONE",)` runs none, not even the image's; `()` runs the image's at these times.
+    """
+
+    test: tuple[str, ...]
+    interval_s: float = Field(default=15, ge=0.001, le=86_400)
+    timeout_s: float = Field(default=5, ge=0.001, le=86_400)
     retries: int = Field(default=5, ge=1, le=1000)
-    start_period_s: float = Field(default=30, ge=0, le=3600)
+    start_period_s: float = Field(default=30, ge=0, le=86_400)
 
     @field_validator("test")
     @classmethod
     def _known_kind(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value[0] not in ("CMD", "CMD-SHELL"):
-            raise ValueError("begins with CMD or CMD-SHELL")
+        if value and value != ("NONE",) and (value[0] not in ("CMD", "CMD-SHELL") or len(value) < 2):
+            raise ValueError("begins with CMD or CMD-SHELL, with a command behind it, or is NONE")
         return value
 
 
@@ -104,9 +109,11 @@ class Service(Part):
     ports: tuple[Port, ...] = ()
     volumes: tuple[Volume, ...] = ()
     healthcheck: HealthCheck | None = None
-    memory_mb: int = Field(default=512, ge=6, le=1_048_576)
-    cpus: float = Field(default=1.0, gt=0, le=1024)
+    memory_mb: int | None = Field(default=None, ge=6, le=16_777_216)
+    memory_reservation_mb: int | None = Field(default=None, ge=6, le=16_777_216)
+    cpus: float | None = Field(default=None, gt=0, le=1024)
     depends_on: tuple[Name, ...] = ()
+    aliases: tuple[str, ...] = Field(default=(), max_length=20)
     user: str | None = None
     privileged: bool = False
     network_mode: Literal["host"] | None = None
@@ -115,6 +122,9 @@ class Service(Part):
     cap_drop: tuple[str, ...] = ()
     pids_limit: int = Field(default=2048, ge=16, le=65_536)
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
+    restart_retries: int | None = Field(default=None, ge=0, le=1000)
+    one_shot: bool = False
+    """It does its work and ends: those that depend on it start once it ended with 0."""
     shm_size_mb: int | None = Field(default=None, ge=1, le=1_048_576)
 
     @field_validator("image")
@@ -145,6 +155,14 @@ class Service(Part):
         targets = [(port.container, port.protocol) for port in self.ports]
         if len(set(targets)) != len(targets):
             raise ValueError("two ports lead to the same container port")
+        return self
+
+    @model_validator(mode="after")
+    def _ends(self) -> Service:
+        if self.one_shot and self.restart not in ("no", "on-failure"):
+            raise ValueError("a service that is to end has the restart no or on-failure")
+        if self.restart_retries is not None and self.restart != "on-failure":
+            raise ValueError("restart_retries belong to the restart on-failure")
         return self
 
     @property
