@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 from cloudos_sdk import Manifest, hookimpl
 from cloudos_sdk.capabilities import AppAddress, Apps
-from cloudos_sdk.events import AppInstalled, AppUninstalled, AppUpdated
+from cloudos_sdk.events import AppInstalled, AppInstallFailed, AppUninstalled, AppUpdated
 from cloudos_sdk.testing.fakes import FakeApps
+from components.caddy import free_ports
 
 
 class Shop:
@@ -27,7 +28,7 @@ class Shop:
             ctx.provide(Apps, self.fake)
             yield
 
-        events = (AppInstalled, AppUpdated, AppUninstalled)
+        events = (AppInstalled, AppInstallFailed, AppUpdated, AppUninstalled)
         self.module.manifest = Manifest(title="Shop", provides=(Apps,), emits=events)
         self.module.cloudos_lifespan = cloudos_lifespan
 
@@ -111,6 +112,75 @@ async def test_an_uninstalled_app_is_served_no_longer_under_any_name(door_node, 
         return route["status"] == "error" and route["error"]
 
     assert "app_1" in await node.until(told)
+    body = {"hostname": "more.example.com", "upstream_type": "manual", "upstream_addr": wiki.addr}
+    await node.call("POST", "/api/proxy/routes", body)
+    outcome = await node.apply()
+    assert (outcome["applied"], [error["hostname"] for error in outcome["errors"]]) == (1, ["news.example.com"])
+    updated = [event for event in await node.host.event_log() if event.type == "route.updated"]
+    assert "blog was uninstalled" in updated[0].details
+    route = await named(node, "news.example.com")
+    assert (await node.call("DELETE", f"/api/proxy/routes/{route['id']}"))[0] == 204
+    assert (await node.apply())["errors"] == []
+
+
+async def test_a_domain_of_an_uninstalled_app_leads_to_none(door_node, backend, shop):
+    blog = await backend("blog")
+    node = await door_node(shop.module)
+    await shop.install("app_1", "blog", blog.addr)
+    body = {"domain": "blog.example.test", "app_id": "app_1", "auto_ssl": False}
+    _, made = await node.call("POST", "/api/domains", body)
+    await shop.uninstall("app_1")
+
+    async def free():
+        return (await node.call("GET", "/api/domains"))[1] == [{**made, "app_id": None}]
+
+    await node.until(free)
+    changed = [event for event in await node.host.event_log() if event.type == "domain.changed"]
+    assert [(event.resource, "uninstalled" in event.details) for event in changed] == [(made["id"], True)]
+
+
+async def test_what_was_uninstalled_unseen_is_parked_at_the_start(door_node, backend, shop):
+    blog = await backend("blog")
+    node = await door_node(shop.module, base_domain="home.test", ui_addr=blog.addr)
+    await shop.install("app_1", "blog", blog.addr)
+    await node.until(lambda: named(node, "blog.home.test"))
+    body = {"hostname": "news.example.com", "upstream_type": "app", "upstream_id": "app_1"}
+    await node.call("POST", "/api/proxy/routes", body)
+    del shop.fake.apps["app_1"]
+    await node.host.restart()
+
+    async def parked():
+        route = await named(node, "news.example.com")
+        return route["status"] == "error"
+
+    await node.until(parked)
+    assert await named(node, "blog.home.test") is None
+
+
+async def test_a_failed_install_leaves_no_route_and_blocks_nobody(door_node, backend, shop):
+    blog = await backend("blog")
+    shop.fake.apps["app_1"] = AppAddress("app_1", "half", "failed", None)
+    shop.fake.apps["app_2"] = AppAddress("app_2", "blog", "running", blog.addr)
+    node = await door_node(shop.module, base_domain="home.test", ui_addr=blog.addr)
+    await node.until(lambda: named(node, "blog.home.test"))
+    assert await named(node, "half.home.test") is None
+    assert (await node.apply())["applied"] == 2
+    shop.fake.apps["app_2"] = AppAddress("app_2", "blog", "failed", None)
+    route = await named(node, "blog.home.test")
+    assert (await node.call("DELETE", f"/api/proxy/routes/{route['id']}"))[0] == 204
+    await shop.emit(AppInstallFailed(resource="app_2", name="blog", template="blog", reason="x"))
+    assert (await node.apply())["errors"] == []
+
+
+async def test_a_stopped_app_holds_up_no_other_route(door_node, backend, shop):
+    blog = await backend("blog")
+    (port,) = free_ports(1)
+    node = await door_node(shop.module, base_domain="home.test", ui_addr=blog.addr)
+    await shop.install("app_1", "blog", f"127.0.0.1:{port}")
+    await node.until(lambda: named(node, "blog.home.test"))
+    outcome = await node.apply()
+    assert (outcome["applied"], [error["hostname"] for error in outcome["errors"]]) == (1, ["blog.home.test"])
+    assert (await node.visit("home.test")).status == 200
 
 
 async def test_an_app_that_moves_is_followed(door_node, backend, shop):
@@ -128,15 +198,15 @@ async def test_an_app_that_moves_is_followed(door_node, backend, shop):
     assert len((await node.call("GET", "/api/proxy/history"))[1]) == 1
 
 
-async def test_an_app_without_a_known_address_stands_in_the_way(door_node, backend, shop):
+async def test_an_app_without_an_address_is_told_and_one_that_there_is_not_is_refused(door_node, backend, shop):
     node = await door_node(shop.module)
     shop.fake.apps["app_2"] = AppAddress("app_2", "cron", "running", None)
-    for number, id in enumerate(("app_none", "app_2")):
-        body = {"hostname": f"a{number}.example.com", "upstream_type": "app", "upstream_id": id}
-        await node.call("POST", "/api/proxy/routes", body)
+    body = {"hostname": "a.example.com", "upstream_type": "app", "upstream_id": "app_none"}
+    status, problem = await node.call("POST", "/api/proxy/routes", body)
+    assert (status, problem["fields"][0]["path"]) == (400, "upstream_id") and "app_none" in problem["message"]
+    _, made = await node.call("POST", "/api/proxy/routes", {**body, "upstream_id": "app_2"})
+    status, problem = await node.call("PUT", f"/api/proxy/routes/{made['id']}", {"upstream_id": "app_none"})
+    assert (status, problem["fields"][0]["path"]) == (400, "upstream_id")
     outcome = await node.apply()
     assert outcome["applied"] == 0
-    assert {e["hostname"]: e["message"] for e in outcome["errors"]} == {
-        "a0.example.com": "There is no app 'app_none'.",
-        "a1.example.com": "The app cron does not serve HTTP.",
-    }
+    assert [error["message"] for error in outcome["errors"]] == ["The app cron does not serve HTTP."]

@@ -13,24 +13,42 @@ from cloudos_proxy.route_store import RouteStore
 from components.caddy import free_ports
 
 
-async def test_one_upstream_that_does_not_answer_keeps_everything_as_it_was(door_node, backend):
+async def test_one_upstream_that_does_not_answer_holds_up_no_other_route(door_node, backend):
     node, app = await door_node(), await backend()
     await node.route("one.example.com", app.addr)
     await node.apply()
-    before = await node.running()
     two = await node.route("two.example.com", app.addr)
     (port,) = free_ports(1)
     dead = await node.route("dead.example.com", f"127.0.0.1:{port}")
     outcome = await node.apply()
-    assert (outcome["applied"], outcome["unchanged"]) == (0, 1)
+    assert (outcome["applied"], outcome["unchanged"]) == (1, 1)
     (error,) = outcome["errors"]
     assert (error["route_id"], error["hostname"]) == (dead["id"], "dead.example.com")
     assert "does not answer" in error["message"]
-    assert await node.running() == before
-    assert (await node.visit("two.example.com")).status == 404
+    assert (await node.visit("two.example.com")).status == 200
+    assert (await node.visit("dead.example.com")).status == 404
     states = {r["id"]: r for r in (await node.call("GET", "/api/proxy/routes"))[1]}
-    assert states[two["id"]]["status"] == "pending"
+    assert states[two["id"]]["status"] == "active"
     assert states[dead["id"]]["status"] == "error" and "does not answer" in states[dead["id"]]["error"]
+
+
+async def test_a_change_that_cannot_be_served_leaves_the_route_as_it_is_served(door_node, backend):
+    node, app, other = await door_node(), await backend("app"), await backend("other")
+    (port,) = free_ports(1)
+    one = await node.route("one.example.com", app.addr)
+    await node.apply()
+    await node.call("PUT", f"/api/proxy/routes/{one['id']}", {"upstream_addr": f"127.0.0.1:{port}"})
+    await node.route("two.example.com", other.addr)
+    outcome = await node.apply()
+    assert (outcome["applied"], [error["route_id"] for error in outcome["errors"]]) == (1, [one["id"]])
+    assert (await node.visit("one.example.com")).json["name"] == "app"
+    assert (await node.visit("two.example.com")).json["name"] == "other"
+    assert (await node.apply())["applied"] == 0
+    failed = [event.data["hostnames"] for event in await node.host.event_log() if event.type == "route.apply_failed"]
+    assert failed == [["one.example.com"]] * 2
+    await backend("late", port)
+    assert await node.apply() == {"applied": 1, "unchanged": 1, "errors": []}
+    assert (await node.visit("one.example.com")).json["name"] == "late"
 
 
 async def test_force_applies_although_an_upstream_is_down(door_node, backend):
@@ -56,24 +74,23 @@ async def test_an_active_route_whose_app_stopped_does_not_hold_up_others(door_no
     assert await node.apply() == {"applied": 1, "unchanged": 1, "errors": []}
 
 
-async def test_what_caddy_refuses_leaves_it_as_it_was_and_names_the_route(door_node, backend):
+async def test_what_caddy_refuses_is_left_out_and_named(door_node, backend):
     node, app = await door_node(), await backend()
     await node.route("one.example.com", app.addr)
     await node.apply()
-    before = await node.running()
     await node.route("fine.example.com", app.addr)
     bad = await node.route("bad.example.com", app.addr)
     store = node.host.ctx("proxy").use(RouteStore)
     async with store.lock:  # past all checks of ours
         await store.put([replace(store.get(bad["id"]), options='{"ip_allow":["nonsense"]}')])
     outcome = await node.apply()
-    assert outcome["applied"] == 0
+    assert outcome["applied"] == 1
     assert outcome["errors"][0]["hostname"] == "bad.example.com" and "nonsense" in outcome["errors"][0]["message"]
-    assert await node.running() == before
     assert (await node.visit("one.example.com")).status == 200
-    assert (await node.visit("fine.example.com")).status == 404
+    assert (await node.visit("fine.example.com")).status == 200
+    assert (await node.visit("bad.example.com")).status == 404
     log = [e.type for e in await node.host.event_log() if e.type.startswith("route.appl")]
-    assert log == ["route.applied", "route.apply_failed"]
+    assert log == ["route.applied", "route.applied", "route.apply_failed"]
 
 
 async def test_a_first_document_that_caddy_refuses_leaves_nothing_in_force(door_node, backend):

@@ -7,31 +7,42 @@ from dataclasses import replace
 from cloudos_sdk import CloudOSError, Context, Envelope, new_id
 
 from cloudos_proxy.apply import Applier
-from cloudos_proxy.events import RouteCreated, RouteDeleted
+from cloudos_proxy.domain_store import DomainStore
+from cloudos_proxy.events import RouteCreated, RouteDeleted, RouteUpdated
 from cloudos_proxy.hostnames import BadHostname, normalise
 from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_row import APEX_ID, RouteRow
 from cloudos_proxy.route_store import RouteStore
 
+_FOLLOWED = ("app.installed", "app.install_failed", "app.updated", "app.uninstalled")
+_UNMADE = ("installing", "failed")
+
 
 class AppRoutes:
     """Keeps the apex and the apps' routes as the settings and the installed apps want them."""
 
     def __init__(
-        self, ctx: Context, base_domain: str | None, routes: RouteStore, resolver: Resolver, names: NodeNames
+        self,
+        ctx: Context,
+        base_domain: str | None,
+        routes: RouteStore,
+        resolver: Resolver,
+        names: NodeNames,
+        domains: DomainStore,
     ) -> None:
         self._ctx = ctx
         self._base = base_domain
         self._routes = routes
         self._resolver = resolver
         self._names = names
+        self._domains = domains
         self._applier: Applier | None = None
 
     async def follow(self, applier: Applier) -> None:
         """Take up what was installed, and what comes."""
         self._applier = applier
-        self._ctx.events.subscribe(self._on_app, "app.installed", "app.updated", "app.uninstalled", name="apps")
+        self._ctx.events.subscribe(self._on_app, *_FOLLOWED, name="apps")
 
     async def keep_apex(self) -> None:
         """Make the apex as the setting says; where the base domain is another, the names below it move along."""
@@ -57,17 +68,25 @@ class AppRoutes:
         if apps is None:
             return
         for row in self._routes.all():
-            if row.app_id is not None and row.app_id not in apps:
+            if row.app_id is not None and (row.app_id not in apps or apps[row.app_id].status == "failed"):
                 await self._remove(row.app_id)
+        named = {row.upstream_id for row in self._routes.all() if row.upstream_type == "app" and row.status != "error"}
+        for app_id in sorted(id for id in named if id is not None and id not in apps):
+            await self._park(app_id, app_id)
+        await self._domains.forget_apps(set(apps))
         for app in apps.values():
-            await self._add(app.id, app.name)
+            if app.status not in _UNMADE:
+                await self._add(app.id, app.name)
 
     async def _on_app(self, envelope: Envelope) -> None:
         if envelope.type == "app.installed":
             await self._add(envelope.resource, str(envelope.data["name"]))
             return
-        if envelope.type == "app.uninstalled":
+        if envelope.type in ("app.uninstalled", "app.install_failed"):
             await self._remove(envelope.resource)
+        if envelope.type == "app.uninstalled":
+            await self._park(envelope.resource, str(envelope.data["name"]))
+            await self._domains.forget_app(envelope.resource)
         if self._applier is not None:
             try:
                 await self._applier.refresh(envelope.type)
@@ -101,6 +120,24 @@ class AppRoutes:
             if row is not None:
                 gone = RouteDeleted(resource=row.id, details="Its app was uninstalled", hostname=row.hostname)
                 await self._routes.put(gone=[row.id], events=[gone])
+
+    async def _park(self, app_id: str, name: str) -> None:
+        """Take the routes that people led to an app out of service; they stay, to be led elsewhere."""
+        why = f"There is no app {app_id!r}, since {name} was uninstalled; lead the route elsewhere, or delete it."
+        async with self._routes.lock:
+            parked = [
+                replace(row, status="error", error=why, updated_at=self._ctx.clock.now())
+                for row in self._routes.all()
+                if (row.upstream_type, row.upstream_id) == ("app", app_id)
+            ]
+            events = [
+                RouteUpdated(
+                    resource=row.id, details=f"{row.hostname}: {why}", hostname=row.hostname, fields=["status"]
+                )
+                for row in parked
+            ]
+            if parked:
+                await self._routes.put(parked, events=events)
 
     def _moved(self, old: str) -> list[RouteRow]:
         """Return the apps' routes below the old base domain as they are below the new one."""

@@ -40,6 +40,11 @@ class AppliedStore:
                 resource=id, details=details, applied=made.changes, unchanged=made.unchanged, hostnames=names[:_NAMED]
             )
             self._ctx.events.emit(session, event)
+            if errors:
+                self._ctx.events.emit(session, self._left_out(errors, names_of(errors)))
+
+        def names_of(errors: Mapping[str, str]) -> list[str]:
+            return [row.hostname for id in errors if (row := self._routes.find(id)) is not None]
 
         async with self._routes.lock:
             if restoring:
@@ -58,11 +63,10 @@ class AppliedStore:
         async with self._routes.lock:
             await self._routes.put(self._failed(errors) if mark else (), events=[event])
 
-    async def mark(self, errors: Mapping[str, str]) -> None:
-        """Record why routes are not served."""
-        async with self._routes.lock:
-            if rows := self._failed(errors):
-                await self._routes.put(rows)
+    def _left_out(self, errors: Mapping[str, str], names: Sequence[str]) -> RouteApplyFailed:
+        reason = next(iter(errors.values()))
+        details = f"{len(errors)} of the routes are not applied: {reason[:300]}"
+        return RouteApplyFailed(resource="proxy", details=details, reason=reason, hostnames=list(names[:_NAMED]))
 
     async def replace(self, packed: Packed, reason: str, errors: Mapping[str, str]) -> None:
         """Record that the same routes are served otherwise, and why some are not any more."""

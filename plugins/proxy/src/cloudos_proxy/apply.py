@@ -1,4 +1,4 @@
-"""Puts staged routes in force: all of them or none, and never a document that does not serve."""
+"""Puts staged routes in force at once: those that can be, and never a document that does not serve."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from cloudos_proxy.resolving import Refused, Resolver, Unresolved
 from cloudos_proxy.route_row import RouteRow, Served
 from cloudos_proxy.route_store import RouteStore
 from cloudos_proxy.supervisor import Door
+from cloudos_proxy.upstream_check import is_fixed, split
 
 T = TypeVar("T")
+
+_MOST_LEFT_OUT = 20
+"""Routes that Caddy refuses one after the other in one apply; with more of them it is refused whole."""
 
 
 class Applier:
@@ -128,31 +132,46 @@ class Applier:
         made = await self._plan(rows)
         forbidden = await self._resolver.refused([each.row for each in made.changed])
         silent = await self._silent([each for each in made.changed if each.row.id not in forbidden])
-        errors = {**made.errors, **silent, **forbidden}
-        if (errors and not force) or forbidden:
-            return await self._refuse(errors, rows, made, restoring)
+        fixed = {each.row.id for each in made.changed if is_fixed(split(each.dial)[0])}
+        made = made.without(forbidden, self.now, fixed & forbidden.keys())
+        made = made if force else made.without(silent, self.now)
         api = await self._resolver.api()
         before = self._door.document or (await self._configurator.document([], api))[0]
-        document, anything = await self._configurator.document(made.served, api)
-        served_already = document == self._door.document and self._door.trouble is None
-        if not made.changes and (served_already or (self._door.document is None and not anything)):
-            await self._applied.mark(errors) if not restoring else None
-            return _outcome(0, made.unchanged, errors, rows)
-        packing = asyncio.create_task(asyncio.to_thread(self._history.pack, made.served, document))
+        for _ in range(_MOST_LEFT_OUT):
+            errors = {**silent, **made.errors}
+            document, anything = await self._configurator.document(made.served, api)
+            served_already = document == self._door.document and self._door.trouble is None
+            if not made.changes and (served_already or (self._door.document is None and not anything)):
+                return await self._nothing_new(errors, rows, made, restoring)
+            packing = asyncio.create_task(asyncio.to_thread(self._history.pack, made.served, document))
+            try:
+                still = [] if force else [each.dial for each in made.changed]
+                await self._loader.load(document, before=before, upstreams=still)
+            except NotServed as error:
+                refused = _reasons(error, document, made)
+                if not refused.keys() & {each.row.id for each in made.changed}:
+                    return await self._refuse({**errors, **refused}, rows, made, restoring)
+                made = made.without(refused, self.now)
+                continue
+            finally:
+                packed = await packing
+            break
+        else:
+            return await self._refuse(made.errors, rows, made, restoring)
         try:
-            still = [] if force else [each.dial for each in made.changed]
-            await self._loader.load(document, before=before, upstreams=still)
-        except NotServed as error:
-            return await self._refuse(_reasons(error, document, made), rows, made, restoring)
-        finally:
-            packed = await packing
-        try:
-            await self._applied.commit(made, packed, reason, errors, restoring=restoring)
+            await self._applied.commit(made, packed, reason, made.errors, restoring=restoring)
         except BaseException:
             await self._door.load(before)
             raise
         self._serve(made)
         return _outcome(made.changes, made.unchanged, errors, rows)
+
+    async def _nothing_new(
+        self, errors: Mapping[str, str], rows: Sequence[RouteRow], made: Plan, restoring: bool
+    ) -> dict[str, Any]:
+        if made.errors:
+            return await self._refuse(errors, rows, made, restoring)
+        return _outcome(0, made.unchanged, errors, rows)
 
     def _serve(self, made: Plan) -> None:
         """Remember what is served, and tell whoever follows."""

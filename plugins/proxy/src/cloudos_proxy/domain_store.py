@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from cloudos_sdk import Conflict, Context, Event, NotFound
 from sqlalchemy import delete, insert, select, update
 from sqlmodel import Session
 
+from cloudos_proxy.domain_events import DomainChanged
 from cloudos_proxy.models import Domain
 
 TABLE = Domain.__table__
@@ -86,6 +87,19 @@ class DomainStore:
             session.execute(delete(TABLE).where(TABLE.c.id == domain_id))
 
         await self._write(drop)
+
+    async def forget_app(self, app_id: str) -> None:
+        """Have the domains of an app that was uninstalled lead to no app; their certificates stay."""
+        for row in await self.all():
+            if row.app_id == app_id:
+                details = f"The app of the domain {row.hostname} was uninstalled; it leads to none now"
+                event = DomainChanged(resource=row.id, details=details, domain=row.hostname, app_id=None)
+                await self.change(row.id, {"app_id": None}, event, only_if=lambda row: row.app_id == app_id)
+
+    async def forget_apps(self, known: Collection[str]) -> None:
+        """Have all domains of apps other than those that are known lead to no app."""
+        for app_id in {row.app_id for row in await self.all() if row.app_id is not None} - set(known):
+            await self.forget_app(app_id)
 
     async def _write(self, change: Callable[[Session], T]) -> T:
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from cloudos_sdk.context import Secrets
 
 from cloudos_proxy.dial_names import dial_name
-from cloudos_proxy.resolving import Unresolved
+from cloudos_proxy.resolving import Unknown, Unresolved
 from cloudos_proxy.route_options import limits, plain
 from cloudos_proxy.route_row import FACE, RouteRow, Served
 from cloudos_proxy.sites import Site
@@ -33,9 +33,30 @@ class Plan:
         """How many staged changes there are."""
         return len(self.changed) + len(self.removed)
 
+    def without(self, errors: Mapping[str, str], now: Mapping[str, Served], forbidden: Collection[str] = ()) -> Plan:
+        """Return the plan that leaves out the changes of some routes: what is served of them now is served on.
+
+        A forbidden address that is served is served no longer; a name is looked up, and judged, at each dial.
+        """
+        found = Plan(errors={**self.errors, **errors}, unchanged=self.unchanged, removed=list(self.removed))
+        for each in self.served:
+            before = now.get(each.row.id)
+            if each.row.id not in errors:
+                found.served.append(each)
+            elif before is not None and not (each.row.id in forbidden and before.row.face == each.row.face):
+                found.served.append(before)
+                found.unchanged += 1
+            elif before is not None:
+                found.removed.append(before)
+        found.changed = [each for each in self.changed if each.row.id not in errors]
+        return found
+
 
 def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[RouteRow], str]) -> Plan:
-    """Return the plan that brings what is served `now` to `rows`. `dial` raises Unresolved."""
+    """Return the plan that brings what is served `now` to `rows`. `dial` raises Unresolved.
+
+    A route that leads nowhere is served no longer; one of which that cannot be known now is served as it was.
+    """
     found = Plan()
     rows = list(rows)
     for row in rows:
@@ -44,6 +65,10 @@ def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[Ro
             served = Served(row, dial(row))
         except Unresolved as error:
             found.errors[row.id] = str(error)
+            if before is not None and isinstance(error, Unknown):
+                found.served.append(before)
+            elif before is not None:
+                found.removed.append(before)
             continue
         found.served.append(served)
         if before is None or before.dial != served.dial or before.row.face != row.face or row.status != "active":
@@ -51,7 +76,7 @@ def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[Ro
         else:
             found.unchanged += 1
     ids = {row.id for row in rows}
-    found.removed = [served for id, served in now.items() if id not in ids]
+    found.removed += [served for id, served in now.items() if id not in ids]
     return found
 
 

@@ -123,7 +123,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     loader = Loader(settings, door, resolver.probe)
     narrowing = Narrowing(ctx, visits, door, resolver, settings.drain_seconds)
     applier = Applier(store, history, applied, resolver, configurator, door, loader, names, narrowing.follow)
-    app_routes = AppRoutes(ctx, base_domain, store, resolver, names)
+    app_routes = AppRoutes(ctx, base_domain, store, resolver, names, domain_store)
     keeping = Doorkeeping(ctx, door, applier, own, app_routes)
     wildcards = Wildcards(settings, door, domain_store)
     ctx.provide(OwnProxy, proxy_key)

@@ -30,6 +30,10 @@ class Refused(Unresolved):
     """A route may not be served; the message says why."""
 
 
+class Unknown(Unresolved):
+    """Nobody knows now where a route leads; the message says why."""
+
+
 class Resolver:
     """Finds the address of a route's upstream."""
 
@@ -97,10 +101,10 @@ class Resolver:
         if row.upstream_type == "manual":
             return row.upstream_addr or ""
         if apps is None:
-            raise Unresolved("Nothing here knows apps now; `cloudos plugins` shows why.")
+            raise Unknown("Nothing here knows apps now; `cloudos plugins` shows why.")
         app = apps.get(row.upstream_id or "")
         if app is None:
-            raise Unresolved(f"There is no app {row.upstream_id!r}.")
+            raise Unresolved(f"There is no app {row.upstream_id!r}; lead the route elsewhere, or delete it.")
         if app.addr is None:
             raise Unresolved(f"The app {app.name} does not serve HTTP.")
         return app.addr

@@ -138,11 +138,14 @@ class RouteService:
         return row
 
     async def delete(self, route_id: str) -> None:
-        """Delete a custom route; it is served until the next apply. Raises NotFound, and Conflict for others."""
+        """Delete a route; it is served until the next apply. Raises NotFound; Conflict for the apex and apps."""
+        self._routes.get(route_id)
+        apps = await self._resolver.apps()
+        installed = None if apps is None else {id for id, app in apps.items() if app.status != "failed"}
         async with self._routes.lock:
             row = self._routes.get(route_id)
             self._names.admit(row)
-            if row.kind != "custom":
+            if row.kind == "apex" or (row.kind == "app" and (installed is None or row.app_id in installed)):
                 what = "the apex" if row.kind == "apex" else "an app that is installed"
                 raise Conflict(
                     "route_protected", f"{row.hostname} is the route of {what}: it can be re-pointed, not deleted."
@@ -183,6 +186,9 @@ class RouteService:
                 raise InvalidRequest.field("upstream_id", "an app's id is needed")
             if row.upstream_addr is not None:
                 raise InvalidRequest.field("upstream_addr", "an app's address is found by itself; leave it out")
+            apps = await self._resolver.apps()
+            if apps is not None and row.upstream_id not in apps:  # None is: nobody can tell now
+                raise InvalidRequest.field("upstream_id", f"there is no app {row.upstream_id!r}")
             return row
         if row.upstream_type == "ui":
             if row.upstream_addr is not None or row.upstream_id not in (None, UI_ID):
