@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cloudos_sdk.testing.fakes import sample
+from cloudos_sdk.capabilities import AppAddress, Apps
+from cloudos_sdk.testing.fakes import FakeApps, providing, sample
 
 
 async def test_a_rule_fires_once_its_condition_held_for_the_whole_duration(alerts):
@@ -212,3 +213,16 @@ async def test_a_rule_that_asks_for_something_else_ends_what_fired(alerts, slack
 
 async def _is(node, rule, state):
     return await node.state(rule) == state
+
+
+async def test_a_rule_names_an_app_by_its_name_or_id_and_one_that_there_is_not_is_refused(alerts):
+    node = await alerts(providing(Apps, FakeApps(AppAddress("app_1", "blog", "running", None))))
+    rule = await node.rule(metric="app.cpu.usage_percent", labels={"app": "blog"})
+    assert rule["labels"] == {"app": "app_1"}
+    await node.measure(sample("app.cpu.usage_percent", 95, app="app_1"))
+    assert await node.state(rule) == "firing"
+    assert (await node.rule(metric="app.cpu.usage_percent", labels={"app": "app_1"}))["labels"] == {"app": "app_1"}
+    body = {"name": "x", "metric": "app.cpu.usage_percent", "condition": "greater_than", "threshold": 1}
+    refused = await node.ask("POST", "/rules", 400, json={**body, "labels": {"app": "blug"}})
+    assert refused["fields"][0]["path"] == "labels.app" and refused["fields"][0]["nearest"] == ["blog"]
+    await node.ask("PUT", f"/rules/{rule['id']}", 400, json={"labels": {"app": "none"}})

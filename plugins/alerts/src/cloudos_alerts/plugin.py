@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Metrics
+from cloudos_sdk.capabilities import Apps, Metrics
 from cloudos_sdk.events import AlertFired, AlertResolved
 from quart import Blueprint
 
@@ -39,7 +39,7 @@ manifest = Manifest(
         Permission("alerts:write", "Make, change and silence alert rules, acknowledge alerts", Role.OPERATOR),
         Permission("alert-channels:write", "Add, change, try and remove notification channels", Role.ADMIN),
     ),
-    uses=(Metrics,),
+    uses=(Apps, Metrics),
     emits=(AlertFired, AlertResolved, *events.ALL),
 )
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloudos_sdk import Conflict, Context, Event, InvalidRequest, NotFound, iso, new_id
+from cloudos_sdk.capabilities import Apps
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
@@ -66,6 +67,7 @@ class Rules:
 
     async def add(self, data: NewRule) -> dict[str, Any]:
         """Add a rule. Raises InvalidRequest where there is no such metric, label or channel."""
+        data = await self._of_apps(data)
         self._catalogue.check(data.metric, data.labels)
         rule_id = new_id("rule")
 
@@ -87,6 +89,9 @@ class Rules:
             name: empty for name, empty in (("labels", {}), ("channel_ids", [])) if given.get(name, empty) is None
         }
 
+        if given.get("labels"):
+            given["labels"] = await self._app_ids(given["labels"])
+
         def store(session: Session) -> LiveRule:
             before = _row(session, rule_id)
             new = checked(NewRule, {**_as_given(before, given), **given})
@@ -104,6 +109,20 @@ class Rules:
 
         await self._change(store)
         return await self.get(rule_id)
+
+    async def _of_apps(self, data: NewRule) -> NewRule:
+        return data.model_copy(update={"labels": await self._app_ids(data.labels)}) if data.labels else data
+
+    async def _app_ids(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return labels in which an app is named by its id. Raises InvalidRequest where there is no such app."""
+        apps, named = self._ctx.find(Apps), labels.get("app")
+        if apps is None or named is None:
+            return dict(labels)
+        names = {app.id: app.name for app in await apps.list_apps()}
+        found = named if named in names else next((id for id, name in names.items() if name == named), None)
+        if found is None:
+            raise unknown("labels.app", f"There is no app {named!r}.", nearest(named, list(names.values())))
+        return {**labels, "app": found}
 
     async def remove(self, rule_id: str) -> None:
         """Remove a rule; what fires of it ends. Raises NotFound."""

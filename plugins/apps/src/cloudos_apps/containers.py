@@ -17,6 +17,7 @@ from cloudos_apps import ports as machine
 from cloudos_apps.creating import health_check
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.engine_errors import EngineRefused, NoSpace, PullFailed
+from cloudos_apps.health_probe import HealthProbe
 from cloudos_apps.host_paths import HostPaths
 from cloudos_apps.models import App
 from cloudos_apps.rights import capabilities_of
@@ -197,7 +198,9 @@ class Containers:
         hidden: Sequence[str] = (),
     ) -> None:
         """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
-        deadline = time.monotonic() + self._settings.health_timeout
+        asked = time.monotonic()
+        deadline = asked + self._settings.health_timeout
+        probe = HealthProbe(self.engine)
         once = {service.name for service in template.services if service.restart == "no" or service.one_shot}
         must_end = {service.name for service in template.services if service.one_shot}
         since: dict[str, tuple[int, float]] = {}
@@ -217,6 +220,8 @@ class Containers:
                 settled = time.monotonic() - begun > self._settings.settle_seconds
                 ended = name in once and state.status == "exited"
                 well = state.health == "healthy" or (state.health is None and settled)
+                if not well and state.health == "starting" and state.status == "running":
+                    well = await probe.passes(state.id)
                 if not ended and (name in must_end or not well):
                     waiting.append(name)
             if not waiting:
@@ -224,7 +229,8 @@ class Containers:
             if time.monotonic() > deadline:
                 lines = await self.engine.last_lines(states[waiting[0]].id, hidden=hidden)
                 raise AppNotHealthy(waiting[0], f"was not healthy after {self._settings.health_timeout:g} s", lines)
-            await progress(0.9, f"Waiting for {', '.join(waiting)}")
+            waited = int(time.monotonic() - asked)
+            await progress(0.9, f"Waiting until {', '.join(waiting)} is well, for {waited} s now")
             await asyncio.sleep(0.25)
 
     async def _by_service(self, app_id: str, generation: int) -> dict[str, ContainerState]:

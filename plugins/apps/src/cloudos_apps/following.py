@@ -15,6 +15,10 @@ from cloudos_apps.store import STEADY, AppStore, template_of
 _GONE = "its containers are gone; start it to make them again"
 
 
+Turn = Callable[[], Awaitable[None]]
+"""Waits until what happened to a container before is handled."""
+
+
 class Following:
     """Tells rows and events what happened to containers. Each waits for the work in hand on its app to end."""
 
@@ -31,13 +35,15 @@ class Following:
         code: int,
         at: float,
         asked: Callable[[], Awaitable[bool]],
+        turn: Turn,
     ) -> None:
-        """Take in that a container ended; `asked` tells whether somebody had asked it to."""
+        """Handle the end of a container; `asked` tells whether somebody had asked for it, `turn` waits for its turn."""
         before = await self._find(app_id)
         wanted = before is not None and before.intended == "running"
         logs = (
             await self._last_lines(before, container, at) if wanted and before else []
         )  # the engine may have it run again by now
+        await turn()
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or before is None or app.generation != generation or app.status not in STEADY:
@@ -52,8 +58,9 @@ class Following:
                 return
             await self.crashed(app, service, code, logs)
 
-    async def started(self, app_id: str, generation: int) -> None:
-        """Take in that a container runs: with the last one of its app, the app does."""
+    async def started(self, app_id: str, generation: int, turn: Turn) -> None:
+        """Handle the start of a container: with the last one of its app, the app runs."""
+        await turn()
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or app.generation != generation or app.status not in ("stopped", "crashed"):

@@ -92,6 +92,11 @@ class AppMetrics:
         counted = [Sample(RESTARTS, float(count), (("app", app),)) for app, count in restarts.items()]
         return [*(Sample(name, round(value, 2), (("app", app),)) for (name, app), value in sums.items()), *counted]
 
+    def sampled(self, container: str) -> tuple[float, Mapping[str, Any]] | None:
+        """Return when a container was sampled last, and what it said."""
+        pair = self._pairs.get(container)
+        return (pair[1].moment, pair[1].said) if pair is not None else None
+
     async def _read(self, container: str, app: str) -> None:
         """Note what a container says; nothing where it ended meanwhile."""
         ask = asyncio.get_running_loop().run_in_executor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -57,6 +58,13 @@ class Reconciler:
                 continue  # it was uninstalled meanwhile
         for orphan in ({state.app for state in states} | networks) - known:
             await self._remove_orphan(orphan)
+
+    async def settle_crashed(self) -> None:
+        """Note which of the apps that have crashed run again."""
+        for app in await self._store.all():
+            if app.status == "crashed" and app.intended == "running":
+                with suppress(NotFound):
+                    await self._settled(app.id)
 
     async def _settled(self, app_id: str) -> bool:
         """Bring one app's row and containers to agree; False where somebody works on it."""

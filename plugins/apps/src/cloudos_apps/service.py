@@ -54,6 +54,7 @@ class AppService:
         await self._consent.check_at_once(template, wanted_ports(template, config), origin, None, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()
+        await self._clear_failed(wanted.name)
         look = await self._consent.look(template)
         app_id, now = new_id("app"), self._ctx.clock.now()
 
@@ -85,6 +86,13 @@ class AppService:
             return session.get_one(App, app_id)
 
         return await self._ports.naming_holder(self._ctx.db.write(begin))
+
+    async def _clear_failed(self, name: str) -> None:
+        """Remove what a failed install of this name left on the engine: with its row goes who knows of the volumes."""
+        app = await self._store.failed(name)
+        if app is not None and app.volumes != "[]":
+            await self._containers.remove(app.id, orjson.loads(app.volumes))
+            await self._store.change(app.id, volumes="[]")
 
     async def start(self, app_id: str) -> App:
         """Start an app; nothing happens where it runs."""
@@ -169,6 +177,8 @@ class AppService:
         known = {field.name for field in template.config}
         kept = {k: v for k, v in given.items() if v is not None and (k in known or k in wanted.config)}
         config = validate_config(template, kept)
+        if (template, config) == (template_of(app), self._store.config(app)):
+            return app  # nothing would be another
         await self._consent.check_at_once(template, wanted_ports(template, config), origin, app, wanted.allow)
         await self._containers.engine.version()
         await self._containers.check_space()

@@ -140,6 +140,11 @@ class AppStore:
         session.execute(insert(TABLE).values(**values))
         self.changing(session)
 
+    async def failed(self, name: str) -> App | None:
+        """Return the app of this name whose install failed, or None."""
+        statement = select(App).where(TABLE.c.name == name, TABLE.c.status == "failed")
+        return await self._ctx.db.read(lambda s: s.execute(statement).scalars().first())
+
     @staticmethod
     def taken_ports(session: Session, but: str | None = None) -> dict[int, str]:
         """Return the machine's ports that apps hold, with the app's name; without those of the app `but`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
+from cloudos_sdk import CloudOSError
 
 from cloudos_apps.docker_engine import DockerEngine
 from cloudos_apps.schemas import Stats
@@ -20,15 +22,21 @@ _APART = 0.3  # seconds between the two samples that a share needs
 _FRESH = 30.0  # seconds for which an earlier sample does as the first of them, and disk usage is not counted again
 
 
-class UsageReader:
-    """Reads what apps use. A caller who asks again within half a minute gets the mean since then, at once."""
+Sampled = Callable[[str], tuple[float, Mapping[str, Any]] | None]
+"""Returns when a container was sampled for the metrics last, and what it said."""
 
-    def __init__(self, engine: DockerEngine, store: AppStore) -> None:
+
+class UsageReader:
+    """Reads what apps use. A share is the mean since the sample before: the metrics', or of who asked last."""
+
+    def __init__(self, engine: DockerEngine, store: AppStore, sampled: Sampled | None = None) -> None:
         self._engine = engine
         self._store = store
+        self._sampled = sampled or (lambda container: None)
         self._samples: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self._disk: tuple[float, Mapping[str, int], Mapping[str, int]] | None = None
         self._counting = asyncio.Lock()
+        self._again: asyncio.Task[None] | None = None
 
     async def read(self, app_id: str) -> Stats:
         """Return what an app uses; of one that does not run, its disk space. Raises NotFound."""
@@ -53,7 +61,7 @@ class UsageReader:
 
     async def _pair(self, state: ContainerState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return an earlier sample of a container and one of now."""
-        taken, before = self._samples.get(state.id, (0.0, {}))
+        taken, before = self._samples.get(state.id) or self._sampled(state.id) or (0.0, {})
         age = time.monotonic() - taken
         if not before or age > _FRESH:
             taken, before = time.monotonic(), await self._engine.usage(state.id)
@@ -66,10 +74,28 @@ class UsageReader:
         return before, now
 
     async def _counted(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Return what was counted last; where that is old it is counted again, for whoever asks next."""
+        if self._disk is None:
+            return await self._count()
+        if time.monotonic() - self._disk[0] > _FRESH and (self._again is None or self._again.done()):
+            self._again = asyncio.create_task(self._count_again(), name="apps:disk-usage")
+        return self._disk[1:]
+
+    async def _count(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         async with self._counting:
             if self._disk is None or time.monotonic() - self._disk[0] > _FRESH:
                 self._disk = (time.monotonic(), *await self._engine.disk_usage())
-            return self._disk[1], self._disk[2]
+            return self._disk[1:]
+
+    async def _count_again(self) -> None:
+        with suppress(CloudOSError):  # whoever asks next tries again
+            await self._count()
+
+    async def close(self) -> None:
+        """End the count that is under way."""
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.gather(self._again, return_exceptions=True)
 
 
 def cpu_percent(before: Mapping[str, Any], now: Mapping[str, Any]) -> float:

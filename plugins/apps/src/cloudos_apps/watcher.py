@@ -11,10 +11,12 @@ from typing import Any
 from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable
 
 from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.following import Following
+from cloudos_apps.following import Following, Turn
 from cloudos_apps.reconciling import Reconciler
 from cloudos_apps.specs import APP, GENERATION, SERVICE
 from cloudos_apps.stop_signals import StopSignals
+
+_LOOK_AGAIN_SECONDS = 30.0
 
 
 class Watcher:
@@ -27,6 +29,7 @@ class Watcher:
         self._reconciler = reconciler
         self._signals = StopSignals(engine.stop_signal)
         self._work: set[asyncio.Task[None]] = set()
+        self._last: dict[str, asyncio.Task[None]] = {}
         self._since = time.time_ns()
         self._tried = asyncio.Event()
         self._reason: str | None = None
@@ -34,6 +37,7 @@ class Watcher:
     async def run(self) -> None:
         """Follow until cancelled."""
         wait = 0.25
+        looking = self._ctx.tasks.start("look at crashed apps", self._look_again)
         try:
             while True:
                 begun = time.monotonic()
@@ -48,6 +52,7 @@ class Watcher:
                 wait = 0.25 if time.monotonic() - begun > 10 else min(5.0, wait * 2)
                 await asyncio.sleep(wait)
         finally:
+            looking.cancel()
             for task in self._work:
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
@@ -85,19 +90,39 @@ class Watcher:
         elif action == "die":
             asked = self._signals.take(container)
             code, at = int(attributes.get("exitCode", 0)), event["timeNano"] / 1e9
-            service = attributes[SERVICE]
-            self._spawn(partial(self._following.died, app_id, generation, service, container, code, at, asked))
+            service, turn = attributes[SERVICE], self._turn(container)
+            died = partial(self._following.died, app_id, generation, service, container, code, at, asked, turn)
+            self._last[container] = self._spawn(died)
         elif action == "start":
             self._signals.forget(container)
-            self._spawn(partial(self._following.started, app_id, generation))
+            started = partial(self._following.started, app_id, generation, self._turn(container))
+            self._last[container] = self._spawn(started)
         elif action == "destroy":
             self._signals.forget(container)
             self._spawn(partial(self._following.destroyed, app_id, generation))
 
-    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _turn(self, container: str) -> Turn:
+        """Return what waits until everything that happened to a container before is handled."""
+        self._last = {id: task for id, task in self._last.items() if not task.done()}
+        before = self._last.get(container)
+
+        async def turn() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+
+        return turn
+
+    def _spawn(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         task = self._ctx.tasks.start("event of the engine", partial(self._guarded, work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        return task
+
+    async def _look_again(self) -> None:
+        """Compare apps that have crashed with their containers now and then: an event may have been missed."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await self._guarded(self._reconciler.settle_crashed)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
