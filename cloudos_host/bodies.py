@@ -1,12 +1,16 @@
-"""The body of a request: counted as it comes, whether it is gathered or taken piece by piece."""
+"""The body of a request: counted as it comes, whether it is gathered or taken piece by piece.
+
+Who sends it is judged again at its end: a right that ended while it was on its way is a right no more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 from quart import Request
 from quart.wrappers.request import Body
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 
 class CountedBody(Body):
@@ -15,6 +19,31 @@ class CountedBody(Body):
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         super().__init__(expected_content_length, max_content_length)
         self._came = 0
+        self.judge: Callable[[], Awaitable[object]] | None = None
+        """Asked once, when the body is there; what it raises is raised to whoever reads the body."""
+
+    def break_off(self) -> None:
+        """Note that the client is gone; whoever waits for the rest is told so."""
+        if not self._complete.is_set():
+            self._must_raise = self._must_raise or ClientDisconnected()
+            self.set_complete()
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        """Return the whole body."""
+        return self._whole().__await__()
+
+    async def _whole(self) -> bytes:
+        if self._must_raise is None:
+            await self._complete.wait()
+        if self._must_raise is not None:
+            raise self._must_raise
+        await self._judge_again()
+        return bytes(self._data)
+
+    async def _judge_again(self) -> None:
+        judge, self.judge = self.judge, None
+        if judge is not None:
+            await judge()
 
     def append(self, data: bytes) -> None:
         """Take what came; of a body that is too long, nothing more."""
@@ -33,6 +62,7 @@ class CountedBody(Body):
         except StopAsyncIteration:
             if self._must_raise is not None:
                 raise self._must_raise from None
+            await self._judge_again()
             raise
 
 

@@ -7,6 +7,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,29 +88,41 @@ class Gate:
         if endpoint is None:
             await self._refuse_unknown(request, address)
             return
-        record, policy = endpoint.record, endpoint.policy
-        if record.state is not State.RUNNING:
-            raise await self._down(record, request, address)
+        policy = endpoint.policy
         if policy.max_body is not None and isinstance(request, Request):
             # before anything is awaited, so before any of the body is taken
             request.body = request.body_class(request.content_length, policy.max_body)
-        enter_context(record.context)
-        if policy.access == "bearer":
-            principal: Principal | None = await self._by_bearer(
-                request.headers.get("Authorization"), policy.bearer or "", address
-            )
-        else:
-            principal = await self._identify(request, address, required=policy.access != "public")
-        if principal is not None:
-            act_as(Caller(principal, address, request_id))
-            self._check(policy, principal)
+        principal = await self._let_in(endpoint, request, address, request_id)
         for feature in policy.features:
             self._licence.require(feature)
         if policy.rate is not None:
             self._count_call(policy, request.endpoint or "", principal, address)
         if request.method not in _SAFE:
             self._check_body(request, policy)
+        if isinstance(request, Request):
+            request.body.judge = partial(self._let_in, endpoint, request, address, request_id)  # type: ignore[attr-defined]
+
+    async def _let_in(
+        self, endpoint: Endpoint, request: Request | Websocket, address: str | None, request_id: str
+    ) -> Principal | None:
+        """Judge who asks by what holds now, and have the rest of the request done in that name and for that plugin.
+
+        It is asked for again when the body is there, which may be a minute later.
+        """
+        record, policy = endpoint.record, endpoint.policy
+        if record.state is not State.RUNNING:
+            raise await self._down(record, request, address)
+        enter_context(record.context)
+        if policy.access == "bearer":
+            authorization = request.headers.get("Authorization")
+            principal: Principal | None = await self._by_bearer(authorization, policy.bearer or "", address)
+        else:
+            principal = await self._identify(request, address, required=policy.access != "public")
+        act_as(Caller(principal, address, request_id))
+        if principal is not None:
+            self._check(policy, principal)
         request.admitted = (endpoint, principal)  # type: ignore[union-attr] # for the answers that stay open
+        return principal
 
     async def readmits(self, answer: OpenAnswer) -> bool:
         """Tell whether what was admitted would be admitted again, as the same and with the same rights."""

@@ -21,6 +21,7 @@ from cloudos_host import problems
 from cloudos_host.open_answers import GuardedBody
 
 _LAST_WORD = 1.0
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -41,7 +42,7 @@ class LeanHTTP(ASGIHTTPConnection):
     async def _serve(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
         if not self._without_body():
-            await first_of(self.handle_request(request, send), self.handle_messages(request, receive))
+            await self._serve_whole(request, receive, send)
             return
         request.body.set_complete()
         response = await self._respond(request)
@@ -50,10 +51,27 @@ class LeanHTTP(ASGIHTTPConnection):
         else:
             await self._stay(request, send, response, _gone(receive))
 
-    async def handle_request(self, request: Any, send: Any) -> None:
-        """Handle a request whose body may still be on its way, and send the answer."""
-        response = await self._respond(request)
-        await self._stay(request, send, response)
+    async def _serve_whole(self, request: Any, receive: Any, send: Any) -> None:
+        """Handle a request whose body may still be on its way, and send the answer.
+
+        What changes something is done to its end though the client is gone, but for a body that is not there yet: cut
+        off at any step, a change would be stored and not counted, or not be known to memory.
+        """
+        gone = asyncio.ensure_future(self.handle_messages(request, receive))
+        work = asyncio.ensure_future(self._respond(request))
+        try:
+            await asyncio.wait((gone, work), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                if request.method in _SAFE:
+                    return
+                request.body.break_off()
+                await asyncio.wait((work,))
+            if not gone.done():
+                await self._stay(request, send, work.result(), gone)
+        finally:
+            gone.cancel()
+            work.cancel()
+            await asyncio.gather(gone, work, return_exceptions=True)
 
     async def _stay(self, request: Any, send: Any, response: Any, *watches: Any) -> None:
         """Send an answer; a live one ends with its client, with its credentials, and when the host stops."""

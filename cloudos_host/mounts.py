@@ -89,7 +89,7 @@ class Mounts:
             scope = {**scope, "client": (caller().address, scope["client"][1])}
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
-            work = _Bounded(limit, partial(self._next, receive), send).run(app, scope)
+            work = _Bounded(limit, request.body.judge, partial(self._next, receive), send).run(app, scope)  # type: ignore[attr-defined]
         else:
             work = app(scope, receive, send)
         if held is None:
@@ -104,23 +104,40 @@ class Mounts:
 
 
 class _Bounded:
-    """One request to a mounted application whose body, sent without its length, may prove too large on the way."""
+    """One request to a mounted application whose body may prove too large, or not to be the caller's to send any more.
 
-    def __init__(self, limit: int, receive: Any, send: Any) -> None:
+    The application is told then that its client is gone, and the client why it is refused.
+    """
+
+    def __init__(self, limit: int, judge: Callable[[], Awaitable[object]] | None, receive: Any, send: Any) -> None:
         self._limit, self._taken, self._answered = limit, 0, False
+        self._judge = judge
+        self._refusal: CloudOSError | HTTPException | None = None
         self._receive, self._send = receive, send
 
     async def run(self, app: Any, scope: Any) -> None:
         await app(scope, self.receive, self.send)
-        if self._taken > self._limit and not self._answered:
-            await _refuse(RequestEntityTooLarge(), scope, self._send)
+        if self._refusal is not None and not self._answered:
+            await _refuse(self._refusal, scope, self._send)
 
     async def receive(self) -> Any:
         message = await self._receive()
+        if message["type"] != "http.request":
+            return message
         self._taken += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self._taken > self._limit else message
+        if self._taken > self._limit:
+            self._refusal = RequestEntityTooLarge()
+        elif not message.get("more_body", False) and self._judge is not None:
+            judge, self._judge = self._judge, None
+            try:
+                await judge()
+            except (CloudOSError, HTTPException) as error:
+                self._refusal = error
+        return message if self._refusal is None else {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
+        if self._refusal is not None and not self._answered:
+            return
         self._answered = True
         await self._send(message)
 

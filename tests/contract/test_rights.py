@@ -1,5 +1,6 @@
 """Every endpoint lets in those whom its mark names, and nobody else: by role, by scope, by token, by owner."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,6 +10,7 @@ import re
 import pytest
 from cloudos_sdk import Role
 from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.identity import caller
 from contract.promises import WHO, all_plugins
 
 PEOPLE = {
@@ -16,6 +18,8 @@ PEOPLE = {
     "viewer": {"username": "viewer", "password": "a viewer's password", "role": "viewer"},
     "other": {"username": "other", "password": "another's password", "role": "operator"},
 }
+
+MCP_KEY = {"name": "x", "client_type": "claude_desktop", "namespace": "work", "scopes": ["read_memory", "write_memory"], "expires_in_days": 90}
 
 
 @pytest.fixture
@@ -174,3 +178,80 @@ async def test_no_secret_of_the_node_is_in_any_answer(node):
     for secret in (*secrets, signing.encode()):
         assert secret not in said
     assert b"PRIVATE KEY" not in said
+
+
+class Halves:
+    """A request of which the first half is sent: by ASGI, so that the rest waits as long as it takes."""
+
+    def __init__(self, app, method, path, head):
+        text = b'{"title": "x", "content": "x"}'
+        self.came, self.sent, self.rest = asyncio.Queue(), [], text[10:]
+        self.came.put_nowait({"type": "http.request", "body": text[:10], "more_body": True})
+        headers = {**head, "Content-Type": "application/json", "Content-Length": str(len(text)), "Host": "localhost"}
+        scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1"}
+        scope |= {"method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
+        scope |= {"scheme": "http", "client": ("127.0.0.1", 1), "server": ("node", 80), "extensions": {}}
+        scope["headers"] = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.task = asyncio.ensure_future(app(scope, self.came.get, self._send))
+
+    async def _send(self, message):
+        self.sent.append(message)
+
+    async def finish(self, *messages):
+        for message in messages or ({"type": "http.request", "body": self.rest, "more_body": False},):
+            self.came.put_nowait(message)
+        await asyncio.wait_for(self.task, 10)
+        return self.sent[0]["status"] if self.sent else None
+
+
+async def test_a_right_that_ends_while_the_body_is_on_its_way_is_a_right_no_more(node):
+    second = {"username": "second", "password": "a second admin's", "role": "admin"}
+    made = await node.anonymous.post("/api/users", json=second, headers=node.heads["admin"])
+    answer = await node.anonymous.post("/api/auth/login", json={k: second[k] for k in ("username", "password")})
+    head = {"Authorization": f"Bearer {(await answer.get_json())['access_token']}"}
+    app, waiting = node.host.app, {}
+    for method, path, policy in marked(node):
+        if policy.access != "public" and method in ("POST", "PUT", "PATCH"):
+            waiting[method, path] = Halves(app, method, path, head)
+    mcp = await (await node.anonymous.post("/api/mcp/keys", json=MCP_KEY, headers=head)).get_json()
+    mount = Halves(app, "POST", "/mcp", {"Authorization": f"Bearer {mcp['raw']}", "Accept": "application/json"})
+    await asyncio.sleep(0.3)
+    open_still = {name: half for name, half in waiting.items() if not half.task.done()}
+    assert len(open_still) > 25
+    user = f"/api/users/{(await made.get_json())['id']}"
+    assert (await node.anonymous.delete(user, headers=node.heads["admin"])).status_code == 204
+    told = {name: await half.finish() for name, half in open_still.items()}
+    assert {name: status for name, status in told.items() if status != 401} == {}
+    assert await mount.finish() == 401
+
+
+async def test_a_change_is_done_to_its_end_though_its_client_is_gone(node, monkeypatch):
+    """What is stored and what memory knows would differ, and what is judged would not be counted."""
+    db, held, go = node.host.db, asyncio.Event(), asyncio.Event()
+    write = type(db).write
+
+    async def slow(self, fn):
+        if caller().principal is not None:
+            held.set()
+            await go.wait()
+        return await write(self, fn)
+
+    monkeypatch.setattr(type(db), "write", slow)
+    half = Halves(node.host.app, "POST", "/api/notes", node.heads["operator"])
+    half.came.put_nowait({"type": "http.request", "body": half.rest, "more_body": False})
+    await asyncio.wait_for(held.wait(), 5)
+    half.came.put_nowait({"type": "http.disconnect"})
+    await asyncio.sleep(0.1)
+    assert not half.task.done(), "the handler is not cut off"
+    go.set()
+    await asyncio.wait_for(half.task, 5)
+    assert half.sent == []
+    listed = await (await node.anonymous.get("/api/notes", headers=node.heads["operator"])).get_json()
+    assert [note["title"] for note in listed if note["title"] == "x"] == ["x"]
+
+
+async def test_a_body_that_breaks_off_changes_nothing(node):
+    half = Halves(node.host.app, "POST", "/api/notes", node.heads["operator"])
+    await asyncio.sleep(0.1)
+    await half.finish({"type": "http.disconnect"})
+    assert half.sent == []
