@@ -224,6 +224,7 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
     from cloudos_host.host import Host
 
     hosts: list[RunningHost] = []
+    made: list[str] = []
     server = os.environ.get("CLOUDOS_HOST__DATABASE_URL")
 
     async def run(
@@ -244,7 +245,10 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
             found.append(given("fake_sign_in", providing(Authenticator, FakeAuthenticator())))
         clock = FakeClock()
         if server is not None:
-            host_settings.setdefault("database_url", _fresh_database(server))
+            if "database_url" not in host_settings:
+                if not made:  # one for the test, as there is one folder: they belong together
+                    made.append(_fresh_database(server))
+                host_settings["database_url"] = made[0]
             host_settings.setdefault("database_readers", 1)
         base = HostSettings(data_dir=tmp_path / "data", required=(), **host_settings)
         config = Config(base, settings or {}, "the test")
@@ -257,8 +261,8 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
         yield run
         for host in hosts:
             await host.stop()
-            if server is not None:
-                _drop_database(server, host.database_url)
+        for url in made:
+            _drop_database(str(server), url)
         misfits = [misfit for host in hosts for misfit in host.misfits]
         if misfits:
             pytest.fail("answers that /openapi.json does not foresee:\n" + "\n".join(misfits), pytrace=False)
