@@ -76,6 +76,8 @@ async def _probe(record: Record, component: Component) -> Finding:
 
 def _data(config: Config, host: Host) -> Iterator[Finding]:
     folder = config.host.data_dir
+    if folder.exists() and not (room := host.node.reserve.health()).ok:
+        yield Finding(False, "disk", room.detail)
     try:
         host.open()
     except Exception as error:  # noqa: BLE001 - whatever a start would say is the finding

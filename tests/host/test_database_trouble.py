@@ -11,14 +11,18 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psycopg
 import pytest
 from boot_plugins import notes_plugin
 from cloudos_sdk import DatabaseUnavailable
 from components.small_disk import fill
+from sqlalchemy.exc import DBAPIError
 
 from cloudos_host.config import Config, HostSettings
 from cloudos_host.database import Database
+from cloudos_host.database_failure import refusal
 from cloudos_host.host import Host
+from cloudos_host.maintenance import diagnose
 from cloudos_host.node import HostError
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")
@@ -82,6 +86,28 @@ async def test_a_server_that_refuses_the_connection_is_named():
         assert raised.value.code == "database_unavailable"
         assert "host.database_url" in raised.value.message
     await db.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("53100", "database_full"),
+        ("53300", "database_busy"),
+        ("40P01", "database_busy"),
+        ("55P03", "database_busy"),
+        ("25006", "database_read_only"),
+        ("58030", "database_broken"),
+        ("XX001", "database_broken"),
+        ("57P01", "database_unavailable"),
+        ("08006", "database_unavailable"),
+        ("28P01", "database_unavailable"),
+        ("42P01", None),
+        ("23505", None),
+    ],
+)
+def test_what_a_server_says_of_its_own_state_is_told_apart_from_our_mistakes(state, code):
+    found = refusal(DBAPIError("SELECT 1", {}, psycopg.errors.lookup(state)("no")))
+    assert (found.code if found is not None else None) == code
 
 
 async def test_a_start_without_its_database_says_so_and_hides_nothing(tmp_path):
@@ -173,6 +199,8 @@ async def test_a_node_starts_on_a_full_disk_and_says_what_is_full(small_disk):
 async def test_a_first_start_on_a_full_disk_is_one_line_that_names_it(small_disk):
     disk = small_disk("512k")
     fill(disk)
+    found = await diagnose(Config(HostSettings(data_dir=disk, required=())))
+    assert ["nearly full" in finding.detail for finding in found if finding.subject == "disk"] == [True]
     process = serve(disk / "data")
     assert process.wait(30) == 1
     said = process.stderr.read()
