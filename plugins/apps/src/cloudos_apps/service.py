@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
-from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, NotFound, new_id
+from cloudos_sdk import CloudOSError, Conflict, Context, DatabaseUnavailable, InvalidRequest, NotFound, new_id
 from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
 from sqlmodel import Session
 
@@ -154,7 +154,7 @@ class AppService:
             await self._consent.recheck(app)
             await self._containers.create(app, self._specs(app, template))
             await self._containers.start(app, template, app.generation, wait=False, hidden=self._store.hidden(app))
-        except DockerUnreachable:
+        except (DockerUnreachable, DatabaseUnavailable):
             raise  # what is wanted stays wanted: it is done once the engine is back
         except CloudOSError as error:
             await self._containers.stop(app.id, template, app.generation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cloudos_sdk import CloudOSError, Context, Envelope, new_id
+from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable, Envelope, new_id
 
 from cloudos_proxy.apply import Applier
 from cloudos_proxy.domain_store import DomainStore
@@ -90,6 +90,8 @@ class AppRoutes:
         if self._applier is not None:
             try:
                 await self._applier.refresh(envelope.type)
+            except DatabaseUnavailable:
+                raise  # the event is handed over again once the database is back
             except CloudOSError as error:
                 self._ctx.log.warning("routes could not follow an app", app=envelope.resource, reason=error.message)
 
