@@ -134,7 +134,7 @@ def test_a_host_killed_in_the_middle_of_apply_starts_right_again(node, upstream,
         assert status == 200 and outcome["errors"] == [], outcome
         assert outcome["applied"] + outcome["unchanged"] == ROUTES + 4
         assert visit(host, routes[0]["hostname"]) == visit(host, routes[-1]["hostname"]) == 200
-        pid = host.request("GET", "/api/proxy/status")[1]["pid"]
+        pid = until(lambda: host.request("GET", "/api/proxy/status")[1]["pid"])  # None would be this process
     if keep_running == "true":
         psutil.Process(pid).terminate()
     else:
@@ -161,7 +161,7 @@ def test_a_caddy_whose_host_was_killed_as_it_was_started_is_found(node, upstream
         status, outcome = host.request("POST", "/api/proxy/apply")
         assert status == 200 and outcome["applied"] == 3, outcome
         assert visit(host, "r00.example.com") == 200
-        pid = host.request("GET", "/api/proxy/status")[1]["pid"]
+        pid = until(lambda: host.request("GET", "/api/proxy/status")[1]["pid"])  # None would be this process
     psutil.Process(pid).terminate()
 
 
