@@ -45,6 +45,14 @@ async def test_a_question_finds_the_note_that_answers_it(node):
         ("see https://example.org/a-page?x=1", ["example.org", "a-page", "https://example.org/a-page?x=1"]),
         ("user@example.com wrote", ["user@example.com", "example"]),
         ("naïve café", ["naive", "cafe"]),
+        ("Чёрный кот й", ["черный", "ЧЁРНЫЙ", "черн"]),
+        ("Θάλασσα και ήλιος", ["θαλασσα", "ΘΑΛΑΣΣΑ", "ηλιος", "ήλιος"]),
+        ("مُحَمَّد كتب", ["محمد", "كتب"]),
+        ("die Straße im Łódź", ["strasse", "STRASSE", "straße", "lodz"]),
+        ("a kite \U0001fa81 up there", ["\U0001fa81"]),
+        ("\U0001f469\u200d\U0001f680 in orbit", ["\U0001f469\u200d\U0001f680", "\U0001f680"]),
+        ("한국어 문서", ["한국어"]),
+        ("cre\u0301me", ["creme", "crème"]),
     ],
 )
 async def test_words_and_parts_of_identifiers_are_found(node, content, queries):

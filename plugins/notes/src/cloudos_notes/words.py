@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 _MOST_TERMS = 48
 _LONGEST = 64
@@ -18,11 +19,37 @@ _LATIN = re.compile(r"[A-Za-z0-9]+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
+_FOLDED_AT_ONCE = 500
+_VOICED = "\u3099\u309a"  # of kana, where they make another letter
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
+
+
+def fold(text: str) -> str:
+    """Return a text as words are compared whatever their case and accents, in every script: `ß` is `ss`.
+
+    Piece by piece, since to order a long run of marks takes steps as its square.
+    """
+    if text.isascii():
+        return text.lower()
+    return "".join(_folded(text[at : at + _FOLDED_AT_ONCE]) for at in range(0, len(text), _FOLDED_AT_ONCE))
+
+
+def _folded(piece: str) -> str:
+    apart = unicodedata.normalize("NFD", piece.casefold())
+    kept = (c for c in apart if c in _VOICED or not unicodedata.category(c).startswith("M"))
+    return unicodedata.normalize("NFC", "".join(kept)).translate(_LETTERS)
+
+
+def _symbols(text: str) -> Iterator[str]:
+    """Yield a word for each emoji or other symbol, which no database indexes: `u1f3ee`."""
+    return (f"u{ord(c):x}" for c in text if ord(c) > 127 and unicodedata.category(c) == "So")
+
 
 def hidden_words(text: str) -> str:
     """Return the words of a text that stand in it without a space or a sign between them, each once.
 
     `getUserName` hides get, user and name, `node01` node and 01, and a run of Han or Kana each pair of its characters.
+    Words with accents are told without them too, and symbols by their numbers.
     """
     found: dict[str, None] = {}
     if not text.islower() or any(c.isdigit() for c in text):
@@ -32,6 +59,10 @@ def hidden_words(text: str) -> str:
     if not text.isascii():
         for run in UNSPACED.findall(text):
             found.update(dict.fromkeys(_pairs(run)))
+        plain = set(_PIECE.findall(text.lower()))
+        folded = (word for word in _PIECE.findall(fold(text)) if word not in plain and len(word) <= _LONGEST)
+        found.update(dict.fromkeys(word for word in folded if not UNSPACED.search(word)))
+        found.update(dict.fromkeys(_symbols(text)))
     return " ".join(found)
 
 
@@ -42,7 +73,13 @@ def query_terms(query: str) -> list[list[str]]:
     that say something, of little words alone all.
     """
     found: dict[tuple[str, ...], None] = {}
-    for chunk in query.split():
+    chunks = query.split()
+    if not query.isascii():
+        query = query[: _MOST_TERMS * _LONGEST]
+        folded = [chunk for chunk in fold(query).split() if not UNSPACED.search(chunk)]
+        chunks = list(dict.fromkeys([*chunks, *folded]))
+        found.update(dict.fromkeys((word,) for word in list(_symbols(query))[:8]))
+    for chunk in chunks:
         pieces = [piece[:_LONGEST] for piece in _PIECE.findall(chunk)][:8]
         if len(pieces) > 1:
             found[tuple(pieces)] = None
