@@ -213,7 +213,7 @@ async def test_a_test_sends_for_real_and_tells_what_the_far_side_said(alerts, sl
     trial = await node.ask("POST", f"/channels/{made['id']}/test", json={})
     assert (trial["delivered"], trial["status"], trial["response"]) == (False, 403, "invalid_token")
     shown = await node.ask("GET", f"/channels/{made['id']}")
-    assert "invalid_token" in shown["last_error"] and shown["status"] == "ok"
+    assert "invalid_token" in shown["last_error"] and shown["status"] == "failing"
     assert (await node.events()).count("alert.channel_tested") == 2
 
 

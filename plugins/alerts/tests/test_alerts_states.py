@@ -184,6 +184,18 @@ async def test_a_clock_that_is_set_neither_fires_nor_forgets(alerts):
     assert await node.state(rule) == "firing"
 
 
+async def test_who_was_told_that_a_rule_fires_is_told_when_it_is_changed_or_removed(alerts, slack):
+    node = await alerts()
+    channel = await node.channel()
+    rule = await node.rule(channel_id=channel["id"])
+    for number, (method, more) in enumerate([("PUT", {"json": {"threshold": 97}}), ("DELETE", {"status": 204})], 1):
+        await node.measure(98)
+        await node.until(lambda number=number: len(slack.received) == 2 * number - 1)
+        await node.ask(method, f"/rules/{rule['id']}", **more)
+        await node.until(lambda number=number: len(slack.received) == 2 * number)
+        assert b"The rule was" in slack.received[-1].body
+
+
 async def test_a_rule_that_asks_for_something_else_ends_what_fired(alerts, slack):
     node = await alerts()
     channel = await node.channel()

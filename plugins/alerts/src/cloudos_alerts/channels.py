@@ -218,7 +218,7 @@ class Channels:
             "name": row.name,
             "type": row.type,
             "config": config,
-            "status": "failing" if row.failing else "untried" if row.last_sent_at is None else "ok",
+            "status": _status(row),
             "last_error": row.last_error if _is_person() else row.last_error and own_words(row.last_error),
             "last_error_at": row.last_error_at and iso(row.last_error_at),
             "last_sent_at": row.last_sent_at and iso(row.last_sent_at),
@@ -237,3 +237,11 @@ def _is_person() -> bool:
     """Tell whether a person asks: a key that got out is not to read what answers in this network."""
     principal = caller().principal
     return principal is not None and principal.kind == "user"
+
+
+def _status(row: Any) -> str:
+    """Return how a channel is by its last delivery; one that was only asked to wait does not fail."""
+    asked_to_wait = not row.failures and row.retry_at is not None
+    if row.last_sent_at is None and not row.failing:
+        return "untried"
+    return "failing" if row.failing or (row.last_error is not None and not asked_to_wait) else "ok"

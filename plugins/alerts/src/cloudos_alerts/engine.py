@@ -73,15 +73,19 @@ class Engine:
         self._occurrences.want(self.rules.values())
 
     def end(self, session: Session, rule: LiveRule, resolution: str) -> None:
-        """End what fires of a rule, in the transaction in hand, and forget its series; nobody is notified."""
+        """End what fires of a rule, in the transaction in hand, and forget its series; who was told of it is told."""
         now, changes = self._ctx.clock.now(), []
         for series in rule.series.values():
             if series.state == "firing":
                 change = Change(rule, series, "ok", now, series.alert_id, "resolved", resolution)
                 change.ending = messages.ending(resolution, "", None, "")
+                if series.notified_at is not None and rule.channel_ids and not rule.silenced(now):
+                    change.notify = "resolved"
                 changes.append(change)
         self._ledger.store(session, now, changes)
         self._ledger.forget_series(session, rule)
+        if any(change.notify for change in changes):
+            self._ctx.db.after_commit(session, self._wake_sender)
 
     def fires(self) -> int:
         """Return how many series fire."""

@@ -160,7 +160,8 @@ class ChannelChange(Body):
 class ChannelOut(BaseModel):
     """A channel, its secrets hidden; `rules` are the ids of those that use it.
 
-    It is `untried` until a first message arrived, also where `last_error` says why none did.
+    It is `untried` until a first message arrived, also where `last_error` says why none did, and `failing` where the
+    last one did not.
     """
 
     id: str
