@@ -207,3 +207,11 @@ async def test_routes_survive_a_restart(door_node, backend):
     await node.until(served)
     assert node.pid() != first
     assert (await node.call("GET", "/api/proxy/routes"))[1][0]["status"] == "active"
+
+
+async def test_a_name_with_the_dot_of_the_root_is_the_same_name(door_node, backend):
+    node, app = await door_node(), await backend("app")
+    await node.route("dot.example.com", app.addr)
+    await node.apply()
+    assert (await node.visit("dot.example.com.")).json["name"] == "app"
+    assert (await node.visit("other.example.com.")).status == 404

@@ -174,7 +174,7 @@ def _is_node(site: Site, around: _Around) -> bool:
 @lru_cache(maxsize=8192)
 def _route(site: Site, around: _Around, by_itself: bool) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
-    match: dict[str, Any] = {"host": [site.hostname]}
+    match: dict[str, Any] = {"host": [site.hostname, f"{site.hostname}."]}  # the dot is the root of all names
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
     handle = limit_handlers(site.limits, site.id)
