@@ -19,7 +19,13 @@ PEOPLE = {
     "other": {"username": "other", "password": "another's password", "role": "operator"},
 }
 
-MCP_KEY = {"name": "x", "client_type": "claude_desktop", "namespace": "work", "scopes": ["read_memory", "write_memory"], "expires_in_days": 90}
+MCP_KEY = {
+    "name": "x",
+    "client_type": "claude_desktop",
+    "namespace": "work",
+    "scopes": ["read_memory", "write_memory"],
+    "expires_in_days": 90,
+}
 
 
 @pytest.fixture
