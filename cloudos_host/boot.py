@@ -69,7 +69,7 @@ class Ladder:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
                 reason = str(error) if isinstance(error, InvalidPlugin | configuration.ConfigError) else error
                 record.fail(record.phase, reason)
-                record.prefixes = record.prefixes or tuple(self._notes.prefixes.get(record.id, [f"/api/{record.id}"]))
+                record.prefixes = record.prefixes or self._notes.prefixes_of(record.found)
                 self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
         self._settle_prefixes()
         self._settle_permissions()

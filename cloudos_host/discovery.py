@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import cloudos_sdk
 from importlib_metadata import EntryPoint, entry_points
 
 GROUP = "cloudos.plugins"
+PREFIXES = "cloudos.prefixes"
+"""The group in which a distribution may state each prefix of a plugin, for when that cannot be imported."""
+
 _MAJOR, _MINOR = cloudos_sdk.__version__.split(".")[:2]
 _USUAL = f"<{_MAJOR}.{int(_MINOR) + 1},>={_MAJOR}.{_MINOR}"  # what the scaffold writes, as metadata has it
 
@@ -25,17 +28,29 @@ class Found:
     sdk: str | None = None
     error: str | None = None
     module: ModuleType | None = None
+    stated: tuple[str, ...] = ()
+    """The prefixes that its metadata states."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What it owns, as far as that is known without an import."""
+        return self.stated or (f"/api/{self.id}",)
 
 
 def discover() -> list[Found]:
     """Return every installed plugin, by id. Two distributions with one id are both an error."""
     by_id: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
+    points = entry_points()
+    for point in points.select(group=GROUP):
         by_id.setdefault(point.name, []).append(point)
+    stated: dict[str, list[str]] = {}
+    for point in points.select(group=PREFIXES):
+        stated.setdefault(point.value, []).append(point.name)
     found = []
     for id in sorted(by_id):
-        points = list({point.value: point for point in by_id[id]}.values())
-        found.append(_describe(id, points))
+        claims = list({point.value: point for point in by_id[id]}.values())
+        prefixes = tuple(sorted(prefix for point in claims for prefix in stated.get(point.value, ())))
+        found.append(replace(_describe(id, claims), stated=prefixes))
     return found
 
 

@@ -80,11 +80,11 @@ class Host:
         record = Record(plugin)
         if plugin.error is not None:
             record.fail(Phase.DISCOVER, plugin.error)
-            record.prefixes = (f"/api/{plugin.id}",)
+            record.prefixes = plugin.prefixes
         elif plugin.id in self.settings.disabled or (safe and plugin.id not in self.settings.required):
             record.state = State.DISABLED
             record.reason = "disabled by the settings" if not safe else "the host runs in safe mode"
-            record.prefixes = (f"/api/{plugin.id}",)
+            record.prefixes = plugin.prefixes
         return record
 
     async def boot(self) -> None:
@@ -120,7 +120,8 @@ class Host:
                     f"{record.id}` has the next start try it again, and so does an hour"
                 )
                 self.log.error("plugin is disabled", plugin=record.id, reason=record.reason)
-                record.prefixes = tuple(notes.prefixes.get(record.id, [f"/api/{record.id}"]))
+            if not record.alive:
+                record.prefixes = notes.prefixes_of(record.found)
         self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
         self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
         first = [record for record in self.records if record.id in self.settings.required]

@@ -101,10 +101,6 @@ def covers(prefix: str, path: str) -> bool:
 
 
 def owner(records: Iterable[Record], path: str) -> Record | None:
-    """Return the plugin with the longest prefix of `path`."""
-    best: tuple[int, Record] | None = None
-    for record in records:
-        for prefix in record.prefixes:
-            if covers(prefix, path) and (best is None or len(prefix) > best[0]):
-                best = (len(prefix), record)
-    return best[1] if best else None
+    """Return the plugin with the longest prefix of `path`; of two, the one that is not out of service."""
+    claims = [(len(p), record.alive, record) for record in records for p in record.prefixes if covers(p, path)]
+    return max(claims, key=lambda claim: claim[:2])[2] if claims else None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cloudos_host.discovery import Found
 from cloudos_host.private import write_private
 
 _DEATHS = 2
@@ -39,6 +40,10 @@ class StartupCrashLog:
             self.deaths[died] = self.deaths.get(died, 0) + 1
             self.died_at[died] = now.isoformat()
             self._store()
+
+    def prefixes_of(self, found: Found) -> tuple[str, ...]:
+        """Return what a plugin owns that is not imported: as its metadata states, else as at its last start."""
+        return found.stated or tuple(self.prefixes.get(found.id, found.prefixes))
 
     def enter(self, plugin_id: str) -> None:
         """Note that the plugin's code runs now."""
