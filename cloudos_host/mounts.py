@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Mount, caller
+from cloudos_sdk import CloudOSError, Mount, Policy, caller
 from quart import Request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -29,7 +29,7 @@ class Mounts:
         self._gate = gate
         self._open_answers = open_answers
         self._max_body = max_body
-        self._mounts: list[tuple[str, Any, Endpoint]] = []
+        self._mounts: list[tuple[str, Mount, Endpoint]] = []
         self._receiving: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self.rising: Callable[[str], Awaitable[None]] | None = None
@@ -37,7 +37,7 @@ class Mounts:
 
     def add(self, record: Record, mount: Mount) -> None:
         """Serve a plugin's application below its path."""
-        self._mounts.append((mount.path, mount.app, Endpoint(record, mount.policy)))
+        self._mounts.append((mount.path, mount, Endpoint(record, mount.policy)))
         self._mounts.sort(key=lambda entry: len(entry[0]), reverse=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -45,9 +45,11 @@ class Mounts:
         if self.rising is not None and scope["type"] != "lifespan":
             await self.rising(scope["path"])
         if self._mounts and scope["type"] != "lifespan":
-            for path, app, endpoint in self._mounts:
+            for path, mount, endpoint in self._mounts:
                 if covers(path, scope["path"]):
-                    await self._serve(app, endpoint, scope, receive, send)
+                    if mount.preflight and _asks_first(scope):
+                        endpoint = Endpoint(endpoint.record, Policy(access="public"))
+                    await self._serve(mount.app, endpoint, scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
@@ -140,6 +142,12 @@ class _Bounded:
             return
         self._answered = True
         await self._send(message)
+
+
+def _asks_first(scope: Any) -> bool:
+    """Return whether a browser asks, for a page, what it may send: by OPTIONS, without credentials."""
+    names = {name for name, _ in scope["headers"]}
+    return scope.get("method") == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
 def _request(scope: Any) -> Request:

@@ -249,6 +249,43 @@ async def test_pages_of_other_sites_and_rebound_names_stay_out(mcp_node, headers
         assert answer.json()["error"]["message"]
 
 
+async def test_a_page_of_an_allowed_origin_asks_first_and_reads_the_answers(mcp_node):
+    node, origin = await mcp_node(allowed_origins=["https://chat.example.com"]), "https://chat.example.com"
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    async with node.http(None) as http:
+        answer = await http.options("/mcp", headers={**asks, "Origin": origin})
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, origin)
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        assert {"Authorization", "Mcp-Session-Id"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+        assert (await http.options("/mcp", headers={**asks, "Origin": "https://evil.example.com"})).status_code == 403
+        assert (await http.options("/mcp")).status_code == 401, "only the question of a browser goes without a key"
+        assert (await http.post("/mcp", headers={**asks, "Origin": origin}, json={})).status_code == 401
+    answer = await node.post(await node.bearer(), rpc("initialize", INITIALIZE), Origin=origin)
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert "Mcp-Session-Id" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("id", [2.5, None, True, [], {}])
+async def test_a_request_with_an_id_that_is_none_is_refused(mcp_node, id):
+    node = await mcp_node()
+    bearer = await node.bearer()
+    wire_id = await node.open(bearer)
+    answer = await node.post(bearer, {**rpc("ping"), "id": id}, mcp_session_id=wire_id)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
+
+
+async def test_null_for_an_argument_that_may_be_left_out_is_that_it_is_left_out(mcp_node):
+    node = await mcp_node()
+    bearer = await node.bearer()
+    wire_id = await node.open(bearer)
+    arguments = {"content": "Buy milk", "title": None, "tags": None, "importance": None}
+    call = rpc("tools/call", {"name": "memory_create", "arguments": arguments})
+    result = _message(await node.post(bearer, call, mcp_session_id=wire_id))["result"]
+    assert result["isError"] is False, result
+    call = rpc("tools/call", {"name": "memory_create", "arguments": {"content": None}})
+    assert _message(await node.post(bearer, call, mcp_session_id=wire_id))["result"]["isError"] is True
+
+
 async def test_the_plans_rate_is_kept_with_429_and_a_json_rpc_error(mcp_node):
     node = await mcp_node(plan="community")
     bearer, other = await node.bearer(), await node.bearer(who=node.host.operator)

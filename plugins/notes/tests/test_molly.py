@@ -71,6 +71,7 @@ async def test_recall_finds_molly_s_memories_alone_and_notes_that_they_were_aske
     assert len(found) == 5 and all(memory["namespace"] == "molly" for memory in found)
     assert found[0]["matched"] == ["text"] and "**boiler**" in found[0]["snippet"] and found[0]["score"] > 0
     assert len(await node.ask("POST", f"{BASE}/recall", json={"query": "boiler", "limit": 7})) == 7
+    assert await node.ask("POST", f"{BASE}/recall", client=node.running.viewer, json={"query": "boiler"}) == []
     for body in ({}, {"query": ""}, {"query": "x", "limit": 0}, {"query": "x", "more": 1}):
         assert (await node.ask("POST", f"{BASE}/recall", 400, json=body))["error"] == "invalid_request"
 

@@ -37,13 +37,15 @@ class Mount:
     """A raw ASGI application served below `path`, behind the same gate as a route with `policy`.
 
     `paths` describes what it serves, as OpenAPI operations by path and method: `{"/mcp": {"post": {…}}}`. The
-    host adds what one must bring, and the errors of its gate.
+    host adds what one must bring, and the errors of its gate. With `preflight` the application answers the question
+    of a browser whether a page of another origin may call it, which comes without credentials (Fetch standard, 3.2.2).
     """
 
     path: str
     app: Any
     policy: Policy
     paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preflight: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from cloudos_sdk import Context, InvalidRequest
 from cloudos_sdk.capabilities.mcp import McpPrompt, McpResource, McpSource, McpTool
+from cloudos_sdk.misfits import place_of, sentence_of
 from pydantic import BaseModel, ValidationError
 
 P = TypeVar("P", McpTool, McpResource, McpPrompt)
@@ -114,10 +115,11 @@ def parse(entry: Entry[McpTool], given: Mapping[str, Any]) -> Any:
     """Return the arguments as the tool takes them. Raises InvalidRequest that names what does not fit."""
     shape = entry.part.arguments
     if isinstance(shape, type) and issubclass(shape, BaseModel):
-        try:
-            return shape.model_validate(given)
+        required = {name for name, field in shape.model_fields.items() if field.is_required()}
+        try:  # clients send null for what their model leaves out
+            return shape.model_validate({n: v for n, v in given.items() if v is not None or n in required})
         except ValidationError as error:
-            told = [f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors()[:5]]
+            told = [f"{place_of(e) or 'arguments'}: {sentence_of(e)}" for e in error.errors()[:5]]
             raise InvalidRequest("; ".join(told)) from None
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # no stubs among our tools
 

@@ -20,6 +20,7 @@ from cloudos_sdk.json_text import read_json
 
 from cloudos_memory.calls import Calls
 from cloudos_memory.catalogue import Catalogue
+from cloudos_memory.cross_origin import allow, shared
 from cloudos_memory.keyring import HeldKey, KeyRing
 from cloudos_memory.origins import Origins
 from cloudos_memory.rates import Rates
@@ -73,12 +74,18 @@ class Front:
         if path not in _METHODS:
             await refuse(send, 404, INVALID_REQUEST, "MCP is served at /mcp, /mcp/sse and /mcp/messages.")
             return
+        origin = header(scope, b"origin")
+        if method == "OPTIONS" and origin:
+            if await self._from_here(scope, send):
+                await allow(send, origin, _METHODS[path])
+            return
         if method not in _METHODS[path]:
             allowed = (b"allow", ", ".join(_METHODS[path]).encode())
             await refuse(send, 405, INVALID_REQUEST, f"{path} takes no {method}.", headers=(allowed,))
             return
         if not await self._from_here(scope, send):
             return
+        send = shared(send, origin) if origin else send
         key = self._ring.get(principal().id)
         if key is None:
             await refuse(send, 404, INVALID_REQUEST, "This key is gone.")
@@ -123,6 +130,9 @@ class Front:
             return
         if not isinstance(message, dict):
             await refuse(send, 400, INVALID_REQUEST, "One message at a time: MCP has no batches since 2025-06-18.")
+            return
+        if "method" in message and "id" in message and _id(message) is None:
+            await refuse(send, 400, INVALID_REQUEST, "The id of a request is a string or an integer.")
             return
         if not await self._counted(key, message, send):
             return

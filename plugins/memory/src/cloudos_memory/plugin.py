@@ -85,7 +85,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 @hookimpl
 def cloudos_mounts() -> Sequence[Mount]:
     """Return the MCP server, for who brings an MCP key."""
-    return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX), MCP_PATHS)]
+    return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX), MCP_PATHS, preflight=True)]
 
 
 @hookimpl

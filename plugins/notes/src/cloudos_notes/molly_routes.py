@@ -52,7 +52,7 @@ async def remember(data: Memory) -> Response:
 
 
 @molly_routes.post("/api/molly/memory/recall")
-@requires("notes:write")
+@requires("notes:read")
 @_with_memory
 @validate_request(Question)
 @document_response(list[RecalledOut])

@@ -8,6 +8,7 @@ from typing import Any
 import mcp_types as types
 from cloudos_sdk import InvalidRequest
 from cloudos_sdk.capabilities.mcp import McpUnsupported
+from cloudos_sdk.misfits import sentence_of
 from mcp.server.connection import allowed_log_levels
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError, NoBackChannelError
@@ -75,7 +76,7 @@ class Call:
         except NoBackChannelError:
             raise McpUnsupported(f"This connection carries no {method} to the client.") from None
         except ValidationError as error:
-            raise InvalidRequest(f"{method} went wrong: {error.errors()[0]['msg']}") from None
+            raise InvalidRequest(f"{method} went wrong: {sentence_of(error.errors()[0])}") from None
         except MCPError as error:
             raise InvalidRequest(f"The client refused {method}: {error.error.message[:300]}") from None
         dumped: dict[str, Any] = answer.model_dump(by_alias=True, mode="json", exclude_none=True)
