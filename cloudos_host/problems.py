@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import CloudOSError
 from cloudos_sdk.identity import caller
+from cloudos_sdk.misfits import place_of, sentence_of
 from pydantic import ValidationError
 from quart import Quart, Response, request
 from quart_schema import RequestSchemaValidationError
@@ -108,14 +109,7 @@ def _fields(error: Exception) -> tuple[list[dict[str, str]], int]:
         return [{"path": "", "message": cut(str(error), _LONGEST_PATH)}], 0
     found = error.errors(include_url=False, include_input=False, include_context=False)
     shown = [
-        {"path": cut(".".join(str(part) for part in item["loc"]), _LONGEST_PATH), "message": _said(item)}
+        {"path": cut(place_of(item), _LONGEST_PATH), "message": cut(sentence_of(item), 300)}
         for item in found[:_MOST_FIELDS]
     ]
     return shown, len(found) - len(shown)
-
-
-def _said(item: Any) -> str:
-    """Return a message of pydantic's without the name of a class of ours."""
-    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return "must be a JSON object, as {}"
-    return cut(item["msg"], 300)

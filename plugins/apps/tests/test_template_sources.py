@@ -349,7 +349,7 @@ async def test_a_source_as_text_and_only_for_admins(cloudos):
         ({"content": "services: {one: {build: .}}"}, "build"),
         ({}, "either"),
         ({"url": "http://example.org", "content": "x"}, "either"),
-        ({"name": "Not A Name", "content": "x"}, "pattern"),
+        ({"name": "Not A Name", "content": "x"}, "is not in the form"),
     ],
 )
 async def test_a_source_that_cannot_be_is_400_and_says_why(cloudos, body, word):

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema
 from quart import Response
 
 from cloudos_sdk.json_text import holds_nul
@@ -28,7 +29,28 @@ class _Given(BaseModel):
 
 
 class Body(_Given):
-    """Base of request bodies: an unknown member is an error that names it, as is a NUL character."""
+    """Base of request bodies: an unknown member is an error that names it, as are a NUL character and a wrong type.
+
+    A number is a number and true is true: `"5"` and `"yes"` are texts, unlike in a query, where all is text.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema, with its numbers and truth values as they are."""
+        schema = handler(source)
+        _be_exact(schema)
+        return schema
+
+
+def _be_exact(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool"):
+            schema.setdefault("strict", True)
+        for part in schema.values():
+            _be_exact(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _be_exact(part)
 
 
 class Query(_Given):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from cloudos_sdk import InvalidRequest
+from cloudos_sdk.misfits import place_of, sentence_of
 from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
@@ -17,6 +18,7 @@ def checked(model: type[M], given: Mapping[str, Any], *, below: str = "") -> M:
         return model.model_validate(dict(given))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        places = [".".join(str(part) for part in ([below] if below else []) + list(item["loc"])) for item in found]
-        fields = [{"path": place, "message": item["msg"]} for place, item in zip(places, found, strict=True)]
+        fields = [
+            {"path": ".".join(filter(None, (below, place_of(item)))), "message": sentence_of(item)} for item in found
+        ]
     raise InvalidRequest("; ".join(f"{f['path']}: {f['message']}" for f in fields[:3]), fields=fields)

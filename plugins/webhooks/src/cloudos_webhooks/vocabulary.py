@@ -40,7 +40,7 @@ def check(events: Sequence[str], known_before: Collection[str] = ()) -> list[str
         if type != ALL and type not in known and type not in known_before:
             near = difflib.get_close_matches(type, known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "GET /api/webhooks/event-types lists them"
-            raise InvalidRequest.field(f"events[{number}]", f"there is no event {type!r}; {hint}")
+            raise InvalidRequest.field(f"events.{number}", f"there is no event {type!r}; {hint}")
     return list(dict.fromkeys(events))
 
 
