@@ -35,6 +35,14 @@ class Node:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def pid(self):
+        """Return Caddy's process, once the node knows it: what was served before is brought up to date at the start."""
+        end = time.monotonic() + 10
+        while (pid := self.api.get("/api/proxy/status").json()["pid"]) is None:
+            assert time.monotonic() < end, "Caddy does not run"
+            time.sleep(0.1)
+        return pid
+
     def user(self, username, role):
         body = {"username": username, "password": "another password", "role": role}
         assert self.api.post("/api/users", json=body).status_code == 201

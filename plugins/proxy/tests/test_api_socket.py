@@ -57,7 +57,7 @@ def test_who_takes_the_port_of_a_host_that_is_down_receives_nothing(tmp_path, ec
         with run(tmp_path, echo_app, "http", CLOUDOS_PROXY__BASE_DOMAIN=NODE, **more) as node:
             assert answers(node, NODE) == 200
             assert answers(node, OPEN, "/x") == 200
-            pid = node.api.get("/api/proxy/status").json()["pid"]
+            pid = node.pid()
             assert stat.S_IMODE(inward.stat().st_mode) == 0o600
             if killed:
                 node.server.process.kill()

@@ -179,7 +179,7 @@ async def test_the_key_is_compared_whole_and_says_an_address_or_nothing(cloudos)
 
 def test_caddy_does_not_write_the_key_into_its_log(tmp_path, echo_app, caddy_program):
     with run(tmp_path, echo_app, "http", CLOUDOS_PROXY__BASE_DOMAIN=NODE, CLOUDOS_PROXY__KEEP_RUNNING="true") as node:
-        pid = node.api.get("/api/proxy/status").json()["pid"]
+        pid = node.pid()
     try:
         with visitor("127.0.0.2") as client:  # the host is down, which Caddy logs with the request
             answer = client.get(f"http://127.0.0.1:{node.port}/", headers={"Host": NODE})

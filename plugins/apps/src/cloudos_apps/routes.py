@@ -32,6 +32,8 @@ async def list_apps() -> Response:
 @requires("apps:write")
 @validate_request(NewApp)
 @document_response(AppOut, 201)
+@answers(404)
+@answers(507)
 async def install(data: NewApp) -> Response:
     """Install an app from a template; `operation_id` tells how far it is."""
     return _answer(shown(await use(AppService).install(data)), 201)
@@ -50,6 +52,7 @@ async def get_app(app_id: str) -> Response:
 @requires("apps:write")
 @validate_request(AppChange)
 @document_response(AppOut, 202)
+@answers(507)
 async def change(app_id: str, data: AppChange) -> Response:
     """Change an app's settings or version; the old containers come back where the new ones do not become healthy."""
     return _answer(shown(await use(AppService).change(app_id, data)), 202)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 from cloudos_sdk import principal, requires, use
-from cloudos_sdk.http import stream
+from cloudos_sdk.http import answers, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring
 
@@ -30,6 +30,7 @@ async def list_attachments(query_args: AttachmentQuery) -> Response:
 
 @attachment_routes.get("/api/notes/attachments/<id>")
 @requires("notes:read")
+@answers(200, "application/octet-stream")
 async def get_attachment(id: str) -> Response:
     """Return the bytes of an attachment, to be saved and never shown in place."""
     attachments = use(Attachments)
@@ -49,6 +50,7 @@ async def get_attachment(id: str) -> Response:
 
 @attachment_routes.delete("/api/notes/attachments/<id>")
 @requires("notes:write")
+@answers(204)
 async def delete_attachment(id: str) -> Response:
     """Remove an attachment for good."""
     await use(Attachments).remove(principal().user_id, id)

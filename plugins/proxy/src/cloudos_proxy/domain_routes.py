@@ -25,6 +25,7 @@ async def list_domains() -> list[DomainOut]:
 @requires("domains:write")
 @validate_request(NewDomain)
 @document_response(DomainOut, 201)
+@answers(501)
 async def add(data: NewDomain) -> Response:
     """Add a domain; with `auto_ssl` its certificate is obtained without a further call."""
     return _answer(await use(Domains).add(given(data)), 201)
@@ -34,6 +35,7 @@ async def add(data: NewDomain) -> Response:
 @requires("domains:write")
 @validate_request(DomainChange)
 @document_response(DomainOut)
+@answers(501)
 async def change(domain_id: str, data: DomainChange) -> Response:
     """Change a domain; what is left out stays."""
     return _answer(await use(Domains).change(domain_id, given(data)))

@@ -47,6 +47,7 @@ async def list_routes() -> Response:
 @requires("proxy:write")
 @validate_request(NewRoute)
 @document_response(RouteOut, 201)
+@answers(501)
 async def create_route(data: NewRoute) -> Response:
     """Make a route; it is pending until it is applied."""
     service = use(RouteService)
@@ -66,6 +67,7 @@ async def get_route(route_id: str) -> Response:
 @validate_querystring(Confirm)
 @validate_request(RouteChange)
 @document_response(RouteOut)
+@answers(501)
 async def change_route(route_id: str, data: RouteChange, query_args: Confirm) -> Response:
     """Change a route; re-pointing the apex needs `confirm=true`."""
     service = use(RouteService)
