@@ -100,29 +100,38 @@ class Gate:
         if request.method not in _SAFE:
             self._check_body(request, policy)
         if isinstance(request, Request):
-            request.body.judge = partial(self._let_in, endpoint, request, address, request_id)  # type: ignore[attr-defined]
+            request.body.judge = partial(self._judge_again, endpoint, request, address, principal)  # type: ignore[attr-defined]
 
     async def _let_in(
         self, endpoint: Endpoint, request: Request | Websocket, address: str | None, request_id: str
     ) -> Principal | None:
-        """Judge who asks by what holds now, and have the rest of the request done in that name and for that plugin.
-
-        It is asked for again when the body is there, which may be a minute later.
-        """
-        record, policy = endpoint.record, endpoint.policy
+        """Judge who asks, and have the rest of the request done in that name and for that plugin."""
+        record = endpoint.record
         if record.state is not State.RUNNING:
             raise await self._down(record, request, address)
         enter_context(record.context)
-        if policy.access == "bearer":
-            authorization = request.headers.get("Authorization")
-            principal: Principal | None = await self._by_bearer(authorization, policy.bearer or "", address)
-        else:
-            principal = await self._identify(request, address, required=policy.access != "public")
+        principal = await self._who(endpoint.policy, request, address)
         act_as(Caller(principal, address, request_id))
         if principal is not None:
-            self._check(policy, principal)
+            self._check(endpoint.policy, principal)
         request.admitted = (endpoint, principal)  # type: ignore[union-attr] # for the answers that stay open
         return principal
+
+    async def _judge_again(
+        self, endpoint: Endpoint, request: Request, address: str | None, admitted: Principal | None
+    ) -> None:
+        """Judge who asks by what holds now that the body is there, which may be a minute later. Raises as `admit`."""
+        now = await self._who(endpoint.policy, request, address)
+        if now == admitted:
+            return
+        if now is not None:
+            self._check(endpoint.policy, now)
+        raise Forbidden("What you may do has changed since this request began; send it again.", code="rights_changed")
+
+    async def _who(self, policy: Policy, request: Request | Websocket, address: str | None) -> Principal | None:
+        if policy.access == "bearer":
+            return await self._by_bearer(request.headers.get("Authorization"), policy.bearer or "", address)
+        return await self._identify(request, address, required=policy.access != "public")
 
     async def readmits(self, answer: OpenAnswer) -> bool:
         """Tell whether what was admitted would be admitted again, as the same and with the same rights."""

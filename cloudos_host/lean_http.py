@@ -57,8 +57,8 @@ class LeanHTTP(ASGIHTTPConnection):
         What changes something is done to its end though the client is gone, but for a body that is not there yet: cut
         off at any step, a change would be stored and not counted, or not be known to memory.
         """
+        work = asyncio.ensure_future(self._respond(request))  # first: it may take another body for the one that comes
         gone = asyncio.ensure_future(self.handle_messages(request, receive))
-        work = asyncio.ensure_future(self._respond(request))
         try:
             await asyncio.wait((gone, work), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
