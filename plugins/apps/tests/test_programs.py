@@ -115,7 +115,8 @@ async def test_a_source_that_was_made_again_by_a_key_is_not_the_one_that_was_all
     answer = await key.put(url, json={"version": "latest", "allow": error["rights"]})
     assert (answer.status_code, (await answer.get_json())["error"]) == (403, "person_required")
     assert (await key.delete(f"/api/templates/sources/{other}")).status_code == 204
-    same = await (await key.post("/api/templates/sources", json=first)).get_json()
+    same = {"name": "mgr", "content": content("1.1", "web:1.0", None)}
+    same = await (await key.post("/api/templates/sources", json=same)).get_json()
     error = await (await key.put(url, json={"version": "latest", "config": {}})).get_json()
     assert error["rights"] == [f"source:mgr:{same['id']}"], "the source alone is another one"
     assert (await (await person.get(url)).get_json())["version"] == "1"
