@@ -8,6 +8,7 @@ import socket
 
 import pytest
 from app_node import make_template
+from cloudos_apps.consent import Consent
 from cloudos_apps.host_paths import HostPaths, trail
 from cloudos_apps.rights import rights_of, texts_of
 from cloudos_apps.templates.model import Template
@@ -322,3 +323,37 @@ async def test_a_right_that_cannot_be_shown_as_it_is_cannot_be_allowed(node, tmp
         right = f"main:host_path:{tmp_path}/a{odd}b:rw"
         status, error = await node.post({"template": "reaching", "name": "odd", "allow": [right]})
         assert (status, error["error"]) == (409, "right_not_shown") and odd not in error["message"]
+
+
+async def test_who_is_no_admin_any_more_when_the_app_is_stored_has_allowed_nothing(cloudos, docker_engine, monkeypatch):
+    """The engine is asked between the admission of the request and the transaction; it may take its time."""
+    settings = {"auth": {"bcrypt_cost": 4}, "apps": {"docker_host": docker_engine.host, "min_free_mb": 1}}
+    host = await cloudos("auth", "apps", settings=settings)
+    account = {"username": "admin", "password": "a long password"}
+    await host.anonymous.post("/api/auth/setup", json=account)
+
+    async def signed_in(account):
+        answer = await host.anonymous.post("/api/auth/login", json=account)
+        return Client(host.host.app, (await answer.get_json())["access_token"])
+
+    admin = await signed_in(account)
+    other = {"username": "other", "password": "another password"}
+    made = await (await admin.post("/api/users", json={**other, "role": "admin"})).get_json()
+    person = await signed_in(other)
+    service = {"name": "main", "image": docker_engine.image("web:1.0"), "cap_add": ["NET_RAW"]}
+    about = {"name": "reaching", "display_name": "R", "category": "c", "version": "1", "services": [service]}
+    await admin.post("/api/templates/sources", json={"name": "mgr", "content": json.dumps(about)})
+    rights = (await (await admin.get("/api/templates/mgr.reaching")).get_json())["rights"]
+    look = Consent.look
+
+    async def slow(self, template):
+        found = await look(self, template)
+        assert (await admin.put(f"/api/users/{made['id']}", json={"role": "viewer"})).status_code == 200
+        return found
+
+    monkeypatch.setattr(Consent, "look", slow)
+    answer = await person.post("/api/apps", json={"template": "mgr.reaching", "name": "r", "allow": rights})
+    assert (answer.status_code, (await answer.get_json())["error"]) == (403, "rights_changed")
+    assert await (await admin.get("/api/apps")).get_json() == []
+    await host.stop()
+    docker_engine.clean()

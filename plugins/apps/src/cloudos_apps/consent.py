@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from cloudos_sdk import Conflict, Context
+from cloudos_sdk import Conflict, Context, Forbidden, principal
+from cloudos_sdk.capabilities import Users
 from sqlalchemy import select, update
 from sqlmodel import Session
 
@@ -141,10 +142,18 @@ class Consent:
         new = check_consent(template.display_name, asked, _stored(app), allow)
         check_nesting(name, look.mounts, of_others(session, app_id))
         if new:
+            self._check_still_admin()
             texts = texts_of(new)
             details = f"Allowed {name}: {', '.join(texts)}"
             self._ctx.events.emit(session, AppRightsAllowed(resource=app_id, name=name, rights=texts, details=details))
         return Given(orjson.dumps(texts_of(asked)).decode(), packed(look.mounts))
+
+    def _check_still_admin(self) -> None:
+        """Raise Forbidden where whoever allows something may do less now than when the request began."""
+        who, users = principal(), self._ctx.find(Users)
+        now = users.find(who.user_id) if users is not None else who
+        if now is None or not now.role.includes(who.role):
+            raise Forbidden("What you may do has changed since this request began.", code="rights_changed")
 
     async def recheck(self, app: App) -> None:
         """Compare an app with what it was allowed, now that its containers are made or started. Raises Conflict."""

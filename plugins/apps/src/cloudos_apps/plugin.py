@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, Role, hookimpl, new_id
-from cloudos_sdk.capabilities import Apps, MetricSource
+from cloudos_sdk.capabilities import Apps, MetricSource, Users
 from cloudos_sdk.events import (
     AppCrashed,
     AppInstalled,
@@ -74,6 +74,7 @@ manifest = Manifest(
     ),
     components=(Component("Docker Engine", _probe, "apt-get install docker.io"),),
     provides=(Apps, MetricSource),
+    uses=(Users,),
     emits=(
         AppInstalled,
         AppInstallFailed,
