@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,34 @@ from cloudos_host.config import Config, ConfigError, load
 from cloudos_host.discovery import Found, discover
 from cloudos_host.private import MASK
 
+_PLACE = "cloudos_host.place"
 
-def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which node is meant."""
-    command = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file of settings.")(
-        command
-    )
-    return click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of everything the node keeps.")(
-        command
-    )
+
+def _note_place(ctx: click.Context, option: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.meta.setdefault(_PLACE, {})[option.name] = value
+
+
+def _place_options() -> list[click.Parameter]:
+    common: dict[str, Any] = {
+        "type": click.Path(path_type=Path),
+        "expose_value": False,
+        "callback": _note_place,
+    }
+    return [
+        click.Option(["--data-dir"], help="Folder of everything the node keeps.", **common),
+        click.Option(["--config"], help="TOML file of settings.", **common),
+    ]
+
+
+def _placed(command: click.Command) -> click.Command:
+    """Return a command, and those below it, with the options that say which node is meant; the last given holds."""
+    placed = copy.copy(command)
+    own = {name for parameter in command.params for name in parameter.opts}
+    placed.params = [*command.params, *(option for option in _place_options() if own.isdisjoint(option.opts))]
+    if isinstance(placed, click.Group):
+        placed.commands = {name: _placed(below) for name, below in placed.commands.items()}
+    return placed
 
 
 class _Cloudos(click.Group):
@@ -37,10 +56,10 @@ class _Cloudos(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         own = super().get_command(ctx, name)
         if own is not None:
-            return own
+            return _placed(own)
         found = discover()
         groups = _plugin_groups([f for f in found if f.id == name]) + _plugin_groups([f for f in found if f.id != name])
-        return next((group for group in groups if group.name == name), None)
+        return next((_placed(group) for group in groups if group.name == name), None)
 
 
 def _plugin_groups(plugins: list[Found]) -> list[click.Group]:
@@ -62,19 +81,18 @@ def _plugin_groups(plugins: list[Found]) -> list[click.Group]:
 
 def _plugin_group(found: Found, name: str, title: str, commands: list[click.Command]) -> click.Group:
     @click.group(name, help=f"{title}.")
-    @_placed
     @click.pass_context
-    def group(ctx: click.Context, data_dir: Path | None, config_file: Path | None) -> None:
+    def group(ctx: click.Context) -> None:
         from cloudos_host.offline import PluginCommands
 
-        ctx.obj = PluginCommands(_config(config_file, data_dir=data_dir), found)
+        ctx.obj = PluginCommands(_config, found)
 
     for command in commands:
         group.add_command(command)
     return group
 
 
-@click.group(cls=_Cloudos)
+@click.group(cls=_Cloudos, params=_place_options())
 @click.version_option(__version__)
 def cli() -> None:
     """Cloud OS: a server operating system whose every feature is a plugin."""
@@ -107,16 +125,15 @@ def main() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
-@_placed
 @click.option("--safe", is_flag=True, help="Start the required plugins only.")
-def serve(host: str | None, port: int | None, data_dir: Path | None, config_file: Path | None, safe: bool) -> None:
+def serve(host: str | None, port: int | None, safe: bool) -> None:
     """Serve the API."""
     gc.disable()  # until all is imported, since what is imported stays; `run` enables it
     import uvloop
 
     from cloudos_host.serving import run
 
-    uvloop.run(run(_config(config_file, host=host, port=port, data_dir=data_dir), safe))
+    uvloop.run(run(_config(host=host, port=port), safe))
 
 
 @cli.group(invoke_without_command=True)
@@ -131,12 +148,11 @@ def plugins(ctx: click.Context) -> None:
 
 @plugins.command()
 @click.argument("plugin_id", metavar="ID")
-@_placed
-def enable(plugin_id: str, data_dir: Path | None, config_file: Path | None) -> None:
+def enable(plugin_id: str) -> None:
     """Have the next start try a plugin again in whose start the host died twice."""
     from cloudos_host.startup_crash_log import forget_crashes
 
-    config = _config(config_file, data_dir=data_dir)
+    config = _config()
     if plugin_id not in [found.id for found in discover()]:
         raise ConfigError(f"there is no plugin {plugin_id!r}; `cloudos plugins` lists those that are installed")
     if forget_crashes(config.host.data_dir, plugin_id):
@@ -148,12 +164,11 @@ def enable(plugin_id: str, data_dir: Path | None, config_file: Path | None) -> N
 
 
 @cli.command()
-@_placed
-def doctor(data_dir: Path | None, config_file: Path | None) -> None:
+def doctor() -> None:
     """Look for what the node and its plugins need; exit 1 where something is wrong."""
     from cloudos_host import maintenance
 
-    findings = asyncio.run(maintenance.diagnose(_config(config_file, data_dir=data_dir)))
+    findings = asyncio.run(maintenance.diagnose(_config()))
     for finding in findings:
         mark = "ok  " if finding.ok else "note" if finding.optional else "FAIL"
         click.echo(f"{mark} {finding.subject}: {finding.detail}")
@@ -169,12 +184,11 @@ def db() -> None:
 
 
 @db.command()
-@_placed
-def status(data_dir: Path | None, config_file: Path | None) -> None:
+def status() -> None:
     """Show the revision of each plugin's tables."""
     from cloudos_host import maintenance, offline
 
-    host, ladder = offline.examine(_config(config_file, data_dir=data_dir))
+    host, ladder = offline.examine(_config())
     ladder.load()
     host.open()
     for id, current, pending in maintenance.revisions(host):
@@ -182,28 +196,27 @@ def status(data_dir: Path | None, config_file: Path | None) -> None:
 
 
 @db.command()
-@_placed
-def upgrade(data_dir: Path | None, config_file: Path | None) -> None:
+def upgrade() -> None:
     """Bring all tables up to date; a snapshot is taken first."""
     from cloudos_host import maintenance
 
-    problems = maintenance.upgrade(_config(config_file, data_dir=data_dir))
+    problems = maintenance.upgrade(_config())
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(1 if problems else 0)
 
 
 @cli.command()
-@_placed
-def openapi(data_dir: Path | None, config_file: Path | None) -> None:
+def openapi() -> None:
     """Print the OpenAPI document of the installed plugins."""
     import orjson
 
     from cloudos_host import maintenance
 
-    document = maintenance.openapi(_config(config_file, data_dir=data_dir))
+    document = maintenance.openapi(_config())
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
-def _config(path: Path | None, **overrides: object) -> Config:
-    return load(path, os.environ, overrides)
+def _config(**overrides: object) -> Config:
+    place = click.get_current_context().meta.get(_PLACE, {})
+    return load(place.get("config"), os.environ, {"data_dir": place.get("data_dir"), **overrides})

@@ -101,7 +101,7 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     unknown = set(document) - {"host", "plugins"}
     if unknown:
         name = min(unknown)
-        raise ConfigError(f"{path}: unknown section [{name}]{_nearest(name, ['host', 'plugins'])}")
+        raise ConfigError(f"{path}: unknown section [{name}]{nearest(name, ['host', 'plugins'])}")
     given = _table(document, "host", path), _table(document, "plugins", path)
     host = dict(given[0])
     sections = {id: dict(_table(given[1], id, path)) for id in given[1]}
@@ -130,12 +130,17 @@ def plugin_section(config: Config, plugin_id: str) -> dict[str, Any]:
 
 
 def strangers(config: Config, installed: Iterable[str]) -> list[str]:
-    """Return a warning for each section of a plugin that is not installed; it may have been left out on purpose."""
+    """Return a warning for each plugin that is named and not installed; it may have been left out on purpose."""
     known = {env_name(id): id for id in installed}
-    return [
-        f"the settings of {id!r} are of no use: no such plugin is installed{_nearest(id, known.values())}"
+    sections = [
+        f"the settings of {id!r} are of no use: no such plugin is installed{nearest(id, known.values())}"
         for id in config.plugins
         if env_name(id) not in known
+    ]
+    return sections + [
+        f"host.disabled names {id!r}: no such plugin is installed{nearest(id, known.values())}"
+        for id in config.host.disabled
+        if id not in known.values()
     ]
 
 
@@ -147,7 +152,7 @@ def check(model: type[M], given: Mapping[str, Any], section: str, where: str) ->
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{where}: {section} has no key {key!r}{_nearest(key, model.model_fields)}") from None
+            raise ConfigError(f"{where}: {section} has no key {key!r}{nearest(key, model.model_fields)}") from None
         raise ConfigError(f"{where}: {section} {key}: {first['msg']}") from None
 
 
@@ -158,7 +163,8 @@ def _table(parent: Mapping[str, Any], key: str, path: Path | None) -> Mapping[st
     return table
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` where one of the names is like this one, else nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -16,7 +16,7 @@ from cloudos_host import __version__, api, jobs, logs, migrating, operations
 from cloudos_host.api_socket import ApiSocket
 from cloudos_host.app import describe, guard, make_app
 from cloudos_host.boot import Ladder
-from cloudos_host.config import Config, strangers
+from cloudos_host.config import Config, nearest, strangers
 from cloudos_host.database_failure import refusal
 from cloudos_host.description import Description
 from cloudos_host.discovery import Found, discover
@@ -207,11 +207,16 @@ class Host:
         for id in self.settings.required:
             record = next((r for r in self.records if r.id == id), None)
             if record is None:
-                raise HostError(f"the required plugin {id!r} is not installed; install cloudos-{id}")
+                raise HostError(self.missing(id))
             if record.state is not State.RUNNING:
                 raise HostError(
                     f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}"
                 )
+
+    def missing(self, id: str) -> str:
+        """Return what to say of a required plugin that is not installed."""
+        like = nearest(id, [record.id for record in self.records])
+        return f"the required plugin {id!r} is not installed{like or f'; install cloudos-{id}'}"
 
     def migrate(self, todo: Sequence[Record]) -> None:
         """Bring the tables of these up to date, after a snapshot."""

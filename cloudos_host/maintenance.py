@@ -15,7 +15,7 @@ from cloudos_sdk import Component
 from sqlalchemy import func, select
 
 from cloudos_host import migrating
-from cloudos_host.config import Config
+from cloudos_host.config import Config, strangers
 from cloudos_host.host import Host
 from cloudos_host.models import EventSetAside, JobRun
 from cloudos_host.node import HostError
@@ -41,6 +41,9 @@ async def diagnose(config: Config) -> list[Finding]:
     """Look at the node and at everything its plugins need. Changes nothing."""
     findings = []
     host, ladder = examine(config)
+    installed = [record.id for record in host.records]
+    findings += [Finding(False, "settings", warning, optional=True) for warning in strangers(config, installed)]
+    findings += [Finding(False, "settings", host.missing(id)) for id in config.host.required if id not in installed]
     for record in host.records:
         if record.reason is not None:
             findings.append(Finding(False, record.id, record.reason, optional=record.state.value == "disabled"))
@@ -82,7 +85,9 @@ def _data(config: Config, host: Host) -> Iterator[Finding]:
         host.open()
     except Exception as error:  # noqa: BLE001 - whatever a start would say is the finding
         if isinstance(error, HostError) and host.node.facts.is_new:
-            yield Finding(True, "data folder", f"{folder} is empty; `cloudos serve` fills it")
+            what = "holds no node yet" if folder.exists() else "does not exist"
+            remedy = "name the node's folder with --data-dir; for a new node, `cloudos serve` makes it"
+            yield Finding(False, "data folder", f"{folder} {what}", remedy, optional=folder.exists())
             return
         said = error if isinstance(error, HostError) else host.node.refused(error) or f"{type(error).__name__}: {error}"
         yield Finding(False, "node", str(said))

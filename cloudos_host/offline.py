@@ -39,7 +39,7 @@ def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
 class PluginCommands:
     """The `obj` of a plugin's click commands: `ctx.obj.run(async_fn)` calls it with the plugin's context."""
 
-    def __init__(self, config: Config, found: Found) -> None:
+    def __init__(self, config: Callable[[], Config], found: Found) -> None:
         self._config = config
         self._found = found
 
@@ -58,7 +58,7 @@ class PluginCommands:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Any]:
-        host, ladder = examine(self._config, self._found)
+        host, ladder = examine(self._config(), self._found)
         record = host.records[0]
         _climb(ladder, record)
         _open(host)

@@ -122,3 +122,43 @@ def test_a_database_that_is_away_is_one_line(tmp_path, command):
     code, _, err = run(*arguments, CLOUDOS_HOST__DATABASE_URL=url)
     assert (code, err.count("\n")) == (1, 1), err
     assert "database cannot be reached" in err
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        ["user", "list"],
+        ["audit", "verify"],
+        ["db", "status"],
+    ],
+)
+def test_the_node_is_named_before_and_after_each_subcommand(tmp_path, before):
+    data = str(tmp_path / "data")
+    assert run("db", "upgrade", "--data-dir", data)[0] == 0
+    area, command = before
+    place = ("--data-dir", data)
+    answers = [run(*place, area, command), run(area, *place, command), run(area, command, *place)]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0][0] == 0, answers[0]
+    code, _, err = run(area, *place, command, "--config", str(tmp_path / "none.toml"))
+    assert (code, err) == (1, f"cloudos: there is no configuration file {tmp_path / 'none.toml'}\n")
+
+
+def test_the_place_that_is_named_last_holds(tmp_path):
+    code, _, err = run("user", "--data-dir", str(tmp_path / "one"), "list", "--data-dir", str(tmp_path / "two"))
+    assert code == 1
+    assert f"{tmp_path / 'two'} holds no node" in err
+
+
+def test_the_doctor_fails_where_there_is_no_folder_and_names_misspelt_plugins(tmp_path):
+    code, out, _ = run(
+        "doctor",
+        "--data-dir",
+        str(tmp_path / "none"),
+        CLOUDOS_HOST__DISABLED='["proxi"]',
+        CLOUDOS_HOST__REQUIRED='["auht"]',
+    )
+    assert code == 1
+    assert f"FAIL data folder: {tmp_path / 'none'} does not exist" in out
+    assert "note settings: host.disabled names 'proxi': no such plugin is installed; did you mean 'proxy'?" in out
+    assert "FAIL settings: the required plugin 'auht' is not installed; did you mean 'auth'?" in out

@@ -128,7 +128,10 @@ async def test_a_first_start_that_was_killed_after_the_key_goes_on(tmp_path):
     assert "node" not in [finding.subject for finding in findings]
 
 
-async def test_an_empty_folder_is_no_finding(tmp_path):
-    findings = await diagnose(made(tmp_path / "none"))
-    assert all(finding.ok for finding in findings if finding.subject == "data folder")
+async def test_an_empty_folder_is_a_note_and_one_that_does_not_exist_a_failure(tmp_path):
+    [empty] = [finding for finding in await diagnose(made(tmp_path)) if finding.subject == "data folder"]
+    assert (empty.ok, empty.optional) == (False, True)
+    [none] = [finding for finding in await diagnose(made(tmp_path / "none")) if finding.subject == "data folder"]
+    assert (none.ok, none.optional) == (False, False)
+    assert "does not exist" in none.detail and "--data-dir" in none.remedy
     assert not (tmp_path / "none").exists()

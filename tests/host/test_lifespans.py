@@ -138,6 +138,13 @@ def test_a_section_of_a_plugin_that_is_not_installed_is_a_warning():
     ]
 
 
+def test_a_disabled_plugin_that_is_not_installed_is_a_warning():
+    config = Config(HostSettings(disabled=("proxi", "apps")))
+    assert strangers(config, ["apps", "proxy"]) == [
+        "host.disabled names 'proxi': no such plugin is installed; did you mean 'proxy'?"
+    ]
+
+
 @pytest.mark.parametrize("text", ["host = 3", "[plugins]\nvpn = 3", "[hots]", "not toml"])
 def test_a_file_of_the_wrong_form_is_an_error_and_no_traceback(tmp_path, text):
     file = tmp_path / "cloudos.toml"

@@ -18,7 +18,7 @@ async def test_a_password_reset_beside_a_running_host_ends_its_sessions(cloudos)
     tokens = await (await host.anonymous.post("/api/auth/login", json=ACCOUNT)).get_json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     config = Config(host.host.settings, {"auth": {"bcrypt_cost": 4}}, "the test")
-    commands = PluginCommands(config, next(found for found in discover() if found.id == "auth"))
+    commands = PluginCommands(lambda: config, next(found for found in discover() if found.id == "auth"))
 
     def run(command, *arguments, **more):
         return CliRunner().invoke(command, arguments, obj=commands, **more)
