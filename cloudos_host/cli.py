@@ -180,7 +180,7 @@ def doctor() -> None:
 
 @cli.group()
 def db() -> None:
-    """Look at the database's revisions, and upgrade it."""
+    """Look at the database's revisions, upgrade it, and move it to another."""
 
 
 @db.command()
@@ -204,6 +204,15 @@ def upgrade() -> None:
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(1 if problems else 0)
+
+
+@db.command()
+@click.option("--to", required=True, metavar="URL", help="SQLAlchemy URL of an empty database.")
+def move(to: str) -> None:
+    """Copy the whole database into an empty one, SQLite or PostgreSQL; the host must not run."""
+    from cloudos_host.database_move import move
+
+    click.echo(move(_config(), to, lambda line: click.echo(line, err=True)))
 
 
 @cli.command()

@@ -70,7 +70,8 @@ class Facts:
         if not self.has_tables and (self.noted is not None or self.was_used):
             return (
                 f"the database {place} is empty, but {folder} is of a node that was in use; restore the database "
-                f"(a backup, or the newest of {folder}/snapshots), or {anew}"
+                f"(a backup, or the newest of {folder}/snapshots), bring it here from where it is "
+                f"(`cloudos db move`, with the settings of before), or {anew}"
             )
         if self.stored is not None and (
             self.stored.key != mine or (self.noted is not None and self.noted.id != self.stored.id)

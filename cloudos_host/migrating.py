@@ -56,6 +56,12 @@ def pending(connection: Connection, plugin_id: str, package: str) -> list[str]:
 
 def upgrade(engine: Engine, plugin_id: str, package: str) -> None:
     """Apply all pending revisions of one plugin in one transaction."""
+    with engine.connect() as connection, connection.begin():
+        apply(connection, plugin_id, package)
+
+
+def apply(connection: Connection, plugin_id: str, package: str) -> None:
+    """Apply all pending revisions of one plugin in the transaction of a connection."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -66,11 +72,7 @@ def upgrade(engine: Engine, plugin_id: str, package: str) -> None:
     def steps(revision: Any, context: Any) -> Any:
         return script._upgrade_revs("head", revision)
 
-    with (
-        EnvironmentContext(Config(), script, fn=steps, destination_rev="head") as environment,
-        engine.connect() as connection,
-        connection.begin(),
-    ):
+    with EnvironmentContext(Config(), script, fn=steps, destination_rev="head") as environment:
         environment.configure(
             connection=connection, version_table=version_table(plugin_id), transactional_ddl=False, render_as_batch=True
         )

@@ -79,7 +79,7 @@ def forgotten(break_it):
         (short_key, r"host\.key has 5 bytes and not 32"),
         (empty_key, r"host\.key has 0 bytes and not 32"),
         (foreign_key, r"host\.key is not the key of the node node_"),
-        (no_database, r"database .*cloudos\.db is empty"),
+        (no_database, r"database .*cloudos\.db is empty.*`cloudos db move`"),
         (empty_database, r"database .*cloudos\.db is empty"),
         (foreign_database, r"database .* is of the node node_.* put back"),
         (forgotten(no_key), r"host\.key is missing"),

@@ -17,6 +17,9 @@ from sqlmodel import SQLModel
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none of them easily taken for another
 _LETTERS = bytes(ord(_ALPHABET[byte % 32]) for byte in range(256))
 
+DERIVED = "derived"
+"""`Column(…, info={DERIVED: True})`: `cloudos db move` leaves it NULL, and its plugin fills it after its next start."""
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

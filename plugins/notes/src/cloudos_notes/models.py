@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import UtcDateTime, model_base
+from cloudos_sdk.models import DERIVED
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlmodel import Field
@@ -18,6 +19,7 @@ Base: Any = model_base("notes")
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 _TRASHED = text("deleted_at IS NOT NULL")
 _OF_A_FILE = text("file_key IS NOT NULL")
+_UNINDEXED = text("search IS NULL")
 SEARCH = Text().with_variant(TSVECTOR(), "postgresql")
 
 
@@ -49,6 +51,7 @@ class Note(Base, table=True):
         Index("ix_notes_note_owner_active_at", "owner", "active_at"),
         Index("ix_notes_note_owner_namespace_active_at", "owner", "namespace", "active_at"),
         Index("ix_notes_note_deleted_at", "deleted_at", sqlite_where=_TRASHED, postgresql_where=_TRASHED),
+        Index("ix_notes_note_unindexed", "seq", sqlite_where=_UNINDEXED, postgresql_where=_UNINDEXED),
         # the condition keeps the index empty on SQLite, where FTS5 is in its place
         Index("ix_notes_note_search", "search", postgresql_using="gin", sqlite_where=text("seq IS NULL")),
     )
@@ -59,7 +62,7 @@ class Note(Base, table=True):
     title: str
     title_key: str
     content: str = Field(sa_column=Column(Text, nullable=False))
-    search: str | None = Field(default=None, sa_column=Column(SEARCH))
+    search: str | None = Field(default=None, sa_column=Column(SEARCH, info={DERIVED: True}))
     tags: str = Field(sa_column=Column(Text, nullable=False))
     importance: float
     archived: bool

@@ -88,6 +88,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(MollyMemory, MollyMemory(ctx, store))
     importer.register()
     store.renames.take_up()
+    ctx.tasks.start("index of notes that were moved", store.fill_index)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from cloudos_notes import texts, walking
 from cloudos_notes.drafts import Edit, ready
+from cloudos_notes.index_backfill import fill_index
 from cloudos_notes.reading import Reading
 from cloudos_notes.renames import Renames
 from cloudos_notes.rows import ONCE
@@ -36,6 +37,10 @@ class Store(Reading):
         self.renames = Renames(ctx, self.writing)
         self.trash = Trash(ctx)
         self._touches = Touches(ctx)
+
+    async def fill_index(self) -> None:
+        """Index the notes that came from the other kind of database."""
+        await fill_index(self._ctx, self._text)
 
     @property
     def most(self) -> int:
