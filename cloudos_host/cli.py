@@ -226,6 +226,14 @@ def openapi() -> None:
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
+@cli.command()
+def settings() -> None:
+    """Print every setting of the installed plugins, as Markdown; no node is needed."""
+    from cloudos_host.settings_page import settings_page
+
+    click.echo(settings_page(discover()), nl=False)
+
+
 def _config(**overrides: object) -> Config:
     place = click.get_current_context().meta.get(_PLACE, {})
     return load(place.get("config"), os.environ, {"data_dir": place.get("data_dir"), **overrides})

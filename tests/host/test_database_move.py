@@ -96,6 +96,18 @@ async def run(*arguments, url=None):
     return done.returncode, done.stdout, done.stderr
 
 
+def kill_in_the_middle(folder, url):
+    """Begin a move, and kill it while it copies rows."""
+    command, environment = cloudos("db", "move", "--to", url, "--data-dir", folder)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "host_job_run: 50000 of 60000 rows" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    process.stderr.close()
+
+
 async def begun(folder):
     """Make a node with an account and a note; return the bearer of its session."""
     host = node(folder)
@@ -230,16 +242,7 @@ async def test_a_move_that_is_killed_leaves_the_target_empty_and_a_start_refuses
     with engine.begin() as connection:
         connection.execute(JOBS)
     engine.dispose()
-    command, environment = cloudos("db", "move", "--to", url, "--data-dir", folder)
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if "host_job_run: 50000 of 60000 rows" in line:
-            break
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL, said
-    process.stderr.close()
+    await asyncio.to_thread(kill_in_the_middle, folder, url)
     assert tables(url) == []
     code, _, err = await run("db", "status", "--data-dir", folder, url=url)
     assert code == 1

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from cloudos_host.cli import cli
 from cloudos_host.config import HostSettings
+from cloudos_host.discovery import discover
+from cloudos_host.settings_page import settings_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -13,6 +15,15 @@ def test_every_setting_of_the_host_is_documented_with_its_description():
     for name, field in HostSettings.model_fields.items():
         assert f"| `{name}` |" in page
         assert field.description in page
+
+
+def test_the_page_of_the_plugins_settings_is_what_the_code_says(monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    first_party = [found for found in discover() if found.distribution == f"cloudos-{found.id}"]
+    page = (DOCS / "operator" / "plugin-settings.md").read_text()
+    assert page == settings_page(first_party), "cloudos settings > docs/operator/plugin-settings.md"
+    for line in page.splitlines():
+        assert not line.endswith("|  |"), f"a setting without a description: {line}"
 
 
 def test_every_command_of_the_host_is_documented():
