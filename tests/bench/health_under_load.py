@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import socket
 import tempfile
 import threading
@@ -45,34 +46,51 @@ def wait_until_ready(server):
 
 
 def measure(server, senders, held=()):
-    """Return the p99 of probes a hundredth of a second apart while each sender sends what it has, over and over."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=send, args=(server, request, stop), daemon=True) for request in senders]
-    with contextlib.ExitStack() as open_streams:
-        for request in held:
-            connection = open_streams.enter_context(connect(server))
-            connection.sendall(request)
-        for thread in threads:
-            thread.start()
+    """Return the p99 of probes a hundredth of a second apart while each sender sends what it has, over and over.
+
+    The senders are a process of their own: threads beside the probe would hold it up themselves.
+    """
+    sender = multiprocessing.get_context("fork").Process(target=send_all, args=(server.url, senders, held), daemon=True)
+    sender.start()
+    try:
         time.sleep(1)
         end = time.monotonic() + SECONDS
         taken = probe(server.url, "/api/health", {}, lambda: time.monotonic() > end, 0.01)
-        stop.set()
-        for thread in threads:
-            thread.join(30)
+    finally:
+        sender.kill()
+        sender.join()
     return quantile([ms for _, ms in taken], 0.99)
 
 
-def connect(server):
+def send_all(url, senders, held):
+    """Hold streams open and send requests until killed."""
+    where = urllib.parse.urlsplit(url)
+    with contextlib.ExitStack() as open_streams:
+        for request in held:
+            connection = open_streams.enter_context(connect(where))
+            connection.sendall(request)
+            threading.Thread(target=drain, args=(connection,), daemon=True).start()
+        for request in senders:
+            threading.Thread(target=send, args=(where, request), daemon=True).start()
+        threading.Event().wait()
+
+
+def drain(connection):
+    """Read a stream to its end."""
+    with contextlib.suppress(OSError):
+        while connection.recv(65536):
+            pass
+
+
+def connect(where):
     """Open a connection to the node."""
-    where = urllib.parse.urlsplit(server.url)
     return socket.create_connection((where.hostname, where.port), timeout=30)
 
 
-def send(server, request, stop):
+def send(where, request):
     """Send one request after another, each on a connection of its own, and wait for the end of its answer."""
-    while not stop.is_set():
-        with contextlib.suppress(OSError), connect(server) as connection:
+    while True:
+        with contextlib.suppress(OSError), connect(where) as connection:
             connection.sendall(request)
             while connection.recv(65536):
                 pass
