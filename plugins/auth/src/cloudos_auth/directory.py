@@ -13,7 +13,7 @@ from cloudos_sdk import Context, Principal, Role
 from sqlmodel import Session as Db
 from sqlmodel import delete, select
 
-from cloudos_auth.events import SessionRevoked
+from cloudos_auth.events import SessionRevoked, SessionsRevoked
 from cloudos_auth.models import ApiKey, Session, User
 
 _CACHE = 10_000
@@ -98,10 +98,31 @@ class Directory:
 
     def end_sessions(self, db: Db, reason: str, *, user_id: str, but: str | None = None) -> None:
         """End a user's sessions, all or `but` one, in the transaction in hand."""
+        self._end_all(db, reason, user_id, [but] if but is not None else [])
+
+    def end_surplus(self, db: Db, user_id: str, *, but: str | None = None) -> None:
+        """End a user's least recently used sessions beyond the limit, never `but`, in the transaction in hand."""
         table = Session.__table__
-        wanted = [table.c.user_id == user_id] + ([table.c.id != but] if but is not None else [])
-        for session_id in db.execute(select(table.c.id).where(*wanted)).scalars().all():
-            self.end_session(db, session_id, reason)
+        latest = select(table.c.id).where(table.c.user_id == user_id, table.c.id != (but or ""))
+        latest = latest.order_by(table.c.last_used_at.desc(), table.c.id)
+        kept = [but] if but is not None else []
+        kept += db.execute(latest.limit(self._ctx.settings.sessions_per_user - len(kept))).scalars().all()
+        self._end_all(db, "newer ones took their place", user_id, kept)
+
+    def _end_all(self, db: Db, reason: str, user_id: str, kept: list[str]) -> None:
+        """End a user's sessions but the `kept`, by one statement and with one event, however many there are."""
+        table = Session.__table__
+        wanted = (table.c.user_id == user_id) & table.c.id.not_in(kept)
+        ended = list(db.execute(select(table.c.id).where(wanted)).scalars().all())
+        if len(ended) == 1:
+            self.end_session(db, ended[0], reason)
+        elif ended:
+            db.connection().execute(delete(table).where(wanted))
+            details = f"{len(ended)} sessions ended: {reason}"
+            self._ctx.events.emit(
+                db, SessionsRevoked(resource=user_id, details=details, reason=reason, count=len(ended))
+            )
+            self._ctx.db.after_commit(db, lambda: self._drop_sessions(user_id, set(ended)))
 
     def end_session(self, db: Db, session_id: str, reason: str) -> bool:
         """End a session, in the transaction in hand; False where there is none."""
@@ -145,6 +166,11 @@ class Directory:
         if session is not None:
             self._forget(lambda principal: principal.session_id == session_id)
             self._tell(session.user_id)
+
+    def _drop_sessions(self, user_id: str, ended: set[str]) -> None:
+        self.sessions = {id: session for id, session in self.sessions.items() if id not in ended}
+        self._forget(lambda principal: principal.session_id in ended)
+        self._tell(user_id)
 
     def _drop_key(self, key: ApiKey) -> None:
         if self.keys.pop(key.digest, None) is not None:

@@ -29,6 +29,14 @@ class SessionRevoked(Event, type="user.session_revoked"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionsRevoked(Event, type="user.sessions_revoked"):
+    """Several sessions of a user were ended at once."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserCreated(Event, type="user.created"):
     """A user was made."""
 
@@ -93,6 +101,7 @@ OWN = (
     SetupCompleted,
     PasswordChanged,
     SessionRevoked,
+    SessionsRevoked,
     UserCreated,
     UserChanged,
     UserDeleted,
