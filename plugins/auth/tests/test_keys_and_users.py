@@ -93,14 +93,27 @@ async def test_a_key_gives_nobody_more_than_it_has(node):
         status, error = await call(node, method, path, bearer, json=body)
         assert (status, error["error"]) == (403, "person_required"), (method, body)
     status, made = await call(node, "POST", "/api/users", bearer, json=viewer)
-    assert (status, made["role"]) == (201, "viewer")
+    assert (status, made["role"], made["disabled"]) == (201, "viewer", True)
     status, error = await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"role": "operator"})
     assert (status, error["error"]) == (403, "person_required")
-    for body in ({"password": "set by the key"}, {"reset_totp": True}):
+    for body in ({"password": "set by the key"}, {"reset_totp": True}, {"disabled": False}):
         status, error = await call(node, "PUT", f"/api/users/{made['id']}", bearer, json=body)
         assert (status, error["error"]) == (403, "person_required"), "whoever is there already is not a key's to become"
     assert (await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"disabled": True}))[0] == 200
     assert (await call(node, "DELETE", f"/api/users/{made['id']}", bearer))[0] == 204
+
+
+async def test_whom_a_key_made_signs_in_once_a_person_says_so(node):
+    _, key = await call(node, "POST", "/api/keys", json={"name": "people", "scopes": ["users:write"]})
+    bearer = {"Authorization": f"Bearer {key['key']}"}
+    viewer = {"username": "eve", "password": "another password", "role": "viewer"}
+    _, made = await call(node, "POST", "/api/users", bearer, json=viewer)
+    login = {"username": "eve", "password": "another password"}
+    assert (await node.anonymous.post("/api/auth/login", json=login)).status_code == 401
+    assert (await call(node, "PUT", f"/api/users/{made['id']}", bearer, json={"disabled": False}))[0] == 403
+    assert (await node.anonymous.post("/api/auth/login", json=login)).status_code == 401
+    assert (await call(node, "PUT", f"/api/users/{made['id']}", json={"disabled": False}))[0] == 200
+    assert (await call(node, "GET", "/api/auth/me", await sign_in(node, **login)))[1]["role"] == "viewer"
 
 
 async def test_a_demoted_user_sees_and_revokes_the_keys_left_from_before_and_no_others(node):

@@ -41,12 +41,13 @@ class Users:
         return user
 
     async def create(self, who: Principal, wanted: NewAccount) -> User:
-        """Make a user. Raises Conflict for a name that is taken, Forbidden where a key may not make such a user."""
+        """Make a user, for a key a disabled viewer. Raises Conflict for a name that is taken, Forbidden."""
         _only_viewers_by_key(who, wanted.role)
-        hashed = await self._passwords.hash(wanted.password, share=who.user_id)
+        hashed = await self._passwords.hash(wanted.password, share=who.user_id, known=True)
         now = self._ctx.clock.now()
         user = User(id=new_id("usr"), username=wanted.username, password=hashed, role=wanted.role, created_at=now)
-        details = f"Made the user {wanted.username} with the role {wanted.role}"
+        user.disabled = who.kind != "user"  # until a person lets in whom a key has made
+        details = f"Made the user {wanted.username} with the role {wanted.role}" + ", disabled" * user.disabled
         told = UserCreated(resource=user.id, details=details, username=user.username, role=user.role)
 
         def store(db: Db) -> None:
@@ -63,12 +64,15 @@ class Users:
     async def change(self, who: Principal, user_id: str, wanted: UserChange) -> User:
         """Change role, state or password; a disabled user and one with a new password are signed out at once."""
         self.get(user_id)
-        if who.kind != "user" and (wanted.password is not None or wanted.reset_totp):
-            message = "An API key resets nobody's password or second factor; an admin who is signed in may do this."
+        if who.kind != "user" and (wanted.password is not None or wanted.reset_totp or wanted.disabled is False):
+            message = (
+                "An API key enables nobody and resets nobody's password or second factor; an admin who is signed in"
+                " may do this."
+            )
             raise Forbidden(message, code="person_required")
         values: dict[str, Any] = wanted.model_dump(include={"role", "disabled"}, exclude_none=True)
         if wanted.password is not None:
-            values["password"] = await self._passwords.hash(wanted.password, share=who.user_id)
+            values["password"] = await self._passwords.hash(wanted.password, share=who.user_id, known=True)
 
         def store(db: Db) -> None:
             still_admin(db, who)
