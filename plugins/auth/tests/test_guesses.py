@@ -1,11 +1,15 @@
 """Guessing: attempts are reserved before they are judged, and failures from elsewhere do not keep the owner out."""
 
 import asyncio
+import threading
 import time
+from contextlib import asynccontextmanager
 
 import pytest
+from cloudos_auth.models import Lockout
 from cloudos_auth.service import Accounts
 from cloudos_auth.signing_in import SigningIn
+from sqlmodel import select
 
 ADMIN = {"username": "root", "password": "a long password"}
 ADA = {"username": "ada", "password": "another password"}
@@ -80,6 +84,118 @@ async def test_codes_at_once_are_judged_as_few_as_may_fail(node):
     )
     assert [a.status_code for a in answers].count(401) == 5
     assert len(seen) == 5
+
+
+@asynccontextmanager
+async def writer_held(host):
+    """Hold the database's writer: what is asked for meanwhile waits behind it."""
+    go, begun = threading.Event(), threading.Event()
+    task = asyncio.create_task(host.ctx("auth").db.write(lambda _: begun.set() or go.wait(10)))
+    await asyncio.to_thread(begun.wait, 5)
+    try:
+        yield
+    finally:
+        go.set()
+        await task
+
+
+async def hung_up(node, calls):
+    """Make calls whose clients have gone before the writer has come to them; wait until they are over."""
+    async with writer_held(node):
+        going = [asyncio.create_task(call) for call in calls]
+        await asyncio.sleep(0.3)
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
+    await idle(node)
+
+
+async def idle(node):
+    lockouts = node.ctx("auth").use(SigningIn)._lockouts
+    async with asyncio.timeout(5):
+        while lockouts._working:
+            await asyncio.sleep(0.01)
+
+
+async def second_factor(node):
+    import pyotp
+
+    setup = await (await node.anonymous.post("/api/auth/totp/enable", headers=node.root)).get_json()
+    node.totp = pyotp.TOTP(setup["secret"])
+    body = {"code": node.totp.at(node.clock.now())}
+    assert (await node.anonymous.post("/api/auth/totp/verify", headers=node.root, json=body)).status_code == 200
+    return setup
+
+
+async def failures(node):
+    return await node.ctx("auth").db.read(lambda db: sum(row.failures for row in db.exec(select(Lockout))))
+
+
+@pytest.mark.parametrize("what", ["sign-in code", "backup code", "disable", "password", "password change"])
+async def test_whoever_hangs_up_is_counted_and_no_more_are_judged_than_may_fail(node, what):
+    setup = await second_factor(node)
+    begun = await (await login(node, "10.0.0.1")).get_json()
+    paths = {
+        "sign-in code": ("verify", lambda i: {"temp_token": begun["temp_token"], "code": f"00000{i}"}),
+        "backup code": ("verify", lambda i: {"temp_token": begun["temp_token"], "code": f"aaaaa-bbbb{i}"}),
+        "disable": ("disable", lambda i: {"password": ADMIN["password"], "code": f"00000{i}"}),
+    }
+    if what == "password":
+        calls = [login(node, "10.0.0.1", password=f"wrong {i}") for i in range(9)]
+    elif what == "password change":
+        body = {"current_password": "wrong", "new_password": "the next password"}
+        calls = [at(node, "10.0.0.1", "/api/auth/change-password", body, **node.root) for _ in range(9)]
+    else:
+        path, body = paths[what]
+        calls = [at(node, "10.0.0.1", f"/api/auth/totp/{path}", body(i), **node.root) for i in range(9)]
+    await hung_up(node, calls)
+    assert await failures(node) == 5
+    told = [event for event in await node.event_log() if event.type == "user.login_failed"]
+    assert len(told) == 5
+    right = {"password": ADMIN["password"], "code": setup["backup_codes"][0]}
+    if what == "disable":
+        answer = await at(node, "10.0.0.1", "/api/auth/totp/disable", right, **node.root)
+    elif what == "password change":
+        body = {"current_password": ADMIN["password"], "new_password": "the next password"}
+        answer = await at(node, "10.0.0.1", "/api/auth/change-password", body, **node.root)
+    else:
+        answer = await login(node, "10.0.0.1")
+    assert answer.status_code == 429
+
+
+async def test_a_wrong_code_and_its_count_are_one_transaction(node):
+    await second_factor(node)
+    begun = await (await login(node, "10.0.0.1")).get_json()
+    db, writes = node.ctx("auth").db, []
+    real = db.write
+
+    async def counted(fn):
+        writes.append(fn)
+        return await real(fn)
+
+    db.write = counted
+    try:
+        wrong = {"temp_token": begun["temp_token"], "code": "000000"}
+        assert (await at(node, "10.0.0.1", "/api/auth/totp/verify", wrong)).status_code == 401
+    finally:
+        db.write = real
+    assert len([fn for fn in writes if fn.__module__.startswith("cloudos_auth")]) == 1
+    assert await failures(node) == 1
+
+
+async def test_a_code_that_the_database_could_not_judge_is_counted(node):
+    await second_factor(node)
+    begun = await (await login(node, "10.0.0.1")).get_json()
+    db, real = node.ctx("auth").db, node.ctx("auth").db.write
+
+    async def failing(fn):
+        raise OSError("the disk is full")
+
+    wrong = {"temp_token": begun["temp_token"], "code": "000000"}
+    db.write = failing
+    seen = [(await at(node, "10.0.0.1", "/api/auth/totp/verify", wrong)).status_code for _ in range(6)]
+    db.write = real
+    assert seen == [500] * 5 + [429]
 
 
 async def test_failures_from_elsewhere_do_not_lock_the_owner_out_where_the_owner_signed_in(node):
@@ -186,4 +302,6 @@ async def test_who_leaves_while_waiting_or_at_work_leaves_the_turns_in_order(nod
     async with asyncio.timeout(5):
         assert (await login(node, "10.0.0.1")).status_code == 200
     turns = node.ctx("auth").use(Accounts)._passwords._turns
-    assert (turns._free, turns._waiting) == (2, 0)
+    async with asyncio.timeout(5):
+        while turns._free < 2 or turns._others or turns._known:
+            await asyncio.sleep(0.01)

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import threading
 from datetime import timedelta
 
 import pyotp
 import pytest
+from cloudos_auth.signing_in import SigningIn
 
 PASSWORD = "a long password"
 
@@ -127,3 +129,36 @@ async def test_wrong_codes_lock_the_account_out(node):
     begun = await sign_in(node)
     statuses = [(await verify(node, begun["temp_token"], "000000")).status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429]
+
+
+async def test_a_session_that_is_not_fresh_sets_nothing_up_without_the_password(node):
+    await node.clock.advance(601)
+
+    async def enable(**body):
+        answer = await node.anonymous.post("/api/auth/totp/enable", headers=node.bearer, **body)
+        return answer.status_code, (await answer.get_json()).get("error")
+
+    assert await enable() == (403, "password_required")
+    assert await enable(json={}) == (403, "password_required")
+    assert await enable(json={"password": "not the password"}) == (401, "invalid_credentials")
+    pending = await node.anonymous.post("/api/auth/totp/verify", headers=node.bearer, json={"code": "000000"})
+    assert (await pending.get_json())["error"] == "totp_not_pending"
+    assert await enable(json={"password": PASSWORD}) == (200, None)
+    for _ in range(4):
+        assert (await enable(json={"password": "not the password"}))[0] == 401
+    assert (await enable(json={"password": PASSWORD}))[0] == 429, "guesses are counted"
+
+
+async def test_spent_sign_ins_are_forgotten_by_the_thread_that_notes_them(node):
+    setup = await enabled(node)
+    signing_in, writers = node.ctx("auth").use(SigningIn), set()
+
+    class Watched(dict):
+        def items(self):
+            writers.add(threading.current_thread().name)
+            return super().items()
+
+    signing_in._spent = Watched(old=0.0)
+    begun = await sign_in(node)
+    assert (await verify(node, begun["temp_token"], setup["backup_codes"][0])).status_code == 200
+    assert (writers, len(signing_in._spent)) == ({"db-write"}, 1)

@@ -1,44 +1,53 @@
 """Locks accounts and addresses out for a while after failures; the while doubles with each further one.
 
-An attempt is reserved before its slow work, so that no more of them are judged at once than may fail. An account is
-locked for a quarter of an hour at most, so that nobody can keep its owner out for ever; an address for an hour. An
-address at which a user has signed in before has a count of its own with that user: failures from elsewhere do not lock
-the owner out there. Names that do not exist are counted like those that do.
+An attempt is reserved before its slow work, so that no more of them are judged at once than may fail, and judged to the
+end although the client hangs up. An account is locked for a quarter of an hour at most, so that nobody can keep its
+owner out for ever; an address for an hour. A user who has signed in at an address before has a count of their own
+there, and no other: neither failures from elsewhere nor other people's at that address lock them out. Names that do not
+exist are counted like those that do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from cloudos_sdk import Context, TooManyRequests
+from cloudos_sdk import Context, TooManyRequests, caller
 from cloudos_sdk.addresses import address_share
+from cloudos_sdk.identity import act_as
 from sqlmodel import Session as Db
 from sqlmodel import delete, select
 
 from cloudos_auth.models import KnownAddress, Lockout
+from cloudos_auth.rates import Rate
+
+T = TypeVar("T")
 
 _FIRST = 5.0
 _FORGET = timedelta(hours=24)
 _KNOWN_FOR = timedelta(days=90)
 _MOST_KNOWN = 50
 _MOST_WAITING = 200
+_MOST_IN_A_MINUTE = 40  # a sign-in with a second factor is two attempts
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A try to sign in that was admitted. `account` counts it for the user, `address` for where it comes from."""
+    """A try to sign in that was admitted. `account` counts it for the user, `address` for where it comes from.
+
+    `address` is None where the user is known there.
+    """
 
     user_id: str | None
     account: str
     address: str | None
     share: str | None
     known: bool
-    """The user has signed in from there before."""
+    """The user has signed in from there before, or is signed in."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -54,8 +63,9 @@ class Lockouts:
         self._failures: dict[str, tuple[int, datetime]] = {}
         self._known: dict[str, dict[str, datetime]] = {}
         self._working: dict[str, int] = {}
-        self._waiting = 0
+        self._waiting = {True: 0, False: 0}  # by whether the user is known there
         self._ended = asyncio.Event()
+        self._rate = Rate(ctx.clock, _MOST_IN_A_MINUTE, 60.0)
         settings = ctx.settings
         self._limits = {
             "user": (settings.account_failures, 900.0),
@@ -79,37 +89,59 @@ class Lockouts:
 
         await self._ctx.db.write(read)
 
-    @asynccontextmanager
-    async def attempt(self, user_id: str | None, username: str, address: str | None) -> AsyncIterator[Attempt]:
-        """Reserve a try while it is judged. Waits while others that may fail are under way.
+    async def judged(
+        self, user_id: str | None, username: str, judge: Callable[[Attempt], Awaitable[T]], *, signed_in: bool = False
+    ) -> T:
+        """Reserve a try of the caller's and judge it, also where the caller is cancelled meanwhile.
 
-        Raises TooManyRequests where the account or the address is locked now.
+        Waits while others that may fail are under way. Who is `signed_in` has a count of their own, at any address.
+        Raises TooManyRequests where the account or the address is locked now, or makes too many attempts.
         """
-        attempt = self._of(user_id, username, address)
+        origin = caller()
+        attempt = self._of(user_id, username, origin.address, signed_in=signed_in)
+        self._rate.hit(attempt.account if attempt.known else attempt.share or "")
+        await self._reserve(attempt)
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            act_as(origin)
+            try:
+                outcome.set_result(await judge(attempt))
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                outcome.set_exception(error)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._release(attempt)
+            outcome.cancel()  # where the node stops
+
+        outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may have gone
+        self._ctx.tasks.start("attempts to sign in", work, restart=False).add_done_callback(ended)
+        return await asyncio.shield(outcome)
+
+    async def _reserve(self, attempt: Attempt) -> None:
         while True:
             wait = max(self._wait(subject) for subject in attempt.subjects)
             if wait > 0:
                 raise _locked(wait)
             if all(self._working.get(subject, 0) < self._room(subject) for subject in attempt.subjects):
                 break
-            if self._waiting >= _MOST_WAITING:
+            if self._waiting[attempt.known] >= _MOST_WAITING:
                 raise _locked(1)
-            self._waiting += 1
+            self._waiting[attempt.known] += 1
             try:
                 await self._ended.wait()
             finally:
-                self._waiting -= 1
+                self._waiting[attempt.known] -= 1
         for subject in attempt.subjects:
             self._working[subject] = self._working.get(subject, 0) + 1
-        try:
-            yield attempt
-        finally:
-            for subject in attempt.subjects:
-                self._working[subject] -= 1
-                if not self._working[subject]:
-                    del self._working[subject]
-            ended, self._ended = self._ended, asyncio.Event()
-            ended.set()
+
+    def _release(self, attempt: Attempt) -> None:
+        for subject in attempt.subjects:
+            self._working[subject] -= 1
+            if not self._working[subject]:
+                del self._working[subject]
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()
 
     def failed(self, db: Db, attempt: Attempt) -> None:
         """Count a failure, in the transaction in hand."""
@@ -165,11 +197,12 @@ class Lockouts:
             for share in [share for share, at in places.items() if at < seen]:
                 del places[share]
 
-    def _of(self, user_id: str | None, username: str, address: str | None) -> Attempt:
+    def _of(self, user_id: str | None, username: str, address: str | None, *, signed_in: bool) -> Attempt:
         share = address_share(address) if address else None
-        known = user_id is not None and share in self._known.get(user_id, {})
-        account = f"known:{username[:64]}|{share}" if known else f"user:{username[:64]}"
-        return Attempt(user_id, account, f"address:{share}" if share else None, share, known)
+        known = signed_in or (user_id is not None and share in self._known.get(user_id, {}))
+        place = "signed-in" if signed_in else share
+        account = f"known:{username[:64]}|{place}" if known else f"user:{username[:64]}"
+        return Attempt(user_id, account, f"address:{share}" if share and not known else None, share, known)
 
     def _clear(self, subject: str) -> None:
         self._failures.pop(subject, None)

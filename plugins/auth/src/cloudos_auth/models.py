@@ -72,7 +72,7 @@ class KnownAddress(Base, table=True):
 class Lockout(Base, table=True):
     """How often an account (`user:<name>`), one at a known address (`known:<name>|<ip>`) or an address failed in a row.
 
-    An address is `address:<ip>`, and an IPv6 one its /64.
+    `known:<name>|signed-in` is whoever is signed in as the user. An address is `address:<ip>`, and an IPv6 one its /64.
     """
 
     subject: str = Field(primary_key=True)

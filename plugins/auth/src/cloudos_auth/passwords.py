@@ -25,9 +25,9 @@ class Passwords:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt")
         self._turns = Turns(_THREADS)
 
-    async def hash(self, password: str, *, share: str = "") -> str:
-        """Return a hash to store. `share` is who waits for it in turn with others."""
-        return await self._slow(share, False, self._hash, password)
+    async def hash(self, password: str, *, share: str = "", known: bool = False) -> str:
+        """Return a hash to store. `share` is who waits for it in turn with others; `known` callers come first."""
+        return await self._slow(share, known, self._hash, password)
 
     async def check(self, password: str, hashed: str | None, *, share: str = "", known: bool = False) -> bool:
         """Tell whether it is the password; as slow for a user who does not exist (None). `known` callers come first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloudos_sdk import (
+    Forbidden,
     InvalidRequest,
     Unauthenticated,
     caller,
@@ -33,6 +34,7 @@ from cloudos_auth.schemas import (
     Connection,
     CookieSession,
     DisableTotp,
+    EnableTotp,
     NewPassword,
     NewUser,
     Refresh,
@@ -49,7 +51,6 @@ from cloudos_auth.schemas import (
 from cloudos_auth.service import Accounts, Session
 from cloudos_auth.signing_in import SigningIn
 from cloudos_auth.tokens import ACCESS, REFRESH, TokenMint
-from cloudos_auth.totp import SecondFactors
 
 routes = Blueprint("auth", __name__)
 
@@ -84,10 +85,10 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 
 @routes.post("/api/auth/login")
 @public
-@limited(20, 60)
 @validate_request(SignIn)
 @document_response(SignInAnswer)
 @answers(401)
+@answers(429)
 async def login(data: SignIn) -> Response:
     """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
     await use(TokenMint).load()
@@ -99,39 +100,48 @@ async def login(data: SignIn) -> Response:
 
 @routes.post("/api/auth/refresh")
 @public
-@limited(60, 60)
 @validate_request(Refresh)
 @document_response(RefreshAnswer)
 @answers(401)
 @answers(403)
+@answers(429)
 async def refresh(data: Refresh) -> Response:
     """Exchange a refresh token, once, for a new pair; a browser's comes as a cookie, and the body may be left out."""
     await use(TokenMint).load()
     accounts = use(Accounts)
-    if data.refresh_token is not None:
-        return _signed_in(await accounts.refresh(data.refresh_token), cookie=False)
-    tokens = cookies.cookie_values(request.cookies, cookies.REFRESH)
-    if not tokens:
-        raise InvalidRequest.field("refresh_token", "is missing, and no cookie has one")
-    token = accounts.refresh_token_of(tokens, request.headers.get("X-CSRF-Token"))
-    return _signed_in(await accounts.refresh(token), cookie=True)
+    token, by_cookie = data.refresh_token, data.refresh_token is None
+    try:
+        if token is None:
+            tokens = cookies.cookie_values(request.cookies, cookies.REFRESH)
+            if not tokens:
+                raise InvalidRequest.field("refresh_token", "is missing, and no cookie has one")
+            token = accounts.refresh_token_of(tokens, request.headers.get("X-CSRF-Token"))
+        return _signed_in(await accounts.refresh(token), cookie=by_cookie)
+    except (Unauthenticated, Forbidden):
+        accounts.count_refused_refresh()
+        raise
 
 
 @routes.post("/api/auth/totp/enable")
 @in_person
+@limited(20, 60, by="caller")
+@validate_request(EnableTotp)
 @validate_response(TotpSetup)
-async def enable_totp() -> TotpSetup:
-    """Make a second factor for the caller; it is in force once a first code is verified."""
-    return await use(SecondFactors).enable(use(Accounts).user(principal()))
+async def enable_totp(data: EnableTotp) -> TotpSetup:
+    """Make a second factor for the caller; it is in force once a first code is verified.
+
+    Later than ten minutes after the sign-in, `password` is needed.
+    """
+    return await use(SigningIn).enable_totp(principal(), data.password)
 
 
 @routes.post("/api/auth/totp/verify")
 @public
-@limited(20, 60)
 @validate_request(Code)
 @document_response(CodeAnswer)
 @answers(401)
 @answers(403)
+@answers(429)
 async def verify_totp(data: Code) -> Response:
     """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
     await use(TokenMint).load()
@@ -146,7 +156,7 @@ async def verify_totp(data: Code) -> Response:
 
 @routes.post("/api/auth/totp/disable")
 @in_person
-@limited(20, 60)
+@limited(20, 60, by="caller")
 @validate_request(DisableTotp)
 @validate_response(TotpState)
 async def disable_totp(data: DisableTotp) -> TotpState:

@@ -55,6 +55,12 @@ class Code(Body):
     cookie: bool = False
 
 
+class EnableTotp(Body):
+    """The caller's password, which is asked for later than ten minutes after the sign-in."""
+
+    password: str | None = Field(default=None, max_length=1024)
+
+
 class DisableTotp(Body):
     """Both factors, to take the second one away."""
 

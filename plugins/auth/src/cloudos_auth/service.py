@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+from collections import Counter
+from functools import partial
 from typing import Any
 
 from cloudos_sdk import CloudOSError, Conflict, Context, Forbidden, NotFound, Principal, Unauthenticated, caller, new_id
+from cloudos_sdk.addresses import address_share
 from cloudos_sdk.capabilities import Credentials
 from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
@@ -19,6 +22,7 @@ from cloudos_auth.keys import PREFIX, Keys
 from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
+from cloudos_auth.rates import Rate
 from cloudos_auth.schemas import UserOut
 from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.signing_in import SigningIn, ended, stored_password
@@ -26,6 +30,7 @@ from cloudos_auth.tokens import REFRESH, TokenMint
 
 __all__ = ["Accounts", "Session"]
 
+_MOST_REFUSED = 60
 _MOST_COOKIES = 20  # of one name: a server on another port or path may have set some, and comes first
 
 
@@ -51,6 +56,7 @@ class Accounts:
         self._keys = keys
         self._sign_in = sign_in
         self._mark = mark
+        self._refused = Rate(ctx.clock, _MOST_REFUSED, 60.0)
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:
@@ -106,15 +112,15 @@ class Accounts:
             return outcome
         raise _replayed() if outcome == "replayed" else ended()
 
+    def count_refused_refresh(self) -> None:
+        """Count a refresh that was refused, for the caller's address. Raises TooManyRequests."""
+        self._refused.hit(address_share(caller().address or ""))
+
     async def change_password(self, who: Principal, current: str, new: str) -> None:
         """Change the caller's password and end the caller's other sessions, in one act."""
         user = self._directory.users[who.user_id]
-        checked = user.password
-        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
-            if not await self._passwords.check(current, checked, share=attempt.share or "", known=attempt.known):
-                await self._sign_in.failed(attempt, user.username, "wrong current password")
-                raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
-        hashed = await self._passwords.hash(new, share=user.id)
+        checked = await self._sign_in.check_password(who, current)
+        hashed = await self._passwords.hash(new, share=user.id, known=True)
         event = PasswordChanged(
             resource=user.id, details=f"{user.username} changed the password", username=user.username
         )
@@ -158,11 +164,15 @@ class Accounts:
         await self._ctx.db.write(lambda db: self._directory.end_session(db, session_id, "revoked"))
 
     async def purge_expired(self) -> None:
-        """Forget the sessions whose refresh token has expired."""
+        """Forget the sessions whose refresh token has expired, and end those beyond the limit of a user."""
         now = self._ctx.clock.now()
         table = Session.__table__
         await self._ctx.db.write(lambda db: db.execute(delete(table).where(table.c.expires_at <= now)))
         self._directory.forget_expired()
+        most = self._ctx.settings.sessions_per_user
+        many = Counter(session.user_id for session in self._directory.sessions.values())
+        for user_id in [user_id for user_id, count in many.items() if count > most]:
+            await self._ctx.db.write(partial(self._directory.end_surplus, user_id=user_id))
         await self._lockouts.purge()
 
     def recognise(self, authorization: str) -> Principal | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
-from cloudos_sdk import Caller, Conflict, Context, Principal, Unauthenticated, caller, new_id
+from cloudos_sdk import Caller, Conflict, Context, Forbidden, Principal, Unauthenticated, caller, new_id
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from cloudos_sdk.identity import act_as
 from sqlmodel import Session as Db
@@ -15,9 +19,13 @@ from cloudos_auth.directory import Directory, person
 from cloudos_auth.lockout import Attempt, Lockouts
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
-from cloudos_auth.schemas import SecondFactorNeeded
+from cloudos_auth.schemas import SecondFactorNeeded, TotpSetup
 from cloudos_auth.tokens import REFRESH, TokenMint
 from cloudos_auth.totp import SecondFactors, wrong_code
+
+T = TypeVar("T")
+
+_FRESH = timedelta(minutes=10)
 
 
 class SigningIn:
@@ -46,14 +54,17 @@ class SigningIn:
         Raises Unauthenticated, the same for an unknown name and a wrong password, and TooManyRequests when locked out.
         """
         user = self._directory.by_name(username)
-        async with self._lockouts.attempt(user.id if user else None, username, caller().address) as attempt:
+
+        async def judge(attempt: Attempt) -> Session | SecondFactorNeeded:
             checked = user.password if user else None
             if not await self._holds(attempt, password, checked) or user is None or user.disabled:
-                await self.failed(attempt, username, "wrong credentials")
+                await self._failed(attempt, username, "wrong credentials")
                 raise wrong_credentials()
             if user.totp_enabled:
                 return SecondFactorNeeded(temp_token=self._mint.temporary(user.id, self._mark(user)))
-            return await self._begin(user, attempt, "password", None)
+            return await self._begin(user, attempt)
+
+        return await self._lockouts.judged(user.id if user else None, username, judge)
 
     async def complete(self, temp_token: str, code: str) -> Session:
         """Complete a sign-in by a code. Raises Unauthenticated, TooManyRequests."""
@@ -63,66 +74,93 @@ class SigningIn:
             raise wrong_code()
         if not hmac.compare_digest(str(claims.get("pwd")), self._mark(user)):  # of a password that was changed since
             raise wrong_code()
-        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
-            try:
-                return await self._begin(user, attempt, "totp", code, once=(claims["jti"], float(claims["exp"])))
-            except Unauthenticated:
-                await self.failed(attempt, user.username, "wrong code")
-                raise
+        begun = _Begun(claims["jti"], float(claims["exp"]), code)
+        return await self._lockouts.judged(user.id, user.username, lambda attempt: self._begin(user, attempt, begun))
+
+    async def check_password(self, who: Principal, password: str) -> str:
+        """Check the password of who is signed in; return its hash. Raises Unauthenticated, TooManyRequests."""
+        user = self._directory.users[who.user_id]
+
+        async def judge(attempt: Attempt) -> str:
+            checked = user.password
+            if not await self._holds(attempt, password, checked):
+                await self._failed(attempt, user.username, "wrong current password")
+                raise Unauthenticated("The current password is wrong.", code="invalid_credentials")
+            return checked
+
+        return await self._lockouts.judged(user.id, user.username, judge, signed_in=True)
+
+    async def enable_totp(self, who: Principal, password: str | None) -> TotpSetup:
+        """Begin the caller's second factor: for the password, or soon after the sign-in.
+
+        A stolen session that is older locks its owner out by no factor of the thief's. Raises Forbidden where the
+        password is asked for, Unauthenticated where it is wrong, Conflict.
+        """
+        session = self._directory.sessions.get(who.session_id or "")
+        if password is not None:
+            await self.check_password(who, password)
+        elif session is None or self._ctx.clock.now() - session.created_at > _FRESH:
+            raise Forbidden("You signed in a while ago; send your `password` too.", code="password_required")
+        return await self._factors.enable(self._directory.users[who.user_id])
 
     async def disable_totp(self, who: Principal, password: str, code: str) -> None:
         """Take the caller's second factor away, for password and code. Raises Conflict, Unauthenticated."""
         user = self._directory.users[who.user_id]
         if not user.totp_enabled:
             raise Conflict("totp_not_enabled", "The second factor is not in force.")
-        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+
+        async def judge(attempt: Attempt) -> None:
             checked = user.password
             held = await self._holds(attempt, password, checked)
 
             def store(db: Db) -> bool:
-                if not held or stored_password(db, user.id) != checked or not self._factors.use(db, user, code):
-                    return False
-                self._factors.take_away(db, user)
-                return True
+                if held and stored_password(db, user.id) == checked and self._factors.use(db, user, code):
+                    self._lockouts.succeeded(db, attempt)
+                    self._factors.take_away(db, user)
+                    return True
+                self._count(db, attempt, user.username, "wrong password or code")
+                return False
 
-            if not await self._ctx.db.write(store):
-                await self.failed(attempt, user.username, "wrong password or code")
+            if not await self._write(attempt, store):
                 raise Unauthenticated("The password or the code does not hold.", code="invalid_credentials")
+
+        await self._lockouts.judged(user.id, user.username, judge, signed_in=True)
 
     async def confirm_totp(self, who: Principal, code: str) -> None:
         """Put the caller's second factor in force by a first code."""
         user = self._directory.users[who.user_id]
-        async with self._lockouts.attempt(user.id, user.username, caller().address) as attempt:
+
+        async def judge(attempt: Attempt) -> None:
             try:
                 await self._factors.confirm(user, code)
             except Unauthenticated:
-                await self.failed(attempt, user.username, "wrong code")
+                await self._failed(attempt, user.username, "wrong code")
                 raise
 
-    async def failed(self, attempt: Attempt, username: str, reason: str) -> None:
-        """Count a failure and tell of it."""
+        await self._lockouts.judged(user.id, user.username, judge, signed_in=True)
+
+    async def _failed(self, attempt: Attempt, username: str, reason: str) -> None:
+        await self._write(attempt, lambda db: self._count(db, attempt, username, reason))
+
+    def _count(self, db: Db, attempt: Attempt, username: str, reason: str) -> None:
+        """Count a failure and tell of it, in the transaction in hand."""
         name = username[:64]
         told = UserLoginFailed(
             resource=attempt.user_id or "", username=name, reason=reason, details=f"Sign-in failed for {name}"
         )
+        self._lockouts.failed(db, attempt)
+        self._ctx.events.emit(db, told)
 
-        def store(db: Db) -> None:
-            self._lockouts.failed(db, attempt)
-            self._ctx.events.emit(db, told)
-
+    async def _write(self, attempt: Attempt, fn: Callable[[Db], T]) -> T:
+        """Write what judges or counts an attempt, which counts as failed where that cannot be stored."""
         try:
-            await self._ctx.db.write(store)
-        except BaseException:
+            return await self._ctx.db.write(fn)
+        except Exception:
             self._lockouts.failed_unstored(attempt)
             raise
 
-    async def _begin(
-        self, user: User, attempt: Attempt, method: str, code: str | None, once: tuple[str, float] | None = None
-    ) -> Session:
-        """Make a session, where the user is still as was checked and the code holds.
-
-        `once` is the id of the half-finished sign-in that this completes, and when its token expires.
-        """
+    async def _begin(self, user: User, attempt: Attempt, begun: _Begun | None = None) -> Session:
+        """Make a session, where the user is as was checked and the code holds; one that does not is counted at once."""
         now, origin = self._ctx.clock.now(), caller()
         session = Session(
             id=new_id("sess"),
@@ -133,34 +171,41 @@ class SigningIn:
             last_used_at=now,
             expires_at=now + REFRESH,
         )
-        act_as(Caller(person(user, session), origin.address, origin.request_id))
+        method = "password" if begun is None else "totp"
         told = UserLogin(resource=user.id, details=f"{user.username} signed in", username=user.username, method=method)
 
-        def create(db: Db) -> Session:
+        def holds(db: Db) -> bool:
             stored = db.get(User, user.id)
             if stored is None or stored.disabled or stored.password != user.password:  # changed while bcrypt worked
-                raise wrong_credentials()
-            if stored.totp_enabled and code is None:
-                raise wrong_credentials()
-            if once is not None and once[0] in self._spent:
-                raise wrong_code()
-            if code is not None and not self._factors.use(db, user, code):
-                raise wrong_code()
-            if once is not None:
-                self._spent[once[0]] = once[1]
+                return False
+            return not stored.totp_enabled if begun is None else self._use(db, user, begun)
+
+        def create(db: Db) -> bool:
+            act_as(Caller(person(user, session), origin.address, origin.request_id))
+            if not holds(db):
+                act_as(origin)
+                if begun is not None:
+                    self._count(db, attempt, user.username, "wrong code")
+                return False
             self._lockouts.succeeded(db, attempt)
             db.add(session)
             self._ctx.events.emit(db, told)
             self._directory.mirror_session(db, session.id)
-            return session
+            self._directory.end_surplus(db, user.id, but=session.id)
+            return True
 
-        try:
-            await self._ctx.db.write(create)
-        except Unauthenticated:
-            act_as(origin)
-            raise
-        self._forget_spent()
+        if not await (self._ctx.db.write(create) if begun is None else self._write(attempt, create)):
+            raise wrong_credentials() if begun is None else wrong_code()
         return self._directory.sessions.get(session.id, session)
+
+    def _use(self, db: Db, user: User, begun: _Begun) -> bool:
+        """Use up a code and the half-finished sign-in that it completes. The writer's thread alone changes `_spent`."""
+        now = self._ctx.clock.now().timestamp()
+        self._spent = {jti: until for jti, until in self._spent.items() if until > now}
+        if begun.id in self._spent or not self._factors.use(db, user, begun.code):
+            return False
+        self._spent[begun.id] = begun.expires
+        return True
 
     async def _holds(self, attempt: Attempt, password: str, checked: str | None) -> bool:
         return await self._passwords.check(password, checked, share=attempt.share or "", known=attempt.known)
@@ -169,10 +214,14 @@ class SigningIn:
         """Return what binds a half-finished sign-in to the password that began it."""
         return self._ctx.secrets.digest(f"temporary:{user.id}:{user.password}")[:32]
 
-    def _forget_spent(self) -> None:
-        now = self._ctx.clock.now().timestamp()
-        for jti in [jti for jti, until in self._spent.items() if until <= now]:
-            del self._spent[jti]
+
+@dataclass(frozen=True)
+class _Begun:
+    """A sign-in that a code completes: the id of its token and when that expires (seconds since 1970), and the code."""
+
+    id: str
+    expires: float
+    code: str
 
 
 def stored_password(db: Db, user_id: str) -> str | None:

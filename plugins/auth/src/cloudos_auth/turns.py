@@ -1,4 +1,7 @@
-"""Turns at slow work: each address in its turn, those that are known first, so that nobody waits behind a crowd."""
+"""Turns at slow work: each address in its turn, those that are known first, so that nobody waits behind a crowd.
+
+Those that are known wait in a queue of their own, which no crowd of others fills.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,17 @@ class Turns:
         self._free = places
         self._known: _Queue = OrderedDict()
         self._others: _Queue = OrderedDict()
-        self._waiting = 0
 
     async def take(self, share: str, *, known: bool = False) -> None:
         """Take a place in turn; `give_back` returns it. Raises TooManyRequests where too many wait."""
-        if self._free and not self._waiting:
+        if self._free and not self._known and not self._others:
             self._free -= 1
             return
         queue = self._known if known else self._others
-        mine = queue.setdefault(share, deque())
-        if len(mine) >= _MOST_OF_ONE or self._waiting >= _MOST_WAITING:
+        if len(queue.get(share, ())) >= _MOST_OF_ONE or sum(map(len, queue.values())) >= _MOST_WAITING:
             raise TooManyRequests("Too many wait for the same; try again in a moment.", retry_after=2)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        mine.append(turn)
-        self._waiting += 1
+        queue.setdefault(share, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -47,7 +47,6 @@ class Turns:
             while queue:
                 share, mine = next(iter(queue.items()))
                 turn = mine.popleft()
-                self._waiting -= 1
                 if mine:
                     queue.move_to_end(share)
                 else:
