@@ -1,5 +1,6 @@
 """The Cloud OS plugin SDK: all that a plugin may import of Cloud OS."""
 
+from cloudos_sdk.completion import to_the_end
 from cloudos_sdk.context import Clock, Context, Database, Operation, current, use
 from cloudos_sdk.errors import (
     CloudOSError,
@@ -73,5 +74,6 @@ __all__ = [
     "public",
     "requires",
     "signed_in",
+    "to_the_end",
     "use",
 ]

@@ -68,7 +68,7 @@ class Channels:
             "updated_at": now,
         }
 
-        def store(session: Session) -> list[LiveRule]:
+        def store(session: Session) -> None:
             before = session.execute(select(func.count()).select_from(CHANNEL)).scalar_one()
             if before >= _MOST:
                 raise Conflict("too_many_channels", f"There are {before} channels; remove one first.")
@@ -77,11 +77,10 @@ class Channels:
             self._emit(session, AlertChannelAdded, channel_id, details, name=data.name, channel_type=data.type)
             own = select(RULE).where(RULE.c.made_by_node)
             orphans = [] if before else [r for r in session.execute(own) if not r.channel_ids]
-            return [self._use(session, row, [channel_id], f"{row.name} notifies {data.name}") for row in orphans]
+            for rule in orphans:
+                self._use(session, rule, [channel_id], f"{rule.name} notifies {data.name}")
 
-        async with self._engine.lock:
-            for rule in await self._ctx.db.write(store):
-                self._engine.put(rule)
+        await self._engine.change(store)
         return await self.get(channel_id)
 
     async def change(self, channel_id: str, data: ChannelChange) -> dict[str, Any]:
@@ -100,17 +99,17 @@ class Channels:
             session.execute(update(CHANNEL).where(CHANNEL.c.id == channel_id).values(**values))
             name = data.name or now.name
             self._emit(session, AlertChannelChanged, channel_id, f"Changed the channel {name}", name=name)
+            if data.config is not None:
+                self._ctx.db.after_commit(session, lambda: self._outbox.timed(channel_id, slow=False))
             self._ctx.db.after_commit(session, self._outbox.wake)
 
         await self._ctx.db.write(store)
-        if data.config is not None:
-            self._outbox.timed(channel_id, slow=False)
         return await self.get(channel_id)
 
     async def remove(self, channel_id: str, *, detach: bool) -> None:
         """Remove a channel. Raises NotFound, and Conflict that names the rules that use it, unless they do without."""
 
-        def store(session: Session) -> list[LiveRule]:
+        def store(session: Session) -> None:
             row = session.execute(select(CHANNEL).where(CHANNEL.c.id == channel_id)).first() or _none(channel_id)
             users = [rule for rule in session.execute(select(RULE)) if channel_id in rule.channel_ids]
             if users and not detach:
@@ -123,14 +122,12 @@ class Channels:
             session.execute(delete(NOTIFICATION).where(NOTIFICATION.c.channel_id == channel_id))
             session.execute(delete(CHANNEL).where(CHANNEL.c.id == channel_id))
             self._emit(session, AlertChannelRemoved, channel_id, f"Removed the channel {row.name}", name=row.name)
-            rest = [(rule, [id for id in rule.channel_ids if id != channel_id]) for rule in users]
-            return [self._use(session, r, ids, f"{r.name} notifies {row.name} no longer") for r, ids in rest]
+            for rule in users:
+                rest = [id for id in rule.channel_ids if id != channel_id]
+                self._use(session, rule, rest, f"{rule.name} notifies {row.name} no longer")
+            self._ctx.db.after_commit(session, lambda: self._outbox.forget(channel_id))
 
-        async with self._engine.lock:
-            for rule in await self._ctx.db.write(store):
-                self._engine.put(rule)
-            self._outbox.failing.pop(channel_id, None)
-            self._outbox.timed(channel_id, slow=False)
+        await self._engine.change(store)
 
     async def test(self, channel_id: str, by: Principal) -> Trial:
         """Send a test notification now, and tell what came of it; what the far side said, to a person. NotFound."""
@@ -189,11 +186,11 @@ class Channels:
         plain = orjson.dumps(config.model_dump(by_alias=True, exclude_none=True)).decode()
         return self._ctx.secrets.encrypt(plain)
 
-    def _use(self, session: Session, row: Any, channel_ids: list[str], details: str) -> LiveRule:
+    def _use(self, session: Session, row: Any, channel_ids: list[str], details: str) -> None:
         values = {"channel_ids": channel_ids, "updated_at": self._ctx.clock.now()}
         session.execute(update(RULE).where(RULE.c.id == row.id).values(**values))
         self._emit(session, AlertRuleChanged, row.id, details, name=row.name)
-        return LiveRule.of(session.execute(select(RULE).where(RULE.c.id == row.id)).one())
+        self._engine.put(session, LiveRule.of(session.execute(select(RULE).where(RULE.c.id == row.id)).one()))
 
     def _emit(self, session: Session, event: type[Event], resource: str, details: str, **fields: Any) -> None:
         self._ctx.events.emit(session, event(resource=resource, details=details, **fields))

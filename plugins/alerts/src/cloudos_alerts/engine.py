@@ -10,8 +10,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from cloudos_sdk import Context, new_id
+from cloudos_sdk import Context, new_id, to_the_end
 from cloudos_sdk.capabilities import Sample
 from sqlmodel import Session
 
@@ -23,6 +24,8 @@ from cloudos_alerts.ledger import Ledger
 from cloudos_alerts.live_rules import Change, Kind, LiveRule
 from cloudos_alerts.occurrences import Occurrences
 
+T = TypeVar("T")
+
 _SLICE = 0.002
 _AT_ONCE = 100
 _NOTED_EVERY = timedelta(minutes=1)
@@ -30,7 +33,7 @@ _FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class Engine:
-    """The rules with the states of their series, and when was last looked. Hold `lock` to change a rule."""
+    """The rules with the states of their series, and when was last looked. Rows of rules change by `change`."""
 
     def __init__(
         self,
@@ -59,16 +62,28 @@ class Engine:
         self.looked_at = self._noted_at = looked_at
         self._occurrences.want(self.rules.values())
 
-    def put(self, rule: LiveRule) -> None:
-        """Take a new or changed rule; series stay where it asks the same as before."""
+    async def change(self, store: Callable[[Session], T]) -> T:
+        """Change rows of rules or alerts between two looks; `store` leaves what that changes here to the commit."""
+        async with self.lock:
+            return await to_the_end(self._ctx.db.write(store))
+
+    def put(self, session: Session, rule: LiveRule) -> None:
+        """Take a new or changed rule once the transaction in hand is committed."""
+        self._ctx.db.after_commit(session, lambda: self._put(rule))
+
+    def drop(self, session: Session, rule_id: str) -> None:
+        """Forget a rule once the transaction in hand is committed."""
+        self._ctx.db.after_commit(session, lambda: self._drop(rule_id))
+
+    def _put(self, rule: LiveRule) -> None:
+        """Take a rule; series stay where it asks the same as before."""
         before = self.rules.get(rule.id)
         if before is not None and before.asks_the_same(rule) and rule.enabled:
             rule.series = before.series
         self.rules[rule.id] = rule
         self._occurrences.want(self.rules.values())
 
-    def drop(self, rule_id: str) -> None:
-        """Forget a rule."""
+    def _drop(self, rule_id: str) -> None:
         self.rules.pop(rule_id, None)
         self._occurrences.want(self.rules.values())
 
@@ -138,12 +153,15 @@ class Engine:
             self._ledger.store(session, now, changes)
             if self.looked_at is not None:
                 self._ledger.looked(session, self.looked_at)
+            self._ctx.db.after_commit(session, mirror)
 
-        await self._ctx.db.write(write)
-        for change in changes:
-            change.apply(now)
-        if any(change.notify for change in changes):
-            self._wake_sender()
+        def mirror() -> None:
+            for change in changes:
+                change.apply(now)
+            if any(change.notify for change in changes):
+                self._wake_sender()
+
+        await to_the_end(self._ctx.db.write(write))
 
     def _leave_out_unseen_time(self, now: datetime) -> list[Change]:
         """Leave the time in which nobody measured out of every duration; return what is to be stored of that."""

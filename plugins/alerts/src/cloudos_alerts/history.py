@@ -12,12 +12,13 @@ from sqlmodel import Session
 
 from cloudos_alerts.engine import Engine
 from cloudos_alerts.events import AlertAcknowledged
-from cloudos_alerts.models import Alert, Notification
+from cloudos_alerts.models import Alert, Notification, Rule
 from cloudos_alerts.occurrences import Occurrences
 from cloudos_alerts.schemas import ActiveQuery, HistoryQuery
 
 ALERT = Alert.__table__
 NOTIFICATION = Notification.__table__
+RULE = Rule.__table__
 _PLAIN = (
     "id",
     "rule_id",
@@ -83,25 +84,19 @@ class History:
 
     async def acknowledge(self, alert_id: str, note: str) -> dict[str, Any]:
         """Take notice of an alert: it is not repeated any more. Raises NotFound."""
-        async with self._engine.lock:
-            await self._ctx.db.write(lambda session: self._take_notice(session, _row(session, alert_id), note))
-            self._mark({alert_id})
+        await self._engine.change(lambda session: self._take_notice(session, [_row(session, alert_id)], note))
         return await self.get(alert_id)
 
     async def acknowledge_rule(self, rule_id: str, note: str) -> list[dict[str, Any]]:
         """Take notice of all that fires of a rule; return it. Raises NotFound."""
-        async with self._engine.lock:
-            if rule_id not in self._engine.rules:
+
+        def store(session: Session) -> None:
+            if session.execute(select(RULE.c.id).where(RULE.c.id == rule_id)).first() is None:
                 raise NotFound("rule", rule_id)
+            firing = select(ALERT).where(ALERT.c.rule_id == rule_id, ALERT.c.state == "firing")
+            self._take_notice(session, session.execute(firing).all(), note)
 
-            def store(session: Session) -> set[str]:
-                firing = select(ALERT).where(ALERT.c.rule_id == rule_id, ALERT.c.state == "firing")
-                rows = session.execute(firing).all()
-                for row in rows:
-                    self._take_notice(session, row, note)
-                return {row.id for row in rows}
-
-            self._mark(await self._ctx.db.write(store))
+        await self._engine.change(store)
         return await self.active(ActiveQuery(rule_id=rule_id))
 
     async def prune(self) -> None:
@@ -118,12 +113,15 @@ class History:
 
         await self._ctx.db.write(drop)
 
-    def _take_notice(self, session: Session, row: Any, note: str) -> None:
+    def _take_notice(self, session: Session, rows: Sequence[Any], note: str) -> None:
         who = caller().actor().name
-        values = {"acknowledged_at": self._ctx.clock.now(), "acknowledged_by": who, "note": note or row.note}
-        session.execute(update(ALERT).where(ALERT.c.id == row.id).values(**values))
-        details = f"Acknowledged the alert of {row.rule}" + (f": {note}" if note else "")
-        self._ctx.events.emit(session, AlertAcknowledged(resource=row.id, rule=row.rule, details=details))
+        for row in rows:
+            values = {"acknowledged_at": self._ctx.clock.now(), "acknowledged_by": who, "note": note or row.note}
+            session.execute(update(ALERT).where(ALERT.c.id == row.id).values(**values))
+            details = f"Acknowledged the alert of {row.rule}" + (f": {note}" if note else "")
+            self._ctx.events.emit(session, AlertAcknowledged(resource=row.id, rule=row.rule, details=details))
+        noticed = {row.id for row in rows}
+        self._ctx.db.after_commit(session, lambda: self._mark(noticed))
 
     def _mark(self, alert_ids: set[str]) -> None:
         for rule in self._engine.rules.values():

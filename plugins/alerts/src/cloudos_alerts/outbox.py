@@ -167,6 +167,11 @@ class Outbox:
         """Remember whether a channel took too long; one that has changed or is gone has not."""
         (self._slow.add if slow else self._slow.discard)(channel_id)
 
+    def forget(self, channel_id: str) -> None:
+        """Forget how a channel did that is gone."""
+        self.failing.pop(channel_id, None)
+        self._slow.discard(channel_id)
+
     def config(self, channel: Any) -> Config:
         """Return a channel's configuration, decrypted. ValueError where that cannot be done."""
         return TYPES[channel.type].model_validate(orjson.loads(self._ctx.secrets.decrypt(channel.config)))

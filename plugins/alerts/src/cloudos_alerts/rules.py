@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,15 +71,15 @@ class Rules:
         self._catalogue.check(data.metric, data.labels)
         rule_id = new_id("rule")
 
-        def store(session: Session) -> LiveRule:
+        def store(session: Session) -> None:
             count = session.execute(select(func.count()).select_from(RULE)).scalar_one()
             if count >= _MOST:
                 raise Conflict("too_many_rules", f"There are {count} rules; remove one first.")
             _check_channels(session, data)
             insert_rule(session, self._ctx, rule_id, data, made_by_node=False)
-            return LiveRule.of(_row(session, rule_id))
+            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
 
-        await self._change(store)
+        await self._engine.change(store)
         return await self.get(rule_id)
 
     async def change(self, rule_id: str, data: RuleChange) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Rules:
         if given.get("labels"):
             given["labels"] = await self._app_ids(given["labels"])
 
-        def store(session: Session) -> LiveRule:
+        def store(session: Session) -> None:
             before = _row(session, rule_id)
             new = checked(NewRule, {**_as_given(before, given), **given})
             if (new.metric, new.labels) != (before.metric, before.labels):
@@ -105,9 +105,9 @@ class Rules:
                 self._engine.end(session, old, "rule_disabled")
             elif not rule.asks_the_same(old):
                 self._engine.end(session, old, "rule_changed")
-            return rule
+            self._engine.put(session, rule)
 
-        await self._change(store)
+        await self._engine.change(store)
         return await self.get(rule_id)
 
     async def _of_apps(self, data: NewRule) -> NewRule:
@@ -132,44 +132,39 @@ class Rules:
             session.execute(delete(RULE).where(RULE.c.id == rule_id))
             self._emit(session, AlertRuleRemoved, rule_id, f"Removed the alert rule {row.name}", name=row.name)
             self._engine.end(session, self._engine.rules[rule_id], "rule_removed")
+            self._engine.drop(session, rule_id)
 
-        async with self._engine.lock:
-            await self._ctx.db.write(store)
-            self._engine.drop(rule_id)
+        await self._engine.change(store)
 
     async def silence(self, rule_id: str, data: Silence) -> dict[str, Any]:
         """Have a rule notify nobody for a time; it is evaluated as ever. Raises NotFound, InvalidRequest."""
         until = self._until(data)
 
-        def store(session: Session) -> LiveRule:
+        def store(session: Session) -> None:
             row = _row(session, rule_id)
             self._set(session, rule_id, silenced_until=until, silence_reason=data.reason or None)
             why = f": {data.reason}" if data.reason else ""
             details = f"Silenced the alert rule {row.name} until {iso(until)}{why}"
             fields = {"name": row.name, "until": iso(until), "reason": data.reason}
             self._emit(session, AlertRuleSilenced, rule_id, details, **fields)
-            return LiveRule.of(_row(session, rule_id))
+            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
 
-        await self._change(store)
+        await self._engine.change(store)
         return await self.get(rule_id)
 
     async def unsilence(self, rule_id: str) -> dict[str, Any]:
         """End a silence; who was not told of what fires is told at the next look. Raises NotFound."""
 
-        def store(session: Session) -> LiveRule:
+        def store(session: Session) -> None:
             row = _row(session, rule_id)
             if row.silenced_until is not None:
                 self._set(session, rule_id, silenced_until=None, silence_reason=None)
                 details = f"The alert rule {row.name} notifies again"
                 self._emit(session, AlertRuleUnsilenced, rule_id, details, name=row.name)
-            return LiveRule.of(_row(session, rule_id))
+            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
 
-        await self._change(store)
+        await self._engine.change(store)
         return await self.get(rule_id)
-
-    async def _change(self, store: Callable[[Session], LiveRule]) -> None:
-        async with self._engine.lock:
-            self._engine.put(await self._ctx.db.write(store))
 
     def _until(self, data: Silence) -> datetime:
         now = self._ctx.clock.now()

@@ -122,9 +122,9 @@ class AppStore:
             self.changing(session)
             if session.execute(delete(TABLE).where(TABLE.c.id == app_id)).rowcount:  # type: ignore[attr-defined] # of a delete
                 self._ctx.events.emit(session, event)
+            self._ctx.db.after_commit(session, lambda: self.locks.pop(app_id, None))
 
         await self._ctx.db.write(drop)
-        self.locks.pop(app_id, None)
 
     def begin(self, session: Session, values: Mapping[str, Any]) -> None:
         """Insert a row in the transaction in hand; Conflict `app_name_taken` where another app has its name."""

@@ -129,13 +129,13 @@ class Keys:
         before = self._ctx.clock.now() - _KEPT
         gone = (_TABLE.c.revoked_at < before) | (_TABLE.c.expires_at < before)
 
-        def remove(db: Db) -> list[str]:
+        def remove(db: Db) -> None:
             ids = list(db.scalars(select(_TABLE.c.id).where(gone)))
             db.execute(delete(Key).where(_TABLE.c.id.in_(ids)))
-            return ids
+            for id in ids:
+                self._ctx.db.after_commit(db, partial(self._ring.drop, id))
 
-        for id in await self._ctx.db.write(remove):
-            self._ring.drop(id)
+        await self._ctx.db.write(remove)
 
     async def store_use(self) -> None:
         """Store when keys were used last."""
