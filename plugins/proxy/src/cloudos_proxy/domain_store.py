@@ -102,10 +102,14 @@ class DomainStore:
             await self.forget_app(app_id)
 
     async def _write(self, change: Callable[[Session], T]) -> T:
-        try:
-            return await self._ctx.db.write(change)
-        finally:
-            self._rows, self._changes = None, self._changes + 1
+        def write(session: Session) -> T:
+            self._ctx.db.after_commit(session, self._read_anew)
+            return change(session)
+
+        return await self._ctx.db.write(write)
+
+    def _read_anew(self) -> None:
+        self._rows, self._changes = None, self._changes + 1
 
 
 def _refuse_taken(session: Session, hostname: str, own_id: str) -> None:

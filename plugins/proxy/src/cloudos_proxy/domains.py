@@ -1,4 +1,7 @@
-"""Adds, changes and removes domains, and tells how their certificates are."""
+"""Adds, changes and removes domains, and tells how their certificates are.
+
+A change that began is served, also where whoever asked for it has gone meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, Unavailable, new_id
+from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, Unavailable, new_id, to_the_end
 from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.certificate_choice import CERTIFICATE, CertificateChoice
@@ -60,14 +63,17 @@ class Domains:
         event = DomainAdded(
             resource=values["id"], details=f"Added the domain {hostname}", domain=hostname, app_id=values["app_id"]
         )
-        await self._store.add(values, event)
-        if values["challenge"] == "dns-01":
-            self._watch.needs_no_look(hostname)
 
         async def undo() -> None:
             await self._store.remove(values["id"], _removed)
 
-        await self._take_effect(undo)
+        async def work() -> None:
+            await self._store.add(values, event)
+            if values["challenge"] == "dns-01":
+                self._watch.needs_no_look(hostname)
+            await self._take_effect(undo)
+
+        await to_the_end(work())
         return self.shown(await self._store.get(values["id"]))
 
     async def change(self, domain_id: str, given: dict[str, Any]) -> DomainOut:
@@ -89,10 +95,6 @@ class Domains:
         app_id = values.get("app_id", row.app_id)
         details = f"Changed the domain {hostname}"
         event = DomainChanged(resource=row.id, details=details, domain=hostname, app_id=app_id)
-        await self._store.change(row.id, values, event)
-        self._watch.try_again(row.hostname)
-        if values.get("challenge", row.challenge) == "dns-01":
-            self._watch.needs_no_look(hostname)
 
         async def undo() -> None:
             back = DomainChanged(
@@ -100,14 +102,25 @@ class Domains:
             )
             await self._store.change(row.id, {name: getattr(row, name) for name in _CHANGEABLE}, back)
 
-        await self._take_effect(undo)
+        async def work() -> None:
+            await self._store.change(row.id, values, event)
+            self._watch.try_again(row.hostname)
+            if values.get("challenge", row.challenge) == "dns-01":
+                self._watch.needs_no_look(hostname)
+            await self._take_effect(undo)
+
+        await to_the_end(work())
         return self.shown(await self._store.get(row.id))
 
     async def remove(self, domain_id: str) -> None:
         """Remove a domain; its certificate is served no longer. Raises NotFound, Forbidden."""
         self._names.admit_hostname((await self._store.get(domain_id)).hostname)
-        await self._store.remove(domain_id, _removed)
-        await self._take_effect()
+
+        async def work() -> None:
+            await self._store.remove(domain_id, _removed)
+            await self._take_effect()
+
+        await to_the_end(work())
 
     async def certificate(self, domain_id: str) -> CertificateOut:
         """Tell how a domain's certificate is, as it is now. Raises NotFound."""

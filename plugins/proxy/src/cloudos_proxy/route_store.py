@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cloudos_sdk import Context, Event, NotFound
+from cloudos_sdk import Context, Event, NotFound, to_the_end
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import Session
 
@@ -106,7 +106,7 @@ class RouteStore:
             self._rows.update({row.id: row for row in rows})
             self._look_at_faces()
 
-        await self._ctx.db.write(write)
+        await to_the_end(self._ctx.db.write(write))  # whoever holds the lock has it until the commit
 
 
 def _values(row: RouteRow) -> dict[str, Any]:
