@@ -314,3 +314,54 @@ def test_without_the_host_nobody_comes_in(tmp_path, echo_app, caddy_program, vis
             assert browser().get(node.at(OPEN)).status_code == 200
         finally:
             os.kill(node.server.process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def operators(node):
+    """Return the headers of an operator."""
+    token = node.sign_in(**node.user("staging", "operator"))["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_no_code_is_made_for_a_name_that_is_only_staged_and_none_taken_where_it_is_served_no_more(
+    node, visitor, operators, echo_app
+):
+    name = "staged.example.net"
+    body = {"hostname": name, "upstream_type": "manual", "upstream_addr": echo_app, "require_auth": True}
+    made = httpx.post(f"{node.server.url}/api/proxy/routes", json=body, headers=operators)
+    assert made.status_code == 201, made.text
+    node.enter(visitor)
+    query = {"to": node.at(name), "state": "0" * 64}
+    headers = {"Accept": "*/*", "X-CSRF-Token": visitor.csrf_token}
+    assert visitor.get(f"{node.url}/api/proxy/handover", params=query).status_code == 400
+    assert visitor.post(f"{node.url}/api/proxy/handover", json=query, headers=headers).status_code == 400
+    assert node.api.post("/api/proxy/apply").json()["errors"] == []
+    page = visitor.get(node.at(name), follow_redirects=False).headers["Location"]
+    with browser() as stranger:
+        shown = stranger.get(page)
+    assert "data-ask" in shown.text, "for an operator's name the page goes on by a click alone"
+    with browser() as stranger:
+        assert "data-ask" not in stranger.get(node.at(GIT)).text
+    code = visitor.onward(visitor.get(page, follow_redirects=False))
+    assert code is not None and code.startswith(node.at(name))
+    assert node.api.delete(f"/api/proxy/routes/{made.json()['id']}").status_code == 204
+    assert visitor.get(code, follow_redirects=False).headers.get("Set-Cookie") is not None, "deleted, and still served"
+    code = visitor.onward(visitor.get(page, follow_redirects=False))
+    assert node.api.post("/api/proxy/apply").json()["errors"] == []
+    gone = visitor.get(f"{node.url}/api/proxy/session?{code.partition('?')[2]}", headers=_as_caddy_tells(visitor, name))
+    assert "cloudos_route" not in gone.headers.get("Set-Cookie", "")
+
+
+def _as_caddy_tells(visitor, name):
+    state = cookies_of(visitor, name)["cloudos_state"]
+    return {"Host": name, "X-Forwarded-Host": name, "Cookie": f"cloudos_state={state}"}
+
+
+def test_the_cookie_of_one_name_is_nothing_at_another(node, visitor):
+    node.enter(visitor)
+    assert visitor.get(node.at(GIT)).status_code == 200
+    cookie = cookies_of(visitor, GIT)["cloudos_route"]
+    with browser() as thief:
+        sent = {"Cookie": f"cloudos_route={cookie}"}
+        assert thief.get(node.at(GIT), headers=sent, follow_redirects=False).status_code == 200
+        assert thief.get(node.at(WIKI), headers=sent, follow_redirects=False).status_code == 302

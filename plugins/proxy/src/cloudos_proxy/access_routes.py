@@ -71,7 +71,7 @@ async def sign_in(query_args: Journey) -> Response:
     target = use(Places).target(query_args.to)
     if target is None:
         return _problem("Nothing to sign in to", "to", _NO_PLACE)
-    return Response(sign_in_page(target.host), headers=Headers(PAGE_HEADERS))
+    return Response(sign_in_page(target.host, ask=not use(Places).vouched(target.host)), headers=Headers(PAGE_HEADERS))
 
 
 @access_routes.post("/api/proxy/handover")
@@ -105,7 +105,7 @@ async def take_over(query_args: Arrival) -> Response:
             "No cookie came back", "code", "needs a browser that keeps cookies; allow them for this address"
         )
     taken = hand_over.take(query_args.code, host_of(netloc), state)
-    if taken is None:
+    if taken is None or use(Places).target(taken[1].url) is None:
         return _sent("/")  # spent or too old: the way begins anew, and needs no password where the session holds
     session_id, target = taken
     response = _sent(target.url)

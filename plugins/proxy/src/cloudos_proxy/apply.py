@@ -12,6 +12,7 @@ from cloudos_sdk import Unavailable
 from cloudos_proxy.applied_store import AppliedStore
 from cloudos_proxy.configuring import Configurator
 from cloudos_proxy.history import History
+from cloudos_proxy.hostnames import covers
 from cloudos_proxy.loading import Loader, NotServed, blamed
 from cloudos_proxy.node_names import NodeNames, by_admin
 from cloudos_proxy.planning import Plan, differences, plan
@@ -98,6 +99,11 @@ class Applier:
         before is served on.
         """
         return await self._to_the_end(lambda: self._refresh(reason))
+
+    def gated(self, hostname: str) -> list[RouteRow]:
+        """Return the routes of a name that are served and ask for a sign-in; what is staged leads nobody anywhere."""
+        rows = (each.row for each in self.now.values())
+        return [row for row in rows if row.require_auth and (row.hostname == hostname or covers(row.hostname, hostname))]
 
     async def stop(self) -> None:
         """Wait for the end of what is under way."""

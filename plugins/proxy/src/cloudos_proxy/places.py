@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.own_address import OwnAddress
+from cloudos_proxy.route_row import RouteRow
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.targets import Target, target_of
 
@@ -16,7 +18,7 @@ class Places:
         self,
         settings: ProxySettings,
         own: OwnAddress,
-        gated: Callable[[str], bool],
+        gated: Callable[[str], Sequence[RouteRow]],
         ui_hostname: Callable[[], str | None],
         is_plain: Callable[[str], bool],
     ) -> None:
@@ -28,7 +30,15 @@ class Places:
 
     def target(self, url: str) -> Target | None:
         """Return the place that an address names, where it is one behind the gate."""
-        return target_of(url, self._gated, (self._settings.http_port, self._settings.https_port))
+        ports = (self._settings.http_port, self._settings.https_port)
+        return target_of(url, lambda name: bool(self._gated(name)), ports)
+
+    def vouched(self, hostname: str) -> bool:
+        """Tell whether an admin stands for a name: it lies below the base domain, or each of its routes is an admin's."""
+        below = self._settings.base_domain
+        if below and f".{hostname}".endswith(f".{normalise(below)}"):
+            return True
+        return all(row.by_admin for row in self._gated(hostname))
 
     async def node_url(self) -> str:
         """Return the node's own address in a browser: the set one, the OS UI's, or the API's on this machine."""

@@ -102,7 +102,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     domain_store = DomainStore(ctx)
     parts = DomainParts(ctx, domain_store, names)
     hand_over = HandOver(ctx.secrets, ctx.clock)
-    places = Places(settings, own, store.gated, store.ui_hostname, parts.is_plain)
+    places = Places(settings, own, lambda name: applier.gated(name), store.ui_hostname, parts.is_plain)
     visits = Visits(ctx, door.hang_up, door.visitors)
     access = Access(ctx, hand_over, places.node_url, visits.note)
     gate = GateSocket(ctx.data_dir / "gate.sock", access.judge_known, access.judge, ctx.log)

@@ -10,7 +10,6 @@ from cloudos_sdk import Context, Event, NotFound, to_the_end
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import Session
 
-from cloudos_proxy.hostnames import covers
 from cloudos_proxy.models import Route
 from cloudos_proxy.route_row import COLUMNS, RouteRow, values_of
 
@@ -58,13 +57,6 @@ class RouteStore:
     def of_app(self, app_id: str) -> RouteRow | None:
         """Return the route that was made for an app, or None."""
         return next((row for row in self._rows.values() if row.app_id == app_id), None)
-
-    def gated(self, hostname: str) -> bool:
-        """Tell whether a route of this name asks for a sign-in."""
-        return any(
-            row.require_auth and (row.hostname == hostname or covers(row.hostname, hostname))
-            for row in self._rows.values()
-        )
 
     def ui_hostname(self) -> str | None:
         """Return a name by which the OS UI is served, or None."""

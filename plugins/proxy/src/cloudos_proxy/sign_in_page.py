@@ -22,7 +22,8 @@ button:disabled { opacity: .6; }
 """
 _SCRIPT = """
 const form = document.querySelector("form"), problem = document.querySelector("[role=alert]");
-const button = form.querySelector("button"), code = form.elements.code;
+const button = form.querySelector("button:not([type])"), code = form.elements.code;
+const onward = document.getElementById("onward");
 let waiting = null;
 
 // What the cookies are worth nothing without; the storage of a page is its own port's.
@@ -67,6 +68,12 @@ form.addEventListener("submit", async (event) => {
 async function resume() {  // whoever is signed in at the node goes on without a password
   const token = localStorage.getItem(kept);
   if (!token || here.searchParams.has("again")) return;
+  if ("ask" in form.dataset) {  // for the name stands nobody but an operator: a link alone hands nothing over
+    onward.hidden = false;
+    onward.addEventListener("click", () => proceed(token).catch(() => {}));
+  } else await proceed(token);
+}
+async function proceed(token) {
   if (!(await goOn(token))) return;
   const [ok, fresh] = await send("/api/auth/refresh", {}, token);
   if (ok) await goOn(fresh.csrf_token);
@@ -74,7 +81,8 @@ async function resume() {  // whoever is signed in at the node goes on without a
 resume().catch(() => {});
 """
 _FORM = """<p>to go on to <strong>{where}</strong></p>
-<form method="post">
+<form method="post"{ask}>
+<button id="onward" type="button" hidden>Go on as who is signed in here</button>
 <div id="first">
 <label for="username">User name</label>
 <input id="username" name="username" autocomplete="username" autocapitalize="none" required autofocus>
@@ -116,9 +124,10 @@ PAGE_HEADERS = (
 )
 
 
-def sign_in_page(where: str) -> bytes:
-    """Return the page that signs in and then opens its own address again; `where` is the name it is for."""
-    return _page("Sign in", _FORM.format(where=escape(where), script=_SCRIPT))
+def sign_in_page(where: str, *, ask: bool) -> bytes:
+    """Return the page that signs in and goes on to `where`; with `ask` it does so by a click, also with a session."""
+    form = _FORM.format(where=escape(where), script=_SCRIPT, ask=" data-ask" if ask else "")
+    return _page("Sign in", form)
 
 
 def refusal_page(name: str, sign_in: str) -> bytes:
