@@ -22,6 +22,8 @@ Made = tuple[Callable[..., Any], dict[str, Any]]
 _LONGEST_REASON = 300
 _TIMEOUTS = {"cto": 5.0, "rto": 10.0}
 _SLOW, _SLOW_FAILURE = 5.0, 3.0
+_FILES = frozenset({"attach", "keyfile", "pgpprv", "pgppub", "subfile", "template"})
+"""Arguments of services that name a file to read, or an address to read it from."""
 _LEVELS = {"info": "info", "warning": "warning", "critical": "failure", "resolved": "success"}
 
 
@@ -104,6 +106,8 @@ def _service(config: Config) -> NotifyBase:
     try:
         kind, arguments = _MAKERS[type(config)](config)
         service: NotifyBase | None = kind(asset=_asset(), **_TIMEOUTS, **arguments)
+    except UnfitConfig:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a service of Apprise makes of it, it cannot be used
         raise UnfitConfig(scrubbed(f"Apprise cannot use this: {error}", config)) from None
     if service is None:
@@ -129,8 +133,17 @@ def _hush() -> None:
     log.setLevel(logging.DEBUG)
 
 
+def _read_nothing() -> None:
+    """Have Apprise know no kind of attachment: as one it reads each file and address that an argument names."""
+    from apprise.manager_attachment import AttachmentManager
+
+    kinds = AttachmentManager()
+    kinds.remove(*kinds.schemas(), unload=False)
+
+
 def _asset() -> AppriseAsset:
     _hush()
+    _read_nothing()
     from apprise import AppriseAsset
 
     # redirects are not followed: what is secret in a request goes where it was meant to, or nowhere. Without a time of
@@ -261,9 +274,19 @@ def _webhook(config: types.Webhook) -> Made:
 
 
 def _any(config: types.AnyApprise) -> Made:
-    from apprise import Apprise
+    return _of_url, {"url": config.url}
 
-    return lambda asset, **_: Apprise.instantiate(config.url, asset=asset, suppress_exceptions=False), {}
+
+def _of_url(url: str, asset: AppriseAsset, **_: Any) -> NotifyBase | None:
+    from apprise import Apprise
+    from apprise.plugins import url_to_dict
+
+    read = url_to_dict(url, secure_logging=True)
+    if read is None:
+        return None
+    if named := {*read, *read.get("qsd", {})} & _FILES:
+        raise UnfitConfig(f"{', '.join(sorted(named))} would read files of this machine, or what an address answers.")
+    return Apprise.instantiate(read, asset=asset, suppress_exceptions=False)
 
 
 _MAKERS: Mapping[type[Config], Callable[[Any], Made]] = {
