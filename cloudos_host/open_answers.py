@@ -27,6 +27,9 @@ class OpenAnswer:
     endpoint: Any
     principal: Principal | None
     credentials: Credentials
+    drained: bool = False
+    """It has an end of its own, which a stop of the host waits for; cut short, it must not look whole."""
+    lost: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -55,7 +58,7 @@ class OpenAnswers:
             csrf_token_of(request),
             request.remote_addr,
         )
-        answer = OpenAnswer(endpoint, principal, credentials)
+        answer = OpenAnswer(endpoint, principal, credentials, getattr(request, "drained", False))
         if principal is not None:
             if self._by_user[principal.user_id] >= self._share:
                 raise TooManyRequests(
@@ -81,12 +84,17 @@ class OpenAnswers:
 
     async def holds(self, answer: OpenAnswer) -> bool:
         """Tell whether it may go on, before its next message; end it where it may not."""
+        if answer.lost:
+            return False
         if not answer.ended.is_set() and answer.principal is not None:
             try:
                 if await self._judge(answer):
                     return True
             except Exception as error:  # noqa: BLE001 # whatever is unclear lets nobody go on
                 self._log.error("an open answer could not be judged", exc_info=error)
+            if answer.drained:
+                answer.lost = True
+                return False
             answer.ended.set()
         return not answer.ended.is_set()
 
@@ -97,10 +105,11 @@ class OpenAnswers:
             self._judge_soon(mine)
 
     def end_all(self) -> None:
-        """End every one: the host stops."""
+        """End every one that has no end of its own: the host stops."""
         self.stopping = True
         for answer in self._open:
-            answer.ended.set()
+            if not answer.drained:
+                answer.ended.set()
 
     async def sweep(self) -> None:
         """Judge all of them every 15 s."""
@@ -140,6 +149,8 @@ class GuardedBody:
     async def _guarded(self) -> AsyncIterator[Any]:
         async for chunk in self._chunks:
             if not await self._answers.holds(self._answer):
+                if self._answer.drained:  # without the last chunk (RFC 9112, 8), so that nobody takes it for whole
+                    raise ConnectionAbortedError("the rights to this answer ended before it did")
                 return
             yield chunk
 

@@ -1,6 +1,7 @@
 """Answers that stay open end with the rights that they were opened with; each user has a share of them."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from types import ModuleType
 
 import pytest
@@ -32,6 +33,11 @@ def open_plugin():
             n += 1
             await asyncio.sleep(0.02)
 
+    async def archive():
+        for part in (b"first", b"second"):
+            yield part
+            await module.more.wait()
+
     async def silence():
         yield b"0\n"
         await asyncio.Event().wait()
@@ -46,7 +52,7 @@ def open_plugin():
     async def silent():
         return stream(silence(), "text/event-stream")
 
-    module.reached, module.go = asyncio.Event(), asyncio.Event()
+    module.reached, module.go, module.more = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @routes.websocket("/api/opened/late")
     @requires("opened:read")
@@ -59,7 +65,7 @@ def open_plugin():
     @routes.get("/api/opened/export")
     @requires("opened:read")
     async def export():
-        return stream(silence(), "application/zip")
+        return stream(archive(), "application/zip")
 
     @routes.websocket("/api/opened/socket")
     @requires("opened:read")
@@ -178,7 +184,9 @@ async def test_a_websocket_ends_with_what_its_caller_may_do(node, path, change):
     assert closed.value.args[0] == 1008
 
 
-async def test_a_client_of_an_ended_answer_is_told_the_end_and_one_that_does_not_read_holds_nobody(node, monkeypatch):
+@asynccontextmanager
+async def listening(node):
+    """Serve the node on a port; yield that and what stops it."""
     from hypercorn.asyncio import serve
 
     from cloudos_host import lean_tcp
@@ -189,21 +197,56 @@ async def test_a_client_of_an_ended_answer_is_told_the_end_and_one_that_does_not
     listening.listen(10)
     port, config.bind = listening.getsockname()[1], [f"fd://{listening.fileno()}"]
     serving = asyncio.create_task(serve(node.host.app, config, shutdown_trigger=stop.wait))
-    head = f"GET /api/opened/lines HTTP/1.1\r\nHost: x\r\nAuthorization: {node.bearer['Authorization']}\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    _, silent = await asyncio.open_connection("127.0.0.1", port, limit=1)
-    for each in (writer, silent):
-        each.write(head.encode())
-    await reader.readuntil(b"\r\n\r\n")
-    await demote(node)
-    async with asyncio.timeout(3):
-        said = await reader.readuntil(b"\r\n0\r\n\r\n")
-    assert said.endswith(b"0\r\n\r\n"), "the last chunk (RFC 9112, 7.1)"
-    await ended(node)
-    for each in (writer, silent):
-        each.close()
+    yield port
     stop.set()
     await serving
+
+
+def head(node, path):
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {node.bearer['Authorization']}\r\n\r\n".encode()
+
+
+async def test_a_client_of_an_ended_answer_is_told_the_end_and_one_that_does_not_read_holds_nobody(node, monkeypatch):
+    async with listening(node) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, silent = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        for each in (writer, silent):
+            each.write(head(node, "/api/opened/lines"))
+        await reader.readuntil(b"\r\n\r\n")
+        await demote(node)
+        async with asyncio.timeout(3):
+            said = await reader.readuntil(b"\r\n0\r\n\r\n")
+        assert said.endswith(b"0\r\n\r\n"), "the last chunk (RFC 9112, 7.1)"
+        await ended(node)
+        for each in (writer, silent):
+            each.close()
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
+async def test_a_download_is_cut_short_with_what_its_caller_may_do_and_does_not_look_whole(node, change):
+    async with listening(node) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(node, "/api/opened/export"))
+        await reader.readuntil(b"first\r\n")
+        await change(node)
+        node.module.more.set()
+        async with asyncio.timeout(3):
+            rest = await reader.read()
+        assert rest == b"", "neither what came later nor the last chunk (RFC 9112, 7.1)"
+        await ended(node)
+        writer.close()
+
+
+async def test_a_download_is_drained_when_the_host_stops(node):
+    async with listening(node) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(node, "/api/opened/export"))
+        await reader.readuntil(b"first\r\n")
+        node.host.app.open_answers.end_all()
+        node.module.more.set()
+        async with asyncio.timeout(3):
+            assert (await reader.readuntil(b"\r\n0\r\n\r\n")).endswith(b"second\r\n0\r\n\r\n")
+        writer.close()
 
 
 async def test_what_an_api_key_has_open_ends_with_the_key(node):

@@ -6,7 +6,9 @@ import asyncio
 
 import orjson
 import pytest
+from cloudos_audit.reading import Log
 from cloudos_audit.recorder import Recorder
+from cloudos_audit.schemas import Filters
 
 
 async def replay(node) -> None:
@@ -161,6 +163,17 @@ async def test_an_export_longer_than_a_window_is_whole(audit, monkeypatch):
     data = await (await node.client.get("/api/audit/export?resource=t7")).get_data()
     assert len(data.splitlines()) == 1
     assert len((await (await node.client.get("/api/audit/export")).get_data()).splitlines()) == 9
+
+
+async def test_an_export_ends_where_the_log_ended_when_it_began(audit, monkeypatch):
+    monkeypatch.setattr("cloudos_audit.reading._WINDOW", 3)
+    node = await audit()
+    await node.make(*"abcd")
+    parts = Log(node.running.ctx("audit").db).export(Filters())
+    lines = (await anext(parts)).splitlines()
+    await node.make("late")
+    lines += [line async for part in parts for line in part.splitlines()]
+    assert [orjson.loads(line)["seq"] for line in lines] == [1, 2, 3, 4]
 
 
 async def test_an_event_that_comes_twice_is_one_entry(audit):

@@ -9,6 +9,8 @@ import zipfile
 
 import pytest
 from cloudos_notes import front_matter
+from cloudos_notes.exporting import _NOTES, Exporter
+from cloudos_notes.rows import Wanted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -109,6 +111,20 @@ async def test_an_archive_that_is_read_again_changes_nothing_and_one_that_change
     assert (await export(node))["Home.md"].endswith("\nnew text")
     assert (await bring(node, packed({"Home.md": "copy"}), "?existing=copy"))["created"] == 1
     assert (await export(node))["Home (2).md"] == "---\ntitle: Home\n---\ncopy"
+
+
+async def test_an_export_has_the_notes_of_its_beginning(notes, monkeypatch):
+    monkeypatch.setattr("cloudos_notes.exporting._WINDOW", 1)
+    monkeypatch.setattr("cloudos_notes.exporting._NOTES", _NOTES.limit(1))
+    node = await notes()
+    await node.write("x", title="early")
+    ctx = node.running.ctx("notes")
+    owner = await ctx.db.read(lambda s: s.execute(text("SELECT owner FROM notes_note")).scalar_one())
+    parts = ctx.use(Exporter).export(Wanted(owner=owner))
+    archive = await anext(parts)
+    await node.write("x", title="late")
+    archive += b"".join([part async for part in parts])
+    assert set(unpacked(archive)) == {"early.md"}
 
 
 async def test_a_note_that_changed_says_so_in_its_front_matter_and_keeps_the_rest_of_it(notes):

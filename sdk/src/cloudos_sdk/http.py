@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema
-from quart import Response
+from quart import Response, request
 
 from cloudos_sdk.json_text import holds_nul
 
@@ -141,11 +141,12 @@ async def begun(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
 def stream(chunks: AsyncIterator[bytes], content_type: str, *, live: bool = False) -> Response:
     """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports.
 
-    A live one has no end of its own, as every event stream; it is ended when the host stops, others are drained. What
-    reads the database is `stream(await begun(chunks), …)`.
+    Each is judged before each chunk, and ends with its caller's rights. A live one has no end of its own, as every event
+    stream; it is ended when the host stops, others are drained. What reads the database is `stream(await begun(chunks), …)`.
     """
     response = Response(chunks, content_type=content_type)
-    response.live = live or content_type.startswith("text/event-stream")  # type: ignore[attr-defined] # for the host
+    response.live = True  # type: ignore[attr-defined] # for the host, which judges it
+    request.drained = not (live or content_type.startswith("text/event-stream"))  # type: ignore[attr-defined] # for it too
     response.timeout = None
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"

@@ -45,18 +45,22 @@ class Log:
         return await self._db.read(load)
 
     async def export(self, filters: Filters) -> AsyncGenerator[bytes, None]:
-        """Yield the entries that fit as JSON lines, in the order of the chain, with all that their hashes cover."""
+        """Yield the entries that fit as JSON lines, in the order of the chain, with all that their hashes cover.
+
+        What is added after the beginning is left out.
+        """
+        last: int | None = await self._db.read(lambda s: s.execute(select(func.max(ENTRY.c.seq))).scalar())
         reached: int | None = None
-        while True:
-            lines, reached = await self._db.read(partial(self._window, filters, reached))
+        while last is not None:
+            lines, reached = await self._db.read(partial(self._window, filters, reached, last))
             if lines:
                 yield lines
             if reached is None:
                 return
 
-    def _window(self, filters: Filters, after: int | None, session: Session) -> tuple[bytes, int | None]:
+    def _window(self, filters: Filters, after: int | None, end: int, session: Session) -> tuple[bytes, int | None]:
         """Return the lines of the next entries, and the last number looked at; None at the end of the log."""
-        window = select(ENTRY).order_by(ENTRY.c.seq).limit(_WINDOW)
+        window = select(ENTRY).where(ENTRY.c.seq <= end).order_by(ENTRY.c.seq).limit(_WINDOW)
         if after is not None:
             window = window.where(ENTRY.c.seq > after)
         inner = window.subquery()

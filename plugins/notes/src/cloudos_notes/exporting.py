@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudos_sdk import Context
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session
 
 from cloudos_notes import front_matter
@@ -49,13 +49,14 @@ class Exporter:
         self._attachments = attachments
 
     async def export(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-        """Yield the archive."""
+        """Yield the archive. Notes written since the beginning are left out."""
+        last = await self._db.read(lambda s: s.execute(select(func.max(NOTE.c.seq))).scalar()) or 0
         others = await self._attachments.exported(wanted.owner, wanted.folder) if _whole(wanted) else []
         paths = select(NOTE.c.path).where(*conditions(wanted), NOTE.c.path.is_not(None))
         named = await self._db.read(lambda s: s.execute(paths).scalars().all())
         writer, after = VaultWriter([*named, *(other.path for other in others)]), 0
         while True:
-            rows, tags = await self._db.read(lambda s, after=after: _window(s, wanted, after))  # type: ignore[misc]
+            rows, tags = await self._db.read(lambda s, after=after: _window(s, wanted, after, last))  # type: ignore[misc]
             if rows:
                 chunk = await asyncio.to_thread(_write, writer, rows, tags)
                 after = rows[-1].seq
@@ -84,8 +85,9 @@ def _whole(wanted: Wanted) -> bool:
     return not (wanted.namespaces or wanted.sources or wanted.tags)
 
 
-def _window(session: Session, wanted: Wanted, after: int) -> Part:
-    rows = list(session.connection().execute(_NOTES.where(*conditions(wanted), NOTE.c.seq > after)))
+def _window(session: Session, wanted: Wanted, after: int, last: int) -> Part:
+    inside = (NOTE.c.seq > after, NOTE.c.seq <= last)
+    rows = list(session.connection().execute(_NOTES.where(*conditions(wanted), *inside)))
     given: defaultdict[int, list[str]] = defaultdict(list)
     kept = (TAG.c.note.in_([row.seq for row in rows]), TAG.c.kind.in_((GIVEN, SYSTEM)), TAG.c.key != ARCHIVED)
     for note, tag in session.execute(select(TAG.c.note, TAG.c.tag).where(*kept)):
