@@ -20,6 +20,7 @@ ENDS_BY_ITSELF = {
     "plugins/apps/src/cloudos_apps/metrics.py": "one question",
     "plugins/apps/src/cloudos_apps/observing.py": "one answer",
     "plugins/apps/src/cloudos_apps/service.py": "one request that goes through without its client",
+    "plugins/apps/src/cloudos_apps/usage.py": "one count, which whoever asks next begins again",
     "plugins/memory/src/cloudos_memory/bearers.py": "one request",
     "plugins/memory/src/cloudos_memory/changes.py": "one message to a client",
     "plugins/memory/src/cloudos_memory/front.py": "one load that requests wait for; the next begins it again",

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -122,9 +123,12 @@ class AppStore:
             self.changing(session)
             if session.execute(delete(TABLE).where(TABLE.c.id == app_id)).rowcount:  # type: ignore[attr-defined] # of a delete
                 self._ctx.events.emit(session, event)
-            self._ctx.db.after_commit(session, lambda: self.locks.pop(app_id, None))
+            self._ctx.db.after_commit(session, partial(self._unlock, app_id))
 
         await self._ctx.db.write(drop)
+
+    def _unlock(self, app_id: str) -> None:
+        self.locks.pop(app_id, None)
 
     def begin(self, session: Session, values: Mapping[str, Any]) -> None:
         """Insert a row in the transaction in hand; Conflict `app_name_taken` where another app has its name."""
