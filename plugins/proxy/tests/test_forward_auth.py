@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from unicodedata import normalize
 
 import pytest
+from cloudos_proxy.unclear_paths import COMPATIBLE
 
 NAME = "app.cloud.test"
 LET_IN = "Authorization: Bearer viewer"
@@ -134,6 +136,15 @@ async def test_no_header_is_taken_off_by_naming_it_in_connection(node, tokens):
         "/admin%00",
         "/admin%0d%0a",
         "/admin/..%2fadmin",
+        "/x/%c0%ae%c0%ae/admin",
+        "/x/%e0%80%ae%E0%80%AE/admin",
+        "/x%c0%af..%c0%afadmin",
+        "/x/%EF%BC%8E%ef%bc%8e/admin",
+        "/x/%E2%80%A5/admin",
+        "/x%EF%BC%8Fadmin",
+        "/x%ff/admin",
+        "/%ed%a0%80/admin",
+        "/x%e2%80",
     ],
 )
 async def test_a_gated_path_is_not_reached_by_another_spelling(node, path):
@@ -154,10 +165,19 @@ async def test_a_gated_path_is_not_reached_by_another_spelling(node, path):
         "/secret/../public",
         "//secret/..//public",
         "/secret/..%2fpublic",
+        "/public/%c0%ae%c0%ae/secret",
+        "/public/%EF%BC%8E%EF%BC%8E/secret",
+        "/public/%F8%80",
     ],
 )
 async def test_an_open_path_does_not_lead_out_of_itself(node, path):
     assert (await ask(node, path, host="shut.cloud.test"))[0] in (400, 401)
+
+
+def test_all_that_becomes_a_dot_or_a_slash_is_known():
+    characters = (chr(number) for number in range(0x80, 0x110000) if not 0xD800 <= number < 0xE000)
+    found = {each for each in characters if not set("./\\;%").isdisjoint(normalize("NFKC", each))}
+    assert found == set(COMPATIBLE)
 
 
 async def test_clear_paths_and_all_other_names_are_as_they_were(node):
@@ -170,6 +190,8 @@ async def test_clear_paths_and_all_other_names_are_as_they_were(node):
         "/a%20b",
         "/.well-known/x",
         "/..a/b",
+        "/stra%C3%9Fe/%E6%97%A5%e6%9c%ac/%F0%9F%98%80/%EE%80%80",
+        "/x?y=%ff%c0%ae&z=%EF%BC%8E",
     ):
         assert (await ask(node, path))[0] == 200, path
     for path in ("/a;b=c/d", "//x", "/a%2Fb", "/a/%252e"):

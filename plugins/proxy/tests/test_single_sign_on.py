@@ -116,6 +116,21 @@ def test_headers_of_identity_from_a_client_never_reach_the_app(node, visitor):
     assert not {"remote-email", "remote_user"} & set(seen["headers"])
 
 
+OTHER_GATES = """X-WebAuth-User x_webauth_user X-Auth-Request-User X-Auth_Request-Email X-Remote-User X_Remote_Groups
+X-Forwarded-User X-Forwarded-Groups X-Authentik-Username X-authentik-groups X-Authenticated-User X-Authelia-User Remote-Role
+X-Auth-User X-Goog-Authenticated-User-Email Cf-Access-Authenticated-User-Email X-MS-CLIENT-PRINCIPAL-NAME X-SSL-Client-S-Dn""".split()
+
+
+@pytest.mark.parametrize("name", [GIT, OPEN])
+def test_what_other_gates_tell_of_a_user_is_nobodys_to_say(node, visitor, name):
+    node.enter(visitor)
+    visitor.get(node.at(GIT))
+    sent = {name: "mallory" for name in OTHER_GATES} | {"X-Auth-Token": "an app's own", "X-Requested-With": "x"}
+    seen = visitor.get(node.at(name), headers=sent).json()["headers"]
+    assert {each for each in seen if seen[each] == "mallory"} == set()
+    assert (seen["x-auth-token"], seen["x-requested-with"]) == ("an app's own", "x")
+
+
 def test_a_post_reaches_the_app_with_its_body(node, visitor):
     node.enter(visitor)
     visitor.get(node.at(GIT))

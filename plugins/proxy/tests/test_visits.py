@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import time
 
 import aiohttp
@@ -315,6 +316,23 @@ async def test_where_connections_cannot_be_ended_streams_have_a_limit(door_node,
         if "host" in route.get("match", [{}])[0]
     }
     assert bounds == {NAME: "300s", "open.cloud.test": None}
+
+
+async def test_what_could_not_be_ended_for_want_of_descriptors_is_ended_at_the_next_look(node, users, monkeypatch):
+    real, tried = connections.copy_socket, []
+
+    def exhausted(pidfd, number):
+        tried.append(number)
+        if len(tried) == 1:
+            raise OSError(errno.EMFILE, "too many open files")
+        return real(pidfd, number)
+
+    async with channel(node.http_port, NAME, "viewer") as found:
+        monkeypatch.setattr(connections, "copy_socket", exhausted)
+        users.set("usr_viewer", None)
+        await ended(found)
+    assert len(tried) > 1
+    assert node.host.ctx("proxy").use(Door).ends_connections, "it passes"
 
 
 def test_a_peer_is_read_whole_or_not_at_all():

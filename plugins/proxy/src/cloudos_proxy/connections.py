@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Collection
@@ -11,6 +12,14 @@ from cloudos_sdk.addresses import parse_address
 
 from cloudos_proxy.listeners import copy_socket
 from cloudos_proxy.visits import Peer
+
+
+_NOT_NOW = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+def is_passing(error: OSError) -> bool:
+    """Tell whether an error is one that passes: of descriptors or memory there are none now."""
+    return error.errno in _NOT_NOW
 
 
 def can_end_connections() -> bool:
@@ -54,9 +63,9 @@ def shut_down(pidfd: int, pid: int, peers: Collection[Peer], ports: Collection[i
             continue
         try:
             theirs = copy_socket(pidfd, number)
-        except PermissionError:
-            raise
-        except OSError:
+        except OSError as error:
+            if is_passing(error) or isinstance(error, PermissionError):
+                raise
             continue  # closed meanwhile
         with theirs, contextlib.suppress(OSError):
             address, port = theirs.getpeername()[:2]

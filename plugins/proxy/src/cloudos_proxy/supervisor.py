@@ -13,7 +13,7 @@ from cloudos_sdk import Context, Unavailable
 from cloudos_proxy.caddy import Caddy, CaddyRefused, CaddyUnreachable
 from cloudos_proxy.caddy_process import CaddyDied, CaddyMissing
 from cloudos_proxy.caddy_runner import CaddyRunner
-from cloudos_proxy.connections import can_end_connections
+from cloudos_proxy.connections import can_end_connections, is_passing
 from cloudos_proxy.listeners import PortUnavailable
 from cloudos_proxy.visits import Peer
 
@@ -77,6 +77,8 @@ class Door:
         try:
             await ending
         except OSError as error:
+            if is_passing(error):
+                raise
             self.ends_connections = False
             self._log.warning("connections cannot be ended; streams of gated routes get a limit", reason=str(error))
 

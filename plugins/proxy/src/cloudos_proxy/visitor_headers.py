@@ -9,9 +9,6 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-IDENTITY = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email")
-"""What an app is told of its visitor. A client's own headers of these names never reach it."""
-
 KEY, VISITOR, PEER, PROTOCOL = "X-Cloudos-Proxy", "X-Cloudos-Visitor", "X-Cloudos-Peer", "X-Cloudos-Protocol"
 """What Caddy tells the node: that it is the node's own, the visitor's address, and the connection to the visitor with
 its protocol, such as HTTP/2.0."""
@@ -22,8 +19,14 @@ SHARE = "{http.vars.share}"
 """What it counts as in a rate limit: an IPv6 /64 is one visitor. Behind another server, where Caddy has no word for it,
 each address is one."""
 
-_WHOLE = (*IDENTITY, "X-Real-IP", "Forwarded")
-_BEGINNINGS = ("X-Forwarded", "X-Original", "X-Rewrite", "X-Cloudos")
+_WHOLE = ("X-Real-IP", "Forwarded", "X-Auth-Email", "X-Auth-Groups", "X-Auth-Name")
+# the family of those by which other gates tell an app who somebody is, whatever gate the app was set up for
+_IDENTITIES = (
+    "Remote", "X-Remote", "X-WebAuth", "X-Auth-Request", "X-Auth-User", "X-Authentik", "X-Authelia", "X-Authenticated",
+    "X-Pomerium", "X-Vouch", "X-Goog-Authenticated", "X-Ms-Client-Principal", "X-MS-Token", "Cf-Access", "X-Consumer",
+    "X-SSL-Client", "SSL-Client", "X-Client-Cert",
+)  # fmt: skip
+_BEGINNINGS = ("X-Forwarded", "X-Original", "X-Rewrite", "X-Cloudos", *_IDENTITIES)
 _SWITCH = r"(?i)(?:^|,)\s*upgrade\s*(?:,|$)"
 _WEBSOCKET = {"header_regexp": {"Upgrade": {"pattern": r"(?i)^\s*websocket\s*$"}, "Connection": {"pattern": _SWITCH}}}
 

@@ -145,13 +145,15 @@ class Visits:
     async def _put_out(self, holds: Holds) -> None:
         known = {right for rights in self._rights.values() for right in rights}
         gone = {right for right in known if not await holds(right)}
-        ending, self._ending = self._ending, set()
+        ending = set(self._ending)
         if not gone and not ending:
             return
-        peers = {peer for peer, rights in self._rights.items() if peer in ending or not gone.isdisjoint(rights)}
-        for peer in peers:
-            del self._rights[peer]
-        await self._hang_up(peers)
+        peers = {p: rights for p, rights in self._rights.items() if p in ending or not gone.isdisjoint(rights)}
+        await self._hang_up(peers.keys())  # where it fails they are known still, and tried again
+        self._ending -= ending
+        for peer, rights in peers.items():
+            if self._rights.get(peer) is rights:  # or else it is another connection by now
+                del self._rights[peer]
         self._ctx.log.info("connections were ended with the right to them", connections=len(peers))
 
     async def _forget_closed(self) -> None:
