@@ -54,7 +54,7 @@ def look(event, arguments):
 
 sys.addaudithook(look)
 sender._FILES = frozenset()  # what is not refused by name is not read either
-names = "attach", "keyfile", "pgpprv", "pgppub", "subfile", "template", "pgp_key", "pem", "ca_certs", "include", "config"
+names = "attach", "keyfile", "pgpprv", "pgppub", "subfile", "template", "pgp_key", "pem", "ca_certs", "config"
 arguments = "&".join(["mode=oauth2", "pgp=encrypt", *(f"{name}={{}}" for name in names)])
 shapes = "{}://127.0.0.1/", "{}://a:b@127.0.0.1:1/abcdefgh/ijklmnop", "{}://abcdefgh@ijklmnop/qrstuvwx/yz"
 urls = [f"{shape.format(schema)}?{arguments}" for schema in NotificationManager().schemas() for shape in shapes]

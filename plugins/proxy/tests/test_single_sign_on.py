@@ -116,9 +116,26 @@ def test_headers_of_identity_from_a_client_never_reach_the_app(node, visitor):
     assert not {"remote-email", "remote_user"} & set(seen["headers"])
 
 
-OTHER_GATES = """X-WebAuth-User x_webauth_user X-Auth-Request-User X-Auth_Request-Email X-Remote-User X_Remote_Groups
-X-Forwarded-User X-Forwarded-Groups X-Authentik-Username X-authentik-groups X-Authenticated-User X-Authelia-User Remote-Role
-X-Auth-User X-Goog-Authenticated-User-Email Cf-Access-Authenticated-User-Email X-MS-CLIENT-PRINCIPAL-NAME X-SSL-Client-S-Dn""".split()
+OTHER_GATES = [
+    "X-WebAuth-User",
+    "x_webauth_user",
+    "X-Auth-Request-User",
+    "X-Auth_Request-Email",
+    "X-Remote-User",
+    "X_Remote_Groups",
+    "X-Forwarded-User",
+    "X-Forwarded-Groups",
+    "X-Authentik-Username",
+    "X-authentik-groups",
+    "X-Authenticated-User",
+    "X-Authelia-User",
+    "Remote-Role",
+    "X-Auth-User",
+    "X-Goog-Authenticated-User-Email",
+    "Cf-Access-Authenticated-User-Email",
+    "X-MS-CLIENT-PRINCIPAL-NAME",
+    "X-SSL-Client-S-Dn",
+]
 
 
 @pytest.mark.parametrize("name", [GIT, OPEN])
@@ -129,6 +146,17 @@ def test_what_other_gates_tell_of_a_user_is_nobodys_to_say(node, visitor, name):
     seen = visitor.get(node.at(name), headers=sent).json()["headers"]
     assert {each for each in seen if seen[each] == "mallory"} == set()
     assert (seen["x-auth-token"], seen["x-requested-with"]) == ("an app's own", "x")
+
+
+def test_an_app_may_be_told_by_the_header_that_it_reads(node, visitor, echo_app):
+    told = {"X-WebAuth-User": "{http.request.header.Remote-User}"}
+    body = {"hostname": "told.cloud.test", "upstream_type": "manual", "upstream_addr": echo_app, "require_auth": True}
+    made = node.api.post("/api/proxy/routes", json={**body, "request_headers": told})
+    assert made.status_code == 201, made.text
+    assert node.api.post("/api/proxy/apply").json()["errors"] == []
+    node.enter(visitor)
+    sent = {"X-WebAuth-User": "mallory"}
+    assert visitor.get(node.at("told.cloud.test"), headers=sent).json()["headers"]["x-webauth-user"] == "root"
 
 
 def test_a_post_reaches_the_app_with_its_body(node, visitor):

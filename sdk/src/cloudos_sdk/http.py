@@ -141,8 +141,9 @@ async def begun(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
 def stream(chunks: AsyncIterator[bytes], content_type: str, *, live: bool = False) -> Response:
     """Return an answer of unknown length that may stay open: event streams, logs that are followed, exports.
 
-    Each is judged before each chunk, and ends with its caller's rights. A live one has no end of its own, as every event
-    stream; it is ended when the host stops, others are drained. What reads the database is `stream(await begun(chunks), …)`.
+    Each is judged before each chunk, and ends with its caller's rights. A live one has no end of its own, as every
+    event stream; it is ended when the host stops, others are drained. What reads the database is
+    `stream(await begun(chunks), …)`.
     """
     response = Response(chunks, content_type=content_type)
     response.live = True  # type: ignore[attr-defined] # for the host, which judges it

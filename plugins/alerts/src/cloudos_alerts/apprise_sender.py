@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from cloudos_alerts import channel_types as types
@@ -137,7 +137,7 @@ def _read_nothing() -> None:
     """Have Apprise know no kind of attachment: as one it reads each file and address that an argument names."""
     from apprise.manager_attachment import AttachmentManager
 
-    kinds = AttachmentManager()
+    kinds: Any = cast("Any", AttachmentManager)()
     kinds.remove(*kinds.schemas(), unload=False)
 
 
@@ -281,7 +281,7 @@ def _of_url(url: str, asset: AppriseAsset, **_: Any) -> NotifyBase | None:
     from apprise import Apprise
     from apprise.plugins import url_to_dict
 
-    read = url_to_dict(url, secure_logging=True)
+    read: dict[str, Any] | None = cast("Any", url_to_dict)(url, secure_logging=True)
     if read is None:
         return None
     if named := {*read, *read.get("qsd", {})} & _FILES:

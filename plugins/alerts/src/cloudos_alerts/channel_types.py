@@ -239,7 +239,7 @@ class Webhook(Config):
 
 
 class AnyApprise(Config):
-    """Any service that Apprise knows, by its URL; what it may name there Apprise's own reading says (`apprise_sender`)."""
+    """Any service that Apprise knows, by its URL; what that may name is judged by Apprise's own reading of it."""
 
     hidden = frozenset({"url"})
     url: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9.+-]*://\S+$", max_length=2000)]

@@ -103,7 +103,9 @@ class Applier:
     def gated(self, hostname: str) -> list[RouteRow]:
         """Return the routes of a name that are served and ask for a sign-in; what is staged leads nobody anywhere."""
         rows = (each.row for each in self.now.values())
-        return [row for row in rows if row.require_auth and (row.hostname == hostname or covers(row.hostname, hostname))]
+        return [
+            row for row in rows if row.require_auth and (row.hostname == hostname or covers(row.hostname, hostname))
+        ]
 
     async def stop(self) -> None:
         """Wait for the end of what is under way."""

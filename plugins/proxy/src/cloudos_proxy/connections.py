@@ -13,7 +13,6 @@ from cloudos_sdk.addresses import parse_address
 from cloudos_proxy.listeners import copy_socket
 from cloudos_proxy.visits import Peer
 
-
 _NOT_NOW = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 

@@ -34,7 +34,7 @@ class Places:
         return target_of(url, lambda name: bool(self._gated(name)), ports)
 
     def vouched(self, hostname: str) -> bool:
-        """Tell whether an admin stands for a name: it lies below the base domain, or each of its routes is an admin's."""
+        """Tell whether an admin stands for a name: it is below the base domain, or its routes are an admin's."""
         below = self._settings.base_domain
         if below and f".{hostname}".endswith(f".{normalise(below)}"):
             return True
