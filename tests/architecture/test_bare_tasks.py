@@ -14,6 +14,7 @@ ENDS_BY_ITSELF = {
     "cloudos_host/serving.py": "the rest of one start; where it fails the host ends",
     "cloudos_host/sse.py": "one stream, which outlives an outage",
     "cloudos_host/tasks.py": "what begins the others again",
+    "sdk/src/cloudos_sdk/completion.py": "one piece of work whose end is awaited",
     "sdk/src/cloudos_sdk/testing/fixtures.py": "one run of a test",
     "plugins/alerts/src/cloudos_alerts/couriers.py": "one process, and the end of one",
     "plugins/alerts/src/cloudos_alerts/outbox.py": "one channel's turn, in which nothing is raised, and waits",

@@ -14,7 +14,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
     A write goes through although its request is cancelled: a lock that the caller holds meanwhile is not let go before.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -133,19 +133,14 @@ def _hush() -> None:
     log.setLevel(logging.DEBUG)
 
 
-def _read_nothing() -> None:
-    """Have Apprise know no kind of attachment: as one it reads each file and address that an argument names."""
-    from apprise.manager_attachment import AttachmentManager
-
-    kinds: Any = cast("Any", AttachmentManager)()
-    kinds.remove(*kinds.schemas(), unload=False)
-
-
 def _asset() -> AppriseAsset:
     _hush()
-    _read_nothing()
     from apprise import AppriseAsset
+    from apprise.manager_attachment import AttachmentManager
 
+    # as an attachment Apprise reads each file and address that an argument names: it is to know no kind of them
+    kinds: Any = cast("Any", AttachmentManager)()
+    kinds.remove(*kinds.schemas(), unload=False)
     # redirects are not followed: what is secret in a request goes where it was meant to, or nowhere. Without a time of
     # its own Apprise sends in the thread that asks, not in a few that all share: those a silent far side would hold.
     return AppriseAsset(
