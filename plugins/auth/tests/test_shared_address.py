@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from cloudos_auth.rates import Rate
 from cloudos_auth.service import Accounts
 from cloudos_auth.turns import Turns
 from cloudos_sdk import TooManyRequests
@@ -97,6 +98,20 @@ async def test_many_calls_from_an_address_leave_those_who_are_known_their_own(no
     assert (await at(node, NAT, "/api/auth/login", ADA)).status_code == 200
     seen = await statuses(at(node, NAT, "/api/auth/login", ADA) for _ in range(45))
     assert 429 in seen and set(seen) == {200, 429}, "each of whom has a share"
+
+
+async def test_a_rate_forgets_those_who_have_not_asked_for_a_while(node):
+    rate = Rate(node.clock, 2, 60.0)
+    for i in range(1000):
+        rate.hit(f"{i}")
+        await node.clock.advance(1)
+    assert len(rate._times) <= 61
+    rate.hit("999")
+    with pytest.raises(TooManyRequests) as refused:
+        rate.hit("999")
+    assert refused.value.retry_after == 59
+    await node.clock.advance(59)
+    rate.hit("999")
 
 
 async def test_junk_keeps_nobody_behind_the_same_address_from_refreshing(node):

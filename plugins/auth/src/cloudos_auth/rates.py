@@ -7,8 +7,6 @@ from collections import deque
 
 from cloudos_sdk import Clock, TooManyRequests
 
-_MOST_KEYS = 10_000
-
 
 class Rate:
     """Admits so many in so many seconds for each key."""
@@ -22,10 +20,17 @@ class Rate:
     def hit(self, key: str) -> None:
         """Count one. Raises TooManyRequests where there were too many."""
         now = self._clock.monotonic()
-        if len(self._times) >= _MOST_KEYS and key not in self._times:
-            self._times = {each: times for each, times in self._times.items() if times[-1] > now - self._seconds}
-        times = self._times.setdefault(key, deque(maxlen=self._limit))
+        self._forget(now)
+        times = self._times.pop(key, None) or deque(maxlen=self._limit)
+        self._times[key] = times  # behind the others
         if len(times) == self._limit and times[0] > now - self._seconds:
             wait = math.ceil(times[0] + self._seconds - now)
             raise TooManyRequests("Too many requests; wait a little.", retry_after=wait)
         times.append(now)
+
+    def _forget(self, now: float) -> None:
+        while self._times:
+            key, times = next(iter(self._times.items()))
+            if times[-1] > now - self._seconds:
+                return
+            del self._times[key]
