@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from cloudos_auth.models import Lockout
@@ -266,6 +267,14 @@ async def test_guesses_of_the_current_password_are_counted(node):
     body = {"current_password": "wrong", "new_password": "the next password"}
     seen = [(await at(node, "10.0.0.1", "/api/auth/change-password", body, **node.root)).status_code for _ in range(6)]
     assert seen == [401] * 5 + [429]
+
+
+async def test_typos_before_a_password_change_are_forgiven_by_it(node):
+    passwords = [ADMIN["password"], "the next password", "the one after it"]
+    for now, then in pairwise(passwords):
+        for given, status in (("typo", 401), ("typo", 401), ("typo", 401), (now, 204)):
+            body = {"current_password": given, "new_password": then}
+            assert (await at(node, "10.0.0.1", "/api/auth/change-password", body, **node.root)).status_code == status
 
 
 async def test_a_crowd_of_addresses_keeps_nobody_out_who_is_known_and_no_newcomer_for_long(node):

@@ -173,6 +173,12 @@ class Lockouts:
         if attempt.user_id is not None and attempt.share is not None:
             self._remember(db, attempt.user_id, attempt.share)
 
+    def forgive_signed_in(self, db: Db, username: str) -> None:
+        """Forget the failures of whoever is signed in as the user, in the transaction in hand."""
+        subject = f"known:{username[:64]}|signed-in"
+        db.execute(delete(Lockout).where(Lockout.__table__.c.subject == subject))
+        self._ctx.db.after_commit(db, lambda: self._clear(subject))
+
     def forget_user(self, db: Db, user_id: str) -> None:
         """Forget the known addresses of a user, in the transaction in hand."""
         db.execute(delete(KnownAddress).where(KnownAddress.__table__.c.user_id == user_id))

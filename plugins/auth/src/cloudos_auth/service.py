@@ -131,6 +131,7 @@ class Accounts:
             if stored_password(db, user.id) != checked:
                 raise Conflict("password_changed", "The password was changed meanwhile; sign in again.")
             db.execute(update(User).where(User.__table__.c.id == user.id).values(password=hashed))
+            self._lockouts.forgive_signed_in(db, user.username)
             self._ctx.events.emit(db, event)
             self._directory.end_sessions(db, "the password was changed", user_id=user.id, but=who.session_id)
             self._directory.mirror_user(db, user.id)
