@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from cloudos_sdk.capabilities import AppAddress, Apps
-from cloudos_sdk.testing.fakes import FakeApps, providing
+from cloudos_proxy.resolving import Resolver
+from cloudos_sdk.capabilities import AppAddress, Apps, Users
+from cloudos_sdk.testing.fakes import FakeApps, FakeUsers, providing
 
 BASE, NODE = "home.test", "node.home.test"
 APP = AppAddress("app_1", "blog", "running", "127.0.0.1:19")
@@ -272,3 +273,19 @@ async def test_a_route_that_was_there_before_its_name_was_the_nodes_is_not_serve
     assert (status, saved["status"]) == (200, "pending")
     await node.apply("?force=true")
     assert (await node.visit(NODE)).json["name"] == "thief", "an admin stands for it now"
+
+
+async def test_who_is_no_admin_any_more_when_the_route_is_stored_has_made_none(door_node, monkeypatch):
+    """To look at where it leads may take seconds."""
+    users = FakeUsers()
+    node = await door_node(providing(Users, users), **SETTINGS)
+    check = Resolver.check_manual
+
+    async def slow(self, addr):
+        users.set("usr_admin", users.find("usr_viewer"))
+        await check(self, addr)
+
+    monkeypatch.setattr(Resolver, "check_manual", slow)
+    status, error = await node.call("POST", "/api/proxy/routes", manual(NODE))
+    assert (status, error["error"]) == (403, "admin_required")
+    assert NODE not in str(await everything(node))

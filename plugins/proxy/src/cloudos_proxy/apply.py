@@ -14,7 +14,7 @@ from cloudos_proxy.configuring import Configurator
 from cloudos_proxy.history import History
 from cloudos_proxy.hostnames import covers
 from cloudos_proxy.loading import Loader, NotServed, blamed
-from cloudos_proxy.node_names import NodeNames, by_admin
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.planning import Plan, differences, plan
 from cloudos_proxy.resolving import Refused, Resolver, Unresolved
 from cloudos_proxy.route_row import RouteRow, Served
@@ -120,7 +120,7 @@ class Applier:
 
     def _vouched(self, row: RouteRow) -> bool:
         """Tell whether an admin stands for a route: of the node's own names, who goes back to it does."""
-        return row.by_admin or (by_admin() and self._names.owns(row.hostname))
+        return row.by_admin or (self._names.by_admin() and self._names.owns(row.hostname))
 
     async def _to_the_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do it alone, and to the end even where the caller goes away."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from cloudos_sdk import Forbidden, Role, caller
+from cloudos_sdk.capabilities import Users
 
 from cloudos_proxy.hostnames import BadHostname, covers, normalise
 from cloudos_proxy.route_row import RouteRow
@@ -19,7 +20,14 @@ from cloudos_proxy.settings import ProxySettings
 class NodeNames:
     """The base domain, the address in `node_url`, and each name that leads to the OS UI or is to."""
 
-    def __init__(self, settings: ProxySettings, base_domain: str | None, faces: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self,
+        settings: ProxySettings,
+        base_domain: str | None,
+        faces: Callable[[], frozenset[str]],
+        users: Callable[[], Users | None] = lambda: None,
+    ) -> None:
+        self._users = users
         self._fixed = frozenset(name for name in (base_domain, _host_of(settings.node_url)) if name is not None)
         self._faces = faces
 
@@ -38,22 +46,24 @@ class NodeNames:
             return None
         return f"{row.hostname} is a name of this node: an admin must save this route again, or delete it."
 
+    def by_admin(self) -> bool:
+        """Tell whether a signed-in admin asks, who is one still; the node's own work counts as one, a key does not."""
+        who, users = caller().principal, self._users()
+        if who is None or who.role is not Role.ADMIN or who.kind != "user" or users is None:
+            return who is None or (who.role is Role.ADMIN and who.kind in ("user", "system"))
+        now = users.find(who.user_id)
+        return now is not None and now.role is Role.ADMIN
+
     def admit(self, *rows: RouteRow) -> None:
         """Raise Forbidden where one of the routes is about the node and who asks is no signed-in admin."""
         for row in rows:
-            if not by_admin() and self.concerns(row):
+            if not self.by_admin() and self.concerns(row):
                 raise _forbidden(row.hostname)
 
     def admit_hostname(self, hostname: str) -> None:
         """Raise Forbidden where a name is the node's and who asks is no signed-in admin."""
-        if not by_admin() and self.owns(hostname):
+        if not self.by_admin() and self.owns(hostname):
             raise _forbidden(hostname)
-
-
-def by_admin() -> bool:
-    """Tell whether a signed-in admin asks; the node's own work and its command line count as one, a key does not."""
-    who = caller().principal
-    return who is None or (who.role is Role.ADMIN and who.kind in ("user", "system"))
 
 
 def _forbidden(hostname: str) -> Forbidden:

@@ -97,7 +97,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         runner = CaddyRunner(program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain)
         door = Door(ctx, runner)
     store, history = RouteStore(ctx), History(ctx)
-    names = NodeNames(settings, base_domain, lambda: store.faces)
+    names = NodeNames(settings, base_domain, lambda: store.faces, lambda: ctx.find(Users))
     resolver = Resolver(ctx, own, names)
     domain_store = DomainStore(ctx)
     parts = DomainParts(ctx, domain_store, names)

@@ -9,7 +9,7 @@ from cloudos_sdk import Conflict, Context, InvalidRequest, NotImplementedHere, i
 
 from cloudos_proxy.events import RouteCreated, RouteDeleted, RouteUpdated
 from cloudos_proxy.hostnames import BadHostname, normalise
-from cloudos_proxy.node_names import NodeNames, by_admin
+from cloudos_proxy.node_names import NodeNames
 from cloudos_proxy.planning import fields_changed
 from cloudos_proxy.resolving import Resolver
 from cloudos_proxy.route_headers import headers_refusal
@@ -83,11 +83,12 @@ class RouteService:
             error=None,
             created_at=now,
             updated_at=now,
-            by_admin=by_admin(),
+            by_admin=self._names.by_admin(),
         )
         self._names.admit(row)
         row = await self._with_options(await self._with_target(row), given)
         async with self._routes.lock:
+            row = replace(row, by_admin=self._names.by_admin())  # anew: to look at its target may have taken seconds
             self._names.admit(row)
             self._refuse_taken(row)
             made = RouteCreated(resource=row.id, details=f"Made a route for {row.hostname}", hostname=row.hostname)
@@ -125,9 +126,10 @@ class RouteService:
             self._names.admit(row)
             self._refuse_taken(row)
             fields = fields_changed(before, row)
-            if not fields and (before.by_admin or self._names.refusal(before) is None or not by_admin()):
+            if not fields and (before.by_admin or self._names.refusal(before) is None or not self._names.by_admin()):
                 return before
-            row = replace(row, status="pending", error=None, updated_at=self._ctx.clock.now(), by_admin=by_admin())
+            row = replace(row, status="pending", error=None, updated_at=self._ctx.clock.now())
+            row = replace(row, by_admin=self._names.by_admin())
             told = RouteUpdated(
                 resource=row.id,
                 details=f"Changed the route of {row.hostname}: {', '.join(fields)}",
