@@ -97,9 +97,8 @@ class Gate:
             self._licence.require(feature)
         if policy.rate is not None:
             self._count_call(policy, request.endpoint or "", principal, address)
-        if request.method not in _SAFE:
+        if isinstance(request, Request) and request.method not in _SAFE:
             self._check_body(request, policy)
-        if isinstance(request, Request):
             request.body.judge = partial(self._judge_again, endpoint, request, address, principal)  # type: ignore[attr-defined]
 
     async def _let_in(

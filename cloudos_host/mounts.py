@@ -91,7 +91,8 @@ class Mounts:
             scope = {**scope, "client": (caller().address, scope["client"][1])}
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
-            work = _Bounded(limit, request.body.judge, partial(self._next, receive), send).run(app, scope)  # type: ignore[attr-defined]
+            judge = getattr(request.body, "judge", None)
+            work = _Bounded(limit, judge, partial(self._next, receive), send).run(app, scope)
         else:
             work = app(scope, receive, send)
         if held is None:
