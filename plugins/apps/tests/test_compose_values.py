@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from cloudos_apps.templates.model import render, validate_config
@@ -289,3 +290,13 @@ async def test_an_install_fails_where_that_work_fails(node):
     _, app = await node.post({"template": template.name, "name": "orchard"})
     operation = (await node.events("app.install_failed")) or [await node.event("app.install_failed")]
     assert "exit code 3" in operation[0].data["reason"] and app["name"] == "orchard"
+
+
+def test_a_run_of_dollars_takes_no_longer_than_it_is_long():
+    from cloudos_apps.templates import substitute
+
+    start = time.process_time()
+    text = "$" * 400_000
+    assert substitute.parse(text) == (text,)
+    assert substitute.parse(substitute.escape(text)) == (text,)
+    assert time.process_time() - start < 2

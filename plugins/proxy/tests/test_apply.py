@@ -231,3 +231,22 @@ async def test_a_caddy_that_is_run_by_others_is_told_what_to_serve(door_node, ba
     finally:
         other.send_signal(signal.SIGTERM)
         other.wait(10)
+
+
+async def test_what_stays_as_it_was_gives_way_to_who_has_its_name_now(door_node, backend):
+    """A route that cannot be moved is not served on under a name that another has, which may ask for a sign-in."""
+    node, app = await door_node(), await backend("app")
+    later = await node.route("later.example.com", app.addr)
+    await node.host.clock.advance(1)
+    first = await node.route("name.example.com", app.addr)
+    await node.apply()
+    changes = (
+        (first, {"hostname": "moved.example.com", "upstream_addr": "127.0.0.1:19"}),
+        (later, {"hostname": "name.example.com", "require_auth": True}),
+    )
+    for route, change in changes:
+        status, said = await node.call("PUT", f"/api/proxy/routes/{route['id']}", change)
+        assert status == 200, said
+    outcome = await node.apply()
+    assert [error["route_id"] for error in outcome["errors"]] == [first["id"]]
+    assert (await node.visit("name.example.com", "/secret")).status in (302, 401, 503)

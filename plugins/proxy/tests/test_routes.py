@@ -209,9 +209,17 @@ async def test_routes_survive_a_restart(door_node, backend):
     assert (await node.call("GET", "/api/proxy/routes"))[1][0]["status"] == "active"
 
 
-async def test_a_name_with_the_dot_of_the_root_is_the_same_name(door_node, backend):
+async def test_a_name_with_the_dot_of_the_root_leads_to_the_name_without_it(door_node, backend):
+    """No guard is asked about two spellings of a name: one with paths behind the sign-in is none of them."""
     node, app = await door_node(), await backend("app")
     await node.route("dot.example.com", app.addr)
+    await node.route("dot.example.com", app.addr, path_prefix="/admin", require_auth=True)
     await node.apply()
-    assert (await node.visit("dot.example.com.")).json["name"] == "app"
-    assert (await node.visit("other.example.com.")).status == 404
+    before = len(app.seen)
+    for path in ("/x?y=1", "/admin;x=1", "/admin%3bx", "/x;/..;/admin", "/x/%c0%ae%c0%ae/admin"):
+        for name in ("dot.example.com.", "dot.example.com..", f"dot.example.com.:{node.http_port}"):
+            answer = await node.visit(name, path)
+            port = f":{node.http_port}" if ":" in name else ""
+            assert (answer.status, answer.headers["Location"][: 17 + len(port)]) == (308, f"//dot.example.com{port}")
+    assert len(app.seen) == before
+    assert (await node.visit("dot.example.com")).json["name"] == "app"

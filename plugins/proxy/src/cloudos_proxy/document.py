@@ -127,8 +127,23 @@ def _server(listen: tuple[str, ...], routes: list[dict[str, Any]], *, behind_fro
         "listen": list(listen),
         "listen_protocols": [["h1"]] * len(listen),
         "automatic_https": {"disable": True},
-        "routes": [{**alive, "terminal": True}, *cleaning(behind_front=behind_front), secured, *routes, nowhere],
+        "routes": [
+            {**alive, "terminal": True},
+            _without_dot(),
+            *cleaning(behind_front=behind_front),
+            secured,
+            *routes,
+            nowhere,
+        ],
     }
+
+
+def _without_dot() -> dict[str, Any]:
+    """Return the route that sends a visitor of a name with the root's dot to the name without it, which guards know."""
+    dotted = {"Host": {"name": "dotted", "pattern": r"^(.*?)\.+(:[0-9]+)?$"}}
+    to = "//{http.regexp.dotted.1}{http.regexp.dotted.2}{http.request.uri}"
+    answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [to]}}
+    return {"match": [{"header_regexp": dotted}], "handle": [answer], "terminal": True}
 
 
 def _unless_set(name: str, value: str) -> dict[str, Any]:
@@ -174,7 +189,7 @@ def _is_node(site: Site, around: _Around) -> bool:
 @lru_cache(maxsize=8192)
 def _route(site: Site, around: _Around, by_itself: bool) -> dict[str, Any]:
     """Return one route. Shared between documents: never change what it returns."""
-    match: dict[str, Any] = {"host": [site.hostname, f"{site.hostname}."]}  # the dot is the root of all names
+    match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]
     handle = limit_handlers(site.limits, site.id)

@@ -39,11 +39,16 @@ class Plan:
         A forbidden address that is served is served no longer; a name is looked up, and judged, at each dial.
         """
         found = Plan(errors={**self.errors, **errors}, unchanged=self.unchanged, removed=list(self.removed))
+        taken = {_place(each.row) for each in self.served if each.row.id not in errors}
         for each in self.served:
             before = now.get(each.row.id)
             if each.row.id not in errors:
                 found.served.append(each)
-            elif before is not None and not (each.row.id in forbidden and before.row.face == each.row.face):
+            elif (
+                before is not None
+                and _place(before.row) not in taken  # by another, which may ask for a sign-in
+                and not (each.row.id in forbidden and before.row.face == each.row.face)
+            ):
                 found.served.append(before)
                 found.unchanged += 1
             elif before is not None:
@@ -52,12 +57,16 @@ class Plan:
         return found
 
 
+def _place(row: RouteRow) -> tuple[str, str]:
+    return row.hostname, row.path_prefix or ""
+
+
 def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[RouteRow], str]) -> Plan:
     """Return the plan that brings what is served `now` to `rows`. `dial` raises Unresolved.
 
     A route that leads nowhere is served no longer; one of which that cannot be known now is served as it was.
     """
-    found = Plan()
+    found, kept = Plan(), []
     rows = list(rows)
     for row in rows:
         before = now.get(row.id)
@@ -66,7 +75,7 @@ def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[Ro
         except Unresolved as error:
             found.errors[row.id] = str(error)
             if before is not None and isinstance(error, Unknown):
-                found.served.append(before)
+                kept.append(before)
             elif before is not None:
                 found.removed.append(before)
             continue
@@ -75,6 +84,9 @@ def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[Ro
             found.changed.append(served)
         else:
             found.unchanged += 1
+    taken = {_place(each.row) for each in found.served}
+    for before in kept:
+        (found.removed if _place(before.row) in taken else found.served).append(before)
     ids = {row.id for row in rows}
     found.removed += [served for id, served in now.items() if id not in ids]
     return found

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-_MARK = re.compile(r"(\$+)\{|\}")
+_MARK = re.compile(r"(?<!\$)(\$+)\{|\}")
 _NAME = re.compile(r"([^}:?{]*)([:?][-+])?")
-_DOLLARS = re.compile(r"\$+(?=\{)")
-_DOLLARS_AT_END = re.compile(r"\$+(?=\{|\Z)")
+_DOLLARS = re.compile(r"(?<!\$)\$+(?=\{)")
+_DOLLARS_AT_END = re.compile(r"(?<!\$)\$+(?=\{|\Z)")
 _DEEPEST = 20
 
 
