@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from cloudos_notes.rows import NOTE
 from sqlalchemy import func, select, text
 from test_vault import bring, export, packed
@@ -172,3 +173,13 @@ async def test_hundreds_of_files_come_out_byte_for_byte(notes):
     outcome = await bring(node, packed(files))
     assert outcome["created"] == 700
     assert await export(node) == files
+
+
+@pytest.mark.parametrize(("existing", "notes_then", "files_then"), [("skip", 0, 1), ("copy", 1, 1), ("update", 1, 0)])
+async def test_a_file_that_is_kept_is_what_is_there_for_an_import(notes, existing, notes_then, files_then):
+    node = await notes()
+    await bring(node, packed({"v/README.md": b"\xff\xfe no text"}))
+    assert len(await node.get("/api/notes/attachments")) == 1
+    await bring(node, packed({"v/README.md": "# a note"}), f"?existing={existing}")
+    assert len(await contents(node)) == notes_then
+    assert len(await node.get("/api/notes/attachments")) == files_then

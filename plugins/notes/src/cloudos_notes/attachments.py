@@ -85,6 +85,11 @@ class Attachments:
         self._ctx.events.emit(session, AttachmentImported(resource=id, details="Imported an attachment", owner=owner))
         return done
 
+    def has(self, session: Session, owner: str, path: str) -> bool:
+        """Tell whether a file is kept at a path."""
+        statement = select(ATTACHMENT.c.id).where(ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == path)
+        return session.execute(statement).first() is not None
+
     def forget(self, session: Session, owner: str, path: str) -> None:
         """Remove what is kept of a path that is a note now."""
         session.execute(delete(ATTACHMENT).where(ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == path))

@@ -248,9 +248,13 @@ class Importer:
         """Store one note; return what that made of it."""
         found = self._same(session, owner, new)
         if found is None or existing == "copy":
-            taken = found is not None and found.path is not None
+            kept = existing != "update" and self._attachments.has(session, owner, str(new.path))
+            if kept and existing == "skip":
+                return "unchanged"
+            taken = kept or (found is not None and found.path is not None)
             self._store.writing.insert(session, owner, replace(new, path=None) if taken else new)
-            self._attachments.forget(session, owner, str(new.path))
+            if not taken:
+                self._attachments.forget(session, owner, str(new.path))
             return "created"
         if existing == "skip":
             return "unchanged"
