@@ -23,7 +23,7 @@ from cloudos_sdk import (
     Unavailable,
 )
 from cloudos_sdk.addresses import address_share, parse_address
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials, OwnProxy
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, Credentials, OwnProxy, Sessions
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from quart import Request, Websocket
@@ -58,6 +58,7 @@ class Gate:
         authenticator: Callable[[], Authenticator | None],
         bearers: Callable[[], Iterable[BearerAuthenticator]],
         own_proxy: Callable[[], OwnProxy | None] = lambda: None,
+        sessions: Callable[[], Sessions | None] = lambda: None,
         *,
         max_body: int,
         trust_proxy: bool,
@@ -68,6 +69,7 @@ class Gate:
         self._authenticator = authenticator
         self._bearers = bearers
         self._own_proxy = own_proxy
+        self._sessions = sessions
         self._max_body = max_body
         self._trust_proxy = trust_proxy
         self.endpoints: dict[str, Endpoint] = {}
@@ -120,12 +122,24 @@ class Gate:
         self, endpoint: Endpoint, request: Request, address: str | None, admitted: Principal | None
     ) -> None:
         """Judge who asks by what holds now that the body is there, which may be a minute later. Raises as `admit`."""
-        now = await self._who(endpoint.policy, request, address)
+        try:
+            now = await self._who(endpoint.policy, request, address)
+        except Unauthenticated as error:
+            now = self._by_session(admitted, error)
         if now == admitted:
             return
         if now is not None:
             self._check(endpoint.policy, now)
         raise Forbidden("What you may do has changed since this request began; send it again.", code="rights_changed")
+
+    def _by_session(self, admitted: Principal | None, error: Unauthenticated) -> Principal:
+        """Return who asks by the session of a token whose time ended on the way: what has an end takes its time."""
+        if error.code == "token_expired" and admitted is not None and admitted.session_id is not None:
+            sessions = self._sessions()
+            now = sessions.person(admitted.session_id) if sessions is not None else None
+            if now is not None:
+                return now
+        raise error
 
     async def _who(self, policy: Policy, request: Request | Websocket, address: str | None) -> Principal | None:
         if policy.access == "bearer":
@@ -143,7 +157,12 @@ class Gate:
             if policy.access == "bearer":
                 principal = await self._by_bearer(authorization, policy.bearer or "", answer.credentials.address)
             else:
-                principal = await self._principal(answer.credentials)
+                try:
+                    principal = await self._principal(answer.credentials)
+                except Unauthenticated as error:
+                    if not answer.drained:
+                        raise
+                    principal = self._by_session(answer.principal, error)
             if principal is not None:
                 self._check(policy, principal)
         except CloudOSError:

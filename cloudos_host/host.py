@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from cloudos_sdk import Job
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProxy, PermissionCatalogue, Users
+from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProxy, PermissionCatalogue, Sessions, Users
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, api, jobs, logs, migrating, operations
@@ -64,6 +64,7 @@ class Host:
             lambda: self.capabilities.find(Authenticator),
             lambda: self.capabilities.all(BearerAuthenticator),
             lambda: self.capabilities.find(OwnProxy),
+            lambda: self.capabilities.find(Sessions),
             max_body=self.settings.max_body,
             trust_proxy=self.settings.trust_proxy,
         )

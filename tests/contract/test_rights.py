@@ -261,3 +261,11 @@ async def test_a_body_that_breaks_off_changes_nothing(node):
     await asyncio.sleep(0.1)
     await half.finish({"type": "http.disconnect"})
     assert half.sent == []
+
+
+async def test_a_body_that_takes_longer_than_its_token_holds_is_taken_while_the_session_holds(node):
+    half = Halves(node.host.app, "POST", "/api/notes", node.heads["operator"])
+    await asyncio.sleep(0.1)
+    await node.clock.advance(16 * 60)
+    assert await half.finish() == 201
+    assert (await node.anonymous.get("/api/auth/me", headers=node.heads["operator"])).status_code == 401
