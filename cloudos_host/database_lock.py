@@ -94,7 +94,8 @@ class DatabaseLock:
             db.refuses_writes = None
             self._log.info("the lock on the database is held again")
             return
-        message = f"Another host ({self.holder}) has taken the node's database; stop one of the two."
+        self._log.error("another host has taken the database", holder=self.holder)
+        message = "Another host has taken the node's database; stop one of the two (`cloudos doctor` names it)."
         db.trouble = db.refuses_writes = DatabaseUnavailable(message, code="database_taken", retry_after=5)
         raise db.refuses_writes
 

@@ -183,3 +183,11 @@ async def test_a_file_that_is_kept_is_what_is_there_for_an_import(notes, existin
     await bring(node, packed({"v/README.md": "# a note"}), f"?existing={existing}")
     assert len(await contents(node)) == notes_then
     assert len(await node.get("/api/notes/attachments")) == files_then
+
+
+async def test_many_files_of_one_name_are_kept_by_names_of_their_own(notes):
+    node = await notes()
+    for number in range(24):
+        await bring(node, packed({"a.bin": b"\xff%d" % number}), "?existing=copy")
+    paths = [file["path"] for file in await node.get("/api/notes/attachments?limit=500")]
+    assert len(set(paths)) == 24 and {"a.bin", "a (2).bin", "a (19).bin"} <= set(paths)

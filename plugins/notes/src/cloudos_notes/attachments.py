@@ -22,6 +22,7 @@ from cloudos_notes.rows import ATTACHMENT
 
 _PART = 1 << 20
 _UNUSED_DAYS = 1
+_NUMBERED = 20
 _LISTED = (ATTACHMENT.c.id, ATTACHMENT.c.path, ATTACHMENT.c.size, ATTACHMENT.c.modified_at)
 
 
@@ -151,10 +152,9 @@ def parts_of(path: Path) -> Iterator[bytes]:
 
 def _free(session: Session, owner: str, path: str) -> str:
     stem, dot, ending = path.rpartition(".") if "." in path.rpartition("/")[2] else (path, "", "")
-    number = 2
-    while True:
-        name = f"{stem} ({number}){dot}{ending}"
+    for number in (*range(2, _NUMBERED), None):  # where all are taken, one that nobody has: each look holds the writer
+        name = f"{stem} ({number if number is not None else new_id('copy')}){dot}{ending}"
         taken = select(ATTACHMENT.c.id).where(ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == name)
         if session.execute(taken).first() is None:
             return name
-        number += 1
+    raise AssertionError("an id is taken")
