@@ -221,5 +221,6 @@ async def test_a_name_with_the_dot_of_the_root_leads_to_the_name_without_it(door
             answer = await node.visit(name, path)
             port = f":{node.http_port}" if ":" in name else ""
             assert (answer.status, answer.headers["Location"][: 17 + len(port)]) == (308, f"//dot.example.com{port}")
+    assert (await node.visit(".", "/elsewhere.example")).status == 404
     assert len(app.seen) == before
     assert (await node.visit("dot.example.com")).json["name"] == "app"

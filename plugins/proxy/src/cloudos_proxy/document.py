@@ -140,7 +140,7 @@ def _server(listen: tuple[str, ...], routes: list[dict[str, Any]], *, behind_fro
 
 def _without_dot() -> dict[str, Any]:
     """Return the route that sends a visitor of a name with the root's dot to the name without it, which guards know."""
-    dotted = {"Host": {"name": "dotted", "pattern": r"^(.*?)\.+(:[0-9]+)?$"}}
+    dotted = {"Host": {"name": "dotted", "pattern": r"^(.+?)\.+(:[0-9]+)?$"}}
     to = "//{http.regexp.dotted.1}{http.regexp.dotted.2}{http.request.uri}"
     answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [to]}}
     return {"match": [{"header_regexp": dotted}], "handle": [answer], "terminal": True}
