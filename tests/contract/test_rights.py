@@ -9,9 +9,11 @@ import re
 
 import pytest
 from cloudos_sdk import Role
-from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
 from cloudos_sdk.identity import caller
 from contract.promises import WHO, all_plugins
+
+from cloudos_host.open_answers import OpenAnswer
 
 PEOPLE = {
     "operator": {"username": "operator", "password": "an operator's password", "role": "operator"},
@@ -269,3 +271,19 @@ async def test_a_body_that_takes_longer_than_its_token_holds_is_taken_while_the_
     await node.clock.advance(16 * 60)
     assert await half.finish() == 201
     assert (await node.anonymous.get("/api/auth/me", headers=node.heads["operator"])).status_code == 401
+
+
+async def test_a_download_outlives_its_token_and_a_stream_does_not(node):
+    gate, head = node.host.gate, node.heads["operator"]["Authorization"]
+    endpoint = next(found for name, found in gate.endpoints.items() if name.startswith("notes:") and "export" in name)
+    credentials = Credentials("GET", head, {}, None, "127.0.0.1")
+    principal = await gate._principal(credentials)
+    download, stream = (OpenAnswer(endpoint, principal, credentials, drained) for drained in (True, False))
+    assert await gate.readmits(download) and await gate.readmits(stream)
+    await node.clock.advance(16 * 60)
+    assert await gate.readmits(download) and not await gate.readmits(stream)
+    user = f"/api/users/{principal.user_id}"
+    answer = await node.anonymous.post("/api/auth/login", json=WHO)
+    admin = {"Authorization": f"Bearer {(await answer.get_json())['access_token']}"}
+    assert (await node.anonymous.delete(user, headers=admin)).status_code == 204
+    assert not await gate.readmits(download)
