@@ -118,6 +118,12 @@ def test_headers_of_identity_from_a_client_never_reach_the_app(node, visitor):
 
 OTHER_GATES = [
     "X-WebAuth-User",
+    "X-Amzn-Oidc-Identity",
+    "X-Amzn-Oidc-Data",
+    "Tailscale-User-Login",
+    "X-User-Email",
+    "X_User-Email",
+    "X-Auth-Roles",
     "x_webauth_user",
     "X-Auth-Request-User",
     "X-Auth_Request-Email",

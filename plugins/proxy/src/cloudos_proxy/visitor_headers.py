@@ -19,12 +19,12 @@ SHARE = "{http.vars.share}"
 """What it counts as in a rate limit: an IPv6 /64 is one visitor. Behind another server, where Caddy has no word for it,
 each address is one."""
 
-_WHOLE = ("X-Real-IP", "Forwarded", "X-Auth-Email", "X-Auth-Groups", "X-Auth-Name")
+_WHOLE = ("X-Real-IP", "Forwarded", "X-Auth-Email", "X-Auth-Groups", "X-Auth-Name", "X-User-Email", "X-ID-Token")
 # the family of those by which other gates tell an app who somebody is, whatever gate the app was set up for
 _IDENTITIES = (
     "Remote", "X-Remote", "X-WebAuth", "X-Auth-Request", "X-Auth-User", "X-Authentik", "X-Authelia", "X-Authenticated",
     "X-Pomerium", "X-Vouch", "X-Goog-Authenticated", "X-Ms-Client-Principal", "X-MS-Token", "Cf-Access", "X-Consumer",
-    "X-SSL-Client", "SSL-Client", "X-Client-Cert",
+    "X-SSL-Client", "SSL-Client", "X-Client-Cert", "X-Amzn-Oidc", "Tailscale-User", "X-Auth-Roles", "X-Auth-Subject",
 )  # fmt: skip
 _BEGINNINGS = ("X-Forwarded", "X-Original", "X-Rewrite", "X-Cloudos", *_IDENTITIES)
 _SWITCH = r"(?i)(?:^|,)\s*upgrade\s*(?:,|$)"
