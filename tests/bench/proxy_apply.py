@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.bench.load import node, program, quantile, report
-from tests.components.caddy import free_ports
+from tests.components.ports import free_ports
 
 ROUTES, ROUNDS, APPLIES = 1000, 8, 50
 REST_SECONDS = 0.4

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from tests.bench.load import median, node, program, report, wrk
-from tests.components.caddy import free_ports
+from tests.components.ports import free_ports
 
 ROUNDS, SECONDS = 4, 3
 PATH = "/api/auth/me"  # of the bare application, which has no other

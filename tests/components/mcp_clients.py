@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from .ports import free_port
+
 PACKAGES = {
     "@modelcontextprotocol/conformance": "0.1.16",
     "@modelcontextprotocol/inspector": "0.15.0",
@@ -96,9 +98,7 @@ def adding_bearer(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
     running: list[subprocess.Popen[bytes]] = []
 
     def add(url: str, bearer: str) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         handler = {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": url.removeprefix("http://")}],

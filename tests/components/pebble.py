@@ -23,6 +23,8 @@ from pathlib import Path
 
 import pytest
 
+from .ports import free_ports
+
 _PROGRAMS = ("pebble", "pebble-challtestsrv")
 
 
@@ -81,7 +83,7 @@ def pebble_server() -> Iterator[Pebble]:
     if any(shutil.which(name) is None for name in _PROGRAMS):
         pytest.skip("no ACME server for the tests: apt-get install -y pebble")
     folder = Path(tempfile.mkdtemp(prefix="cos-pebble-", dir="/tmp"))
-    http, https, dns, dns_management, directory, management = _free_ports(6)
+    http, https, dns, dns_management, directory, management = free_ports(6)
     _write_certificate(folder)
     config = {
         "listenAddress": f"127.0.0.1:{directory}",
@@ -138,14 +140,6 @@ def _running(command: list[str], log: Path, port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _write_certificate(folder: Path) -> None:

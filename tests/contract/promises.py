@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import re
-import socket
 from pathlib import Path
+
+from components.ports import free_ports
 
 from cloudos_host.discovery import discover
 
 WHO = {"username": "root", "password": "correct horse battery"}
-
-
-def free_ports(count):
-    """Return ports of loopback that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 _PORTS = free_ports(2)

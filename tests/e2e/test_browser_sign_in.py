@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from components.caddy import free_ports
 from components.environments import WHO, serving
+from components.ports import free_ports
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")
 PAGE = "/notes/a?b=c&d=%2F"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ CHECK = {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000
 GREETING = {"name": "greeting", "default": "web"}
 PASSWORD = {"name": "password", "type": "password", "secret": True, "generate": True}
 SMALL = {"memory_mb": 64, "cpus": 0.5}
-
-
-def free_port() -> int:
-    """Return a port of the machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_template(name: str, *services: dict[str, Any], **more: Any) -> Template:

@@ -10,11 +10,11 @@ import time
 import zlib
 
 import pytest
-from app_node import free_port
 from cloudos_apps.log_lines import printable
 from cloudos_apps.templates.catalogue import Catalogue
 from cloudos_apps.templates.foreign import Unfit
 from cloudos_apps.templates.reading import read
+from components.ports import free_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from app_node import free_port, make_template
+from app_node import make_template
+from components.ports import free_port
 
 
 async def test_an_unknown_template_is_named(node):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from cloudos_memory.searching import NodeEmbedder
 from cloudos_memory.settings import EmbeddingSettings
 from cloudos_sdk import Unavailable
 from cloudos_sdk.testing.contracts import check_embedder
+from components.ports import free_port
 from embedding_server import embedding_server
 from pydantic import ValidationError
 
@@ -29,12 +29,6 @@ async def backend():
     yield make
     for one in made:
         await one.close()
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def test_the_model_in_process_keeps_the_contract(backend):

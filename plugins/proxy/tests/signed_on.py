@@ -8,8 +8,8 @@ import sys
 import time
 
 import httpx
-from components.caddy import free_ports
 from components.environments import WHO, serving
+from components.ports import free_ports
 
 from cloudos_host.discovery import discover
 

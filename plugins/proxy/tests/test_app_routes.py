@@ -10,7 +10,7 @@ from cloudos_sdk import Manifest, hookimpl
 from cloudos_sdk.capabilities import AppAddress, Apps
 from cloudos_sdk.events import AppInstalled, AppInstallFailed, AppUninstalled, AppUpdated
 from cloudos_sdk.testing.fakes import FakeApps
-from components.caddy import free_ports
+from components.ports import free_ports
 
 
 class Shop:

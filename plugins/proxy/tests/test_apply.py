@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from cloudos_proxy.plugin import cloudos_health
 from cloudos_proxy.route_store import RouteStore
-from components.caddy import free_ports
+from components.ports import free_ports
 
 
 async def test_one_upstream_that_does_not_answer_holds_up_no_other_route(door_node, backend):

@@ -13,7 +13,7 @@ from cloudos_proxy.tls_parts import tls_app
 from cloudos_sdk.capabilities import AppAddress, Apps, MetricSource
 from cloudos_sdk.testing.contracts import check_metric_source
 from cloudos_sdk.testing.fakes import FakeApps, providing
-from components.caddy import free_ports
+from components.ports import free_ports
 
 
 async def test_a_domain_is_answered_as_printed_and_ends_in_a_certificate_without_a_further_call(

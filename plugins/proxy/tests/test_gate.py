@@ -11,7 +11,7 @@ from browsing import PAGE
 from cloudos_proxy.hand_over import HandOver
 from cloudos_proxy.targets import Target
 from cloudos_sdk.testing.fixtures import FakeClock
-from components.caddy import free_ports
+from components.ports import free_ports
 
 GIT = Target("git.cloud.test", "https://git.cloud.test", "/x")
 ASK = b"GET /api/auth/validate? HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: git.cloud.test\r\n%b\r\n"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from components.caddy import free_ports
 from components.environments import serving
+from components.ports import free_ports
 
 CLOUDOS = Path(sys.executable).parent / "cloudos"
 ROUTES = 80

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 from cloudos_proxy.loading import Loader, NotServed
 from cloudos_proxy.settings import ProxySettings
-from components.caddy import free_ports
+from components.ports import free_ports
 
 
 class Loaded:

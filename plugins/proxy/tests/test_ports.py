@@ -10,7 +10,7 @@ import pytest
 from cloudos_proxy import listeners
 from cloudos_proxy.listeners import PortUnavailable, Wanted, open_sockets
 from cloudos_proxy.ring import PLACES
-from components.caddy import free_ports
+from components.ports import free_ports
 
 
 def test_a_port_below_1024_names_the_command_that_allows_it(monkeypatch):

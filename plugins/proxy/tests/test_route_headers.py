@@ -8,7 +8,7 @@ import pytest
 from cloudos_proxy import route_headers
 from cloudos_proxy.apply import Applier
 from cloudos_proxy.route_headers import headers_refusal, shown_headers
-from components.caddy import free_ports
+from components.ports import free_ports
 
 HARMLESS = {
     "X-Host": "{http.request.host} {http.request.hostport} {http.request.port} {http.request.host.labels.0}",

@@ -17,7 +17,7 @@ from cloudos_proxy.port_occupants import Occupant
 from cloudos_proxy.stopping import StopFailed, Systemd
 from cloudos_proxy.supervisor import Door
 from cloudos_proxy.takeover import Takeovers
-from components.caddy import free_ports
+from components.ports import free_ports
 from components.web_servers import listens
 from sqlmodel import select
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from cloudos_proxy.proxy_key import ProxyKey
 from cloudos_sdk.testing.contracts import check_own_proxy
-from components.caddy import free_ports
+from components.ports import free_ports
 from signed_on import OPEN, run
 
 from cloudos_host.discovery import discover

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp.abc import AbstractResolver
 from cloudos_webhooks.sending import LONGEST, Sender
+from components.ports import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -64,9 +65,7 @@ async def test_an_answer_that_drips_does_not_take_longer_than_a_try_may(webhooks
 
 async def test_nobody_there(webhooks):
     node = await webhooks()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    state, attempt = await tried(node, await node.create(f"http://127.0.0.1:{port}/", "thing.lost"))
+    state, attempt = await tried(node, await node.create(f"http://127.0.0.1:{free_port()}/", "thing.lost"))
     assert state == "failed" and attempt["error"].startswith("cannot connect: ")
 
 
