@@ -10,7 +10,7 @@ import pytest
 pytest_plugins = [
     f"components.{path.stem}"
     for path in sorted((Path(__file__).parent / "tests" / "components").glob("*.py"))
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "ports")
 ]
 
 

@@ -8,7 +8,7 @@ import gc
 def main() -> None:
     """Run the command line, imported without looking for garbage in vain: what is imported stays."""
     gc.disable()
-    from cloudos_host.cli import main as run
+    from cloudos_host.cli.main import main as run
 
     run()
 

@@ -12,28 +12,32 @@ from cloudos_sdk import Job
 from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProxy, PermissionCatalogue, Sessions, Users
 from cloudos_sdk.policy import policy_of
 
-from cloudos_host import __version__, api, jobs, logs, migrating, operations
-from cloudos_host.api_socket import ApiSocket
-from cloudos_host.app import describe, guard, make_app
-from cloudos_host.boot import Ladder
+from cloudos_host import __version__, logs
 from cloudos_host.config import Config, nearest, strangers
-from cloudos_host.database_failure import refusal
-from cloudos_host.description import Description
-from cloudos_host.discovery import Found, discover
-from cloudos_host.events import PluginEvents
-from cloudos_host.gate import Endpoint, Gate
-from cloudos_host.health import HealthChecks
-from cloudos_host.licence import PlanLicence
-from cloudos_host.lifespans import Lifespans
-from cloudos_host.mounts import Mounts
+from cloudos_host.data import operations, schema_upgrade
+from cloudos_host.data.database_failure import refusal
+from cloudos_host.data.encryption import PluginSecrets
+from cloudos_host.data.operations import PluginOperations
+from cloudos_host.data.outbox import PluginEvents
+from cloudos_host.http import host_api
+from cloudos_host.http.app import describe, guard, make_app
+from cloudos_host.http.gate import Endpoint, Gate
+from cloudos_host.http.mounts import Mounts
+from cloudos_host.http.open_responses import OpenAnswers
+from cloudos_host.http.openapi_cache import Description
+from cloudos_host.http.permissions import PermissionTable
+from cloudos_host.http.sse import EventStreams
 from cloudos_host.node import HostError, Node
-from cloudos_host.open_answers import OpenAnswers
-from cloudos_host.operations import PluginOperations
-from cloudos_host.permissions import PermissionTable
-from cloudos_host.registry import Phase, Record, State, owner
-from cloudos_host.secret_box import PluginSecrets
-from cloudos_host.services import Capabilities, PluginContext, SystemClock
-from cloudos_host.startup_crash_log import StartupCrashLog
+from cloudos_host.plugins import jobs
+from cloudos_host.plugins.api_socket import ApiSocket
+from cloudos_host.plugins.context import Capabilities, PluginContext, SystemClock
+from cloudos_host.plugins.discovery import Found, discover
+from cloudos_host.plugins.health import HealthChecks
+from cloudos_host.plugins.license import PlanLicence
+from cloudos_host.plugins.lifespans import Lifespans
+from cloudos_host.plugins.loader import Ladder
+from cloudos_host.plugins.registry import Phase, Record, State, owner
+from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 from cloudos_host.tasks import PluginTasks
 
 _TELLS_OF_ALL = ("/openapi.json",)
@@ -54,8 +58,8 @@ class Host:
         self.permissions = PermissionTable()
         self.app = make_app(self.log, self.settings.max_body)
         self.description = Description(self.app)
-        self.own = Record(Found("host", "cloudos_host.api", "cloudos-host", __version__), state=State.RUNNING)
-        self.own.manifest, self.own.prefixes = api.manifest, api.manifest.prefixes
+        self.own = Record(Found("host", "cloudos_host.http.host_api", "cloudos-host", __version__), state=State.RUNNING)
+        self.own.manifest, self.own.prefixes = host_api.manifest, host_api.manifest.prefixes
         self.records = [self._judge(plugin, safe) for plugin in (discover() if found is None else found)]
         self.gate = Gate(
             [self.own, *self.records],
@@ -75,6 +79,7 @@ class Host:
         self.api_socket = ApiSocket()
         self.node = Node(self.settings, self.clock, self.log)
         self.lifespans: Lifespans | None = None
+        self._streams: EventStreams | None = None
         self._snapshot_taken = False
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
@@ -123,7 +128,7 @@ class Host:
                 self.log.error("plugin is disabled", plugin=record.id, reason=record.reason)
             if not record.alive:
                 record.prefixes = notes.prefixes_of(record.found)
-        self.ladder = Ladder(self.records, self.config, notes, self.log, api.manifest)
+        self.ladder = Ladder(self.records, self.config, notes, self.log, host_api.manifest)
         self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
         first = [record for record in self.records if record.id in self.settings.required]
         self.ladder.load(first)
@@ -133,7 +138,7 @@ class Host:
         await asyncio.to_thread(self.migrate, [self.own, *ordered])
         self.own.context = self.context_of(self.own)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
-        self._register(self.own, [api.routes(self)])
+        self._register(self.own, [host_api.routes(self)])
         self.own.context.tasks.start("events of other processes", self.events.poll)
         await self._start(ordered)
         self._require()
@@ -187,10 +192,16 @@ class Host:
             if record.alive and self.lifespans is not None:
                 await self.lifespans.start(record)
 
+    @property
+    def streams(self) -> EventStreams:
+        """The streams of events; the host is open."""
+        assert self._streams is not None
+        return self._streams
+
     def open(self, *, begin: bool = False) -> None:
         """Open the database and the key of the data folder, as `Node.open`."""
         self.node.open(begin=begin)
-        self.db, self.events, self.streams = self.node.db, self.node.events, self.node.streams
+        self.db, self.events, self._streams = self.node.db, self.node.events, EventStreams(self.node.events)
 
     @property
     def _prune(self) -> Job:
@@ -229,13 +240,15 @@ class Host:
                 continue
             try:
                 with self.db.write_engine.connect() as connection:
-                    old = migrating.applied(connection, "host") is not None
-                    pending = migrating.pending(connection, record.id, package)
+                    old = schema_upgrade.applied(connection, "host") is not None
+                    pending = schema_upgrade.pending(connection, record.id, package)
                 if pending and old and not self._snapshot_taken:
-                    migrating.snapshot(self.db.write_engine, self.settings.data_dir / "snapshots", self.clock.now())
+                    schema_upgrade.snapshot(
+                        self.db.write_engine, self.settings.data_dir / "snapshots", self.clock.now()
+                    )
                     self._snapshot_taken = True
                 if pending:
-                    migrating.upgrade(self.db.write_engine, record.id, package)
+                    schema_upgrade.upgrade(self.db.write_engine, record.id, package)
                 if record is self.own:
                     self.node.remember()
             except (Exception, SystemExit) as error:
@@ -269,7 +282,7 @@ class Host:
         )
         operations.context = tasks.context = context
         if record is self.own:
-            self.permissions.declare(api.manifest.permissions)
+            self.permissions.declare(host_api.manifest.permissions)
         return context
 
     def _register(self, record: Record, blueprints: Sequence[Any]) -> None:
@@ -286,15 +299,15 @@ class Host:
 
     def describe_unserved(self, records: Iterable[Record]) -> dict[str, Any]:
         """Return the OpenAPI document of plugins that were loaded but not started."""
-        self._register(self.own, [api.routes(self)])
+        self._register(self.own, [host_api.routes(self)])
         for record in records:
             self._register(record, record.blueprints)
         return self.describe()
 
     async def shutdown(self) -> None:
         """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
-        if self.node.is_open:
-            self.node.streams.close()
+        if self._streams is not None:
+            self._streams.close()
         steps: list[Callable[[], Awaitable[None]]] = []
         if self.own.context is not None:
             steps.append(self.own.context.tasks.stop)

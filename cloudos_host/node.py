@@ -11,17 +11,16 @@ from cloudos_sdk import Clock, DatabaseUnavailable, Health
 from sqlalchemy import make_url, select
 
 from cloudos_host.config import HostSettings
-from cloudos_host.database import Database, sqlite_url
-from cloudos_host.database_failure import refusal
-from cloudos_host.database_lock import DatabaseLock
-from cloudos_host.disk_reserve import DiskReserve
-from cloudos_host.events import EventLog
-from cloudos_host.folder_lock import lock_folder
-from cloudos_host.identity import Facts, look, remember
-from cloudos_host.models import NodeFact
-from cloudos_host.private import make_data_folder, make_private
-from cloudos_host.secret_box import make_host_key
-from cloudos_host.sse import EventStreams
+from cloudos_host.data.database import Database, sqlite_url
+from cloudos_host.data.database_failure import refusal
+from cloudos_host.data.database_lock import DatabaseLock
+from cloudos_host.data.disk_reserve import DiskReserve
+from cloudos_host.data.encryption import make_host_key
+from cloudos_host.data.file_modes import make_data_folder, make_private
+from cloudos_host.data.folder_lock import lock_folder
+from cloudos_host.data.models import NodeFact
+from cloudos_host.data.node_identity import Facts, look, remember
+from cloudos_host.data.outbox import EventLog
 
 
 class HostError(Exception):
@@ -33,7 +32,6 @@ class Node:
 
     db: Database
     events: EventLog
-    streams: EventStreams
     key: bytes
     facts: Facts
 
@@ -85,7 +83,6 @@ class Node:
             sync=self.settings.database_sync,
         )
         self.events = EventLog(self.db, self._clock, self.log)
-        self.streams = EventStreams(self.events)
         self.is_open = True
         try:
             facts = self._agreeing(begin=begin)

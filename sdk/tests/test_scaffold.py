@@ -117,7 +117,7 @@ def test_what_is_no_id_is_refused(id):
 
 
 def test_the_hosts_own_ids_are_refused():
-    from cloudos_host.api import manifest
+    from cloudos_host.http.host_api import manifest
 
     own = {prefix.split("/")[2] for prefix in manifest.prefixes if prefix.startswith("/api/")}
     assert own <= RESERVED, "the host has a path more; the scaffold must not write a plugin for it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FRAMEWORK = {"click", "pydantic", "pydantic_core", "quart", "quart_schema", "sqlmodel", "sqlalchemy", "werkzeug"}
 FORMATS = {"orjson", "yaml"}
-FIXED = {"plugin", "settings", "models", "schemas", "routes", "service", "jobs", "commands", "__init__"}
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Module:
         return self.folder.name
 
     @property
-    def name(self) -> str:
-        """The file's name without its ending; a module in a folder goes by the folder's name."""
-        return self.path.relative_to(self.folder).parts[0].removesuffix(".py")
+    def room(self) -> str:
+        """The folder that it is in, as a path below the package; its own name where that is the package itself."""
+        inside = self.path.relative_to(self.folder)
+        return inside.parent.as_posix() if len(inside.parts) > 1 else inside.stem
 
     @property
     def place(self) -> str:
@@ -65,9 +66,23 @@ class Module:
         return {name.split(".")[0] for name in self.imports}
 
     @cached_property
-    def siblings(self) -> set[str]:
-        """The modules of its own package that it imports."""
-        return {name.split(".")[1] for name in self.imports if name.startswith(f"{self.package}.")} - {self.name}
+    def neighbours(self) -> set[str]:
+        """The other rooms of its own package that it imports from."""
+        return {self._room_of(name.split(".")[1:]) for name in self.imports if name.startswith(f"{self.package}.")} - {
+            self.room, "__init__",
+        }  # fmt: skip
+
+    def _room_of(self, parts: list[str]) -> str:
+        """Return the room of a dotted name below the package: the deepest folder, or a module of the package."""
+        place = self.folder
+        for at, part in enumerate(parts):
+            if not (place / part).is_dir():
+                return place.relative_to(self.folder).as_posix() if at else self._top(part)
+            place /= part
+        return place.relative_to(self.folder).as_posix()
+
+    def _top(self, part: str) -> str:
+        return part if (self.folder / f"{part}.py").exists() else "__init__"
 
     @cached_property
     def strings(self) -> set[str]:
@@ -94,23 +109,7 @@ HOST = package(ROOT / "cloudos_host")
 SDK = package(ROOT / "sdk" / "src" / "cloudos_sdk")
 
 
-def roles(modules: list[Module]) -> dict[str, str]:
-    """Return the role of each module of a plugin: its fixed name, else `values`, `adapter` or `service`.
-
-    Values are what knows nothing of the plugin but schemas, settings and other values. An adapter knows no more,
-    but one thing outside: a library or a program. Whatever else has a name of its own is a service, split by concern.
-    """
-    free = {m.name for m in modules} - FIXED
-    siblings = {name: set[str]().union(*(m.siblings for m in modules if m.name == name)) for name in free}
-    outside = {name for name in free if any(m.outside for m in modules if m.name == name)}
-    found = {m.name: m.name for m in modules if m.name in FIXED} | dict.fromkeys(free, "service")
-    changed = True
-    while changed:
-        changed = False
-        for name in free:
-            knows = {found.get(sibling, "service") for sibling in siblings[name] - {name}}
-            low = {"schemas", "settings", "values"} | ({"adapter"} if name in outside else set())
-            if found[name] == "service" and knows <= low:
-                found[name] = "adapter" if name in outside else "values"
-                changed = True
-    return found
+def stated(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the order of a distribution's rooms, from the top down, and the outside libraries of each room."""
+    table = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["cloudos"]
+    return table["rooms"], table.get("libraries", {})

@@ -4,23 +4,13 @@ import ast
 import re
 
 import pytest
-from architecture.sources import HOST, PLUGINS, ROOT, SDK, roles
+from architecture.sources import HOST, PLUGINS, ROOT, SDK, stated
 
-VALUES = {"schemas", "settings", "values"}
-LAYERS = {
-    "plugin": {"routes", "jobs", "commands", "service", "models", "adapter", *VALUES},
-    "routes": {"service", *VALUES},
-    "jobs": {"service", *VALUES},
-    "commands": {"service", *VALUES},
-    "service": {"service", "models", "adapter", *VALUES},
-    "adapter": {"adapter", *VALUES},
-    "models": VALUES,
-    "schemas": VALUES,
-    "settings": VALUES,
-    "values": VALUES,
-}
 ALL = [module for modules in PLUGINS.values() for module in modules]
 plugins = pytest.mark.parametrize("plugin", PLUGINS)
+DISTRIBUTIONS = {name: (ROOT / "plugins" / name.removeprefix("cloudos_"), PLUGINS[name]) for name in PLUGINS}
+DISTRIBUTIONS["cloudos_host"] = (ROOT, HOST)
+distributions = pytest.mark.parametrize("name", DISTRIBUTIONS)
 
 
 def test_there_are_plugins_to_judge():
@@ -45,27 +35,32 @@ def test_a_plugin_names_no_other_in_a_string(plugin):
 @plugins
 def test_nothing_imports_the_plugin_module(plugin):
     for module in PLUGINS[plugin]:
-        assert "plugin" not in module.siblings, f"{module.place} imports plugin.py, which only wires"
+        assert "plugin" not in module.neighbours, f"{module.place} imports plugin.py, which only wires"
 
 
-@plugins
-def test_layers_know_only_those_below_them(plugin):
-    role = roles(PLUGINS[plugin])
-    for module in PLUGINS[plugin]:
-        if module.name == "__init__":
+@distributions
+def test_a_room_imports_only_from_those_stated_after_it(name):
+    folder, modules = DISTRIBUTIONS[name]
+    rooms, _ = stated(folder)
+    assert len(set(rooms)) == len(rooms)
+    there = {module.room for module in modules} - {"__init__"}
+    assert set(rooms) == there, f"tool.cloudos.rooms of {folder.name} and its folders differ: {set(rooms) ^ there}"
+    for module in modules:
+        if module.room == "__init__":
+            assert not module.neighbours, f"{module.place} imports {module.neighbours}"
             continue
-        for name in module.siblings & set(role):
-            assert role[name] in LAYERS[role[module.name]], (
-                f"{module.place} ({role[module.name]}) imports {name}.py ({role[name]}); routes, jobs -> service ->"
-                " models, adapter"
-            )
+        above = module.neighbours - set(rooms[rooms.index(module.room) :])
+        assert not above, f"{module.place} imports {above}, which the order of rooms puts above {module.room}"
 
 
-@plugins
-def test_routes_and_jobs_touch_nothing_outside_themselves(plugin):
-    for module in PLUGINS[plugin]:
-        if module.name in ("routes", "jobs"):
-            assert not module.outside, f"{module.place} imports {module.outside}; an adapter is the place for it"
+@distributions
+def test_an_outside_library_is_used_only_in_the_rooms_stated_for_it(name):
+    folder, modules = DISTRIBUTIONS[name]
+    rooms, libraries = stated(folder)
+    assert set(libraries) <= set(rooms)
+    for room in rooms:
+        used = set[str]().union(*(module.outside for module in modules if module.room == room))
+        assert used == set(libraries.get(room, [])), f"{folder.name}: {room} uses {sorted(used)}"
 
 
 @pytest.mark.parametrize("module", [*HOST, *SDK], ids=lambda module: module.place)

@@ -7,7 +7,7 @@ import re
 import pytest
 from architecture.sources import PLUGINS, ROOT
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 FOUND = [found for found in discover() if found.error is None]
 FOLDERS = [*ROOT.glob("plugins/*/src/cloudos_*/migrations"), ROOT / "cloudos_host" / "migrations"]

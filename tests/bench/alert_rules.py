@@ -9,15 +9,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cloudos_alerts.engine import Engine
+from cloudos_alerts.evaluation.engine import Engine
 from cloudos_sdk.capabilities import Authenticator
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing, sample
 from cloudos_sdk.testing.fixtures import FakeClock
 
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import discover, given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import discover, given
 from tests.bench.load import report
 
 RULES, APPS, ROUNDS = 500, 20, 15

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from cloudos_apps.templates.catalogue import own_templates
+from cloudos_apps.templates.catalog import own_templates
 
 from tests.bench.load import median, node, program, report, wrk
 

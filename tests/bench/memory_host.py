@@ -11,8 +11,8 @@ from cloudos_sdk.capabilities import Authenticator
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
 
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import discover, given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import discover, given
 
 OWNER = "usr_bench"
 

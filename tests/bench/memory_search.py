@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from cloudos_memory.analytics import Analytics
-from cloudos_memory.attributes import attributes_of
 from cloudos_memory.embedding.minilm import MiniLM
-from cloudos_memory.embeddings import EMBEDDING, _row
-from cloudos_memory.embeddings import Stored as StoredVectors
-from cloudos_memory.pieces import pieces_of, text_hash
-from cloudos_memory.vectors import pack, quantise
+from cloudos_memory.search.analytics import Analytics
+from cloudos_memory.search.indexing.chunks import pieces_of, text_hash
+from cloudos_memory.search.vector.codec import pack, quantise
+from cloudos_memory.search.vector.filters import attributes_of
+from cloudos_memory.search.vector.store import EMBEDDING, _row
+from cloudos_memory.search.vector.store import Stored as StoredVectors
 from cloudos_sdk.capabilities import NoteStore
 from sqlalchemy import insert
 

@@ -12,13 +12,13 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cloudos_notes.store import Store
+from cloudos_notes.storage.store import Store
 from cloudos_sdk.capabilities import Authenticator, NoteDraft, NoteFilter
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing
 
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import discover, given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import discover, given
 from tests.bench.load import quantile, report
 
 NOTES, CREATED, WAITING, QUERIES, WORDS = 100_000, 2_000, 16, 150, 60

@@ -52,7 +52,7 @@ def main():
 
 def without_sign_in():
     """Return the ids of all plugins but `auth`."""
-    from cloudos_host.discovery import discover
+    from cloudos_host.plugins.discovery import discover
 
     return [found.id for found in discover() if found.id != "auth"]
 

@@ -16,9 +16,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from cloudos_memory.analytics import Analytics
-from cloudos_memory.queries import Queries
-from cloudos_memory.vector_search import VectorSearch
+from cloudos_memory.search.analytics import Analytics
+from cloudos_memory.search.query_embedder import Queries
+from cloudos_memory.search.vector.service import VectorSearch
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
 from tests.bench.memory_host import OWNER, faster, memory_host, write_all

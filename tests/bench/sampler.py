@@ -54,8 +54,8 @@ class Clock:
 async def main():
     """Print the share of a core."""
     from cloudos_host.config import Config, HostSettings
-    from cloudos_host.discovery import discover, given
     from cloudos_host.host import Host
+    from cloudos_host.plugins.discovery import discover, given
 
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     rest = Rest()

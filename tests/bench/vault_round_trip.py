@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from cloudos_notes.exporting import Exporter
-from cloudos_notes.importing import Importer
-from cloudos_notes.rows import Wanted
+from cloudos_notes.storage.tables import Wanted
+from cloudos_notes.vault.exporter import Exporter
+from cloudos_notes.vault.importer import Importer
 
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import discover, given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import discover, given
 from tests.bench.load import report
 from tests.bench.notes_store import OWNER, Authenticator, FakeAuthenticator, Prose, providing
 

@@ -10,8 +10,8 @@ import pytest
 from cloudos_sdk import Manifest, NotReady, hookimpl, public
 from quart import Blueprint
 
-from cloudos_host.discovery import Found
-from cloudos_host.startup_crash_log import forget_crashes
+from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.startup_crash_log import forget_crashes
 
 
 def plugin(name, prefix=None, *, policy=public, lifespan=None, **manifest):

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from cloudos_sdk import Manifest
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import given
+from cloudos_host.plugins.discovery import given
 from cloudos_host.host import Host
 
 sys.path.insert(0, sys.argv[1])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloudos_host.discovery import Found, discover
-from cloudos_host.offline import examine
+from cloudos_host.cli.cli_context import examine
+from cloudos_host.plugins.discovery import Found, discover
 
 STATED = ("/api/shop", "/api/till", "/shop")
 

@@ -156,14 +156,14 @@ class DoorNode:
 
     async def running(self) -> dict[str, Any]:
         """Return the document that Caddy runs, as it was before it was given its sockets."""
-        from cloudos_proxy.ring import unturned
-        from cloudos_proxy.supervisor import Door
+        from cloudos_proxy.caddy.reuseport import unturned
+        from cloudos_proxy.caddy.supervisor import Door
 
         return dict(orjson.loads(unturned(await self.host.ctx("proxy").use(Door).caddy.config())))
 
     def pid(self) -> int | None:
         """Return Caddy's process."""
-        from cloudos_proxy.supervisor import Door
+        from cloudos_proxy.caddy.supervisor import Door
 
         return self.host.ctx("proxy").use(Door).pid
 

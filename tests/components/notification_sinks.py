@@ -109,7 +109,7 @@ def slack(sink: Sink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sink:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import sys\nif 'cloudos_alerts.courier' in sys.orig_argv:\n"
+        "import sys\nif 'cloudos_alerts.notify.sender_process' in sys.orig_argv:\n"
         "    from apprise.plugins.slack import NotifySlack\n"
         f"    NotifySlack.webhook_url = {sink.url + '/services'!r}\n"
     )

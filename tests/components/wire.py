@@ -12,9 +12,9 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart, Response, request
 
-from cloudos_host import lean_tcp
-from cloudos_host.lean_http import LeanHTTP
-from cloudos_host.open_answers import OpenAnswers
+from cloudos_host.http import hypercorn_fast_path
+from cloudos_host.http.open_responses import OpenAnswers
+from cloudos_host.http.quart_fast_path import LeanHTTP
 
 
 class Wire:
@@ -112,10 +112,10 @@ async def wire(request, monkeypatch):
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
     if request.param == "lean connections":
-        lean_tcp.install()
+        hypercorn_fast_path.install()
     wire = Wire()
     wire.stop = stop = asyncio.Event()
-    config = lean_tcp.LeanConfig()
+    config = hypercorn_fast_path.LeanConfig()
     config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
     (listening,) = config.create_sockets().insecure_sockets
     listening.listen(100)

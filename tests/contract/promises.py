@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.ports import free_ports
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 WHO = {"username": "root", "password": "correct horse battery"}
 

@@ -39,7 +39,7 @@ from cloudos_sdk.testing.contracts import (
 )
 from contract.promises import all_plugins
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 CHECKS = {
     Apps: check_apps,

@@ -19,7 +19,7 @@ DOWN = {501, 503}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Run the host with every installed plugin as a process."""
-    command = [sys.executable, "-c", "from cloudos_host.cli import main; main()"]
+    command = [sys.executable, "-c", "from cloudos_host.cli.main import main; main()"]
     options = ["serve", "--port", "0", "--data-dir", tmp_path_factory.mktemp("data")]
     proxy = {f"CLOUDOS_PROXY__{key.upper()}": str(value) for key, value in SETTINGS["proxy"].items()}
     with serving([*command, *options], **proxy) as server:

@@ -13,7 +13,7 @@ from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
 from cloudos_sdk.identity import caller
 from contract.promises import WHO, all_plugins
 
-from cloudos_host.open_answers import OpenAnswer
+from cloudos_host.http.open_responses import OpenAnswer
 
 PEOPLE = {
     "operator": {"username": "operator", "password": "an operator's password", "role": "operator"},

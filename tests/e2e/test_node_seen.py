@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook
 
 AT_THE_SINK = """
 import sys
-if "cloudos_alerts.courier" in sys.orig_argv:
+if "cloudos_alerts.notify.sender_process" in sys.orig_argv:
     from apprise.plugins.slack import NotifySlack
     NotifySlack.webhook_url = {url!r}
 """

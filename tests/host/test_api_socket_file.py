@@ -9,14 +9,14 @@ import httpx
 import structlog
 from components.environments import serving
 
-from cloudos_host.api_socket import ApiSocket
+from cloudos_host.plugins.api_socket import ApiSocket
 
 LOG = structlog.get_logger()
 
 
 def test_the_host_answers_on_the_socket_and_takes_it_away(tmp_path):
     path = tmp_path / "api.sock"
-    command = [sys.executable, "-c", "from cloudos_host.cli import main; main()"]
+    command = [sys.executable, "-c", "from cloudos_host.cli.main import main; main()"]
     with serving([*command, "serve", "--port", "0", "--data-dir", tmp_path]):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:

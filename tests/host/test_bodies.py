@@ -12,7 +12,7 @@ from cloudos_sdk.json_text import MOST_LEVELS, MOST_MEMBERS, MOST_VALUES, holds_
 from components.wire import asked
 from quart import Blueprint, request
 
-from cloudos_host import problems
+from cloudos_host.http import errors
 
 _LIMIT = 100_000
 JSON = {"Content-Type": "application/json"}
@@ -147,5 +147,5 @@ async def test_an_answer_is_not_as_long_as_the_body_that_it_refuses(cloudos):
 
 async def test_an_error_of_a_plugin_is_bounded_too():
     fields = [{"path": "p" * 9999, "message": "m" * 9999}] * 100
-    response = problems.answer(InvalidRequest("x" * 1_000_000, fields=fields))
+    response = errors.answer(InvalidRequest("x" * 1_000_000, fields=fields))
     assert len(await response.get_data()) < 60_000

@@ -151,7 +151,7 @@ async def test_the_models_of_the_host_equal_its_migrations(cloudos):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from cloudos_host.models import Base
+    from cloudos_host.data.models import Base
 
     host = await cloudos()
     with host.host.db.write_engine.connect() as connection:

@@ -9,11 +9,11 @@ import pytest
 from boot_plugins import notes_plugin
 from sqlalchemy import create_engine, text
 
+from cloudos_host.cli.doctor import diagnose
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import given
 from cloudos_host.host import Host
-from cloudos_host.maintenance import diagnose
 from cloudos_host.node import HostError
+from cloudos_host.plugins.discovery import given
 
 
 def config(folder, url):
@@ -39,7 +39,7 @@ async def test_two_folders_do_not_share_a_database(cloudos, tmp_path):
 
 
 async def test_what_another_process_holds_for_long_is_503_and_not_waited_for_without_end(cloudos, monkeypatch):
-    monkeypatch.setattr("cloudos_host.database._LOCK_LIMIT", 200)
+    monkeypatch.setattr("cloudos_host.data.database._LOCK_LIMIT", 200)
     host = await cloudos(notes_plugin())
     other = create_engine(host.host.db.url)
     held = "BEGIN IMMEDIATE" if host.host.db.dialect == "sqlite" else "LOCK TABLE host_event IN ACCESS EXCLUSIVE MODE"

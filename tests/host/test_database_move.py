@@ -14,12 +14,12 @@ import pytest
 from cloudos_sdk.testing.fixtures import FakeClock, RunningHost
 from sqlalchemy import create_engine, inspect, make_url, text
 
-from cloudos_host import database_move
+from cloudos_host.cli import database_move
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.database_lock import DatabaseLock
-from cloudos_host.discovery import discover
+from cloudos_host.data.database_lock import DatabaseLock
 from cloudos_host.host import Host
 from cloudos_host.node import HostError
+from cloudos_host.plugins.discovery import discover
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")
 SERVER = os.environ.get("CLOUDOS_HOST__DATABASE_URL")

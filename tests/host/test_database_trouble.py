@@ -18,11 +18,11 @@ from cloudos_sdk import DatabaseUnavailable
 from components.small_disk import fill
 from sqlalchemy.exc import DBAPIError
 
+from cloudos_host.cli.doctor import diagnose
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.database import Database
-from cloudos_host.database_failure import refusal
+from cloudos_host.data.database import Database
+from cloudos_host.data.database_failure import refusal
 from cloudos_host.host import Host
-from cloudos_host.maintenance import diagnose
 from cloudos_host.node import HostError
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")

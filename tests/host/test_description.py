@@ -4,12 +4,12 @@ import asyncio
 
 from boot_plugins import notes_plugin
 
-from cloudos_host import description
+from cloudos_host.http import openapi_cache
 
 
 async def test_the_document_is_made_once_for_all_who_ask(cloudos, monkeypatch):
-    made, document = [], description._document
-    monkeypatch.setattr(description, "_document", lambda app: made.append(1) or document(app))
+    made, document = [], openapi_cache._document
+    monkeypatch.setattr(openapi_cache, "_document", lambda app: made.append(1) or document(app))
     host = await cloudos(notes_plugin())
     answers = await asyncio.gather(*(host.anonymous.get("/openapi.json") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
@@ -48,7 +48,7 @@ async def test_who_has_the_document_is_told_that_it_is_the_same(cloudos):
 
 async def test_routes_that_come_while_it_is_made_are_in_it(cloudos, monkeypatch):
     host = await cloudos(notes_plugin())
-    document, loop, runs = description._document, asyncio.get_running_loop(), []
+    document, loop, runs = openapi_cache._document, asyncio.get_running_loop(), []
 
     def slow(app):
         found = document(app)
@@ -68,6 +68,6 @@ async def test_routes_that_come_while_it_is_made_are_in_it(cloudos, monkeypatch)
 
         host.host._register(host.record("jotter"), [more])
 
-    monkeypatch.setattr(description, "_document", slow)
+    monkeypatch.setattr(openapi_cache, "_document", slow)
     assert "/api/jotter/more" in (await (await host.anonymous.get("/openapi.json")).get_json())["paths"]
     assert len(runs) == 2

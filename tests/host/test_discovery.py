@@ -7,14 +7,14 @@ import cloudos_sdk
 import pytest
 from packaging.requirements import Requirement
 
-from cloudos_host.discovery import _USUAL, _sdk_requirement
+from cloudos_host.plugins.discovery import _USUAL, _sdk_requirement
 
 
 def test_a_start_imports_nothing_that_only_some_need():
     later = ["packaging", "cloudos_sdk.capabilities.notes", "cloudos_sdk.capabilities.mcp", "alembic", "docker", "mcp"]
     script = f"""
-import sys, cloudos_host.cli, cloudos_host.host, cloudos_host.serving
-from cloudos_host.discovery import discover
+import sys, cloudos_host.cli.main, cloudos_host.host, cloudos_host.cli.server
+from cloudos_host.plugins.discovery import discover
 assert discover()
 sys.exit(", ".join(name for name in {later} if name in sys.modules) or None)
 """

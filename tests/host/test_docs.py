@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cloudos_host.cli import cli
+from cloudos_host.cli.main import cli
+from cloudos_host.cli.settings_page import settings_page
 from cloudos_host.config import HostSettings
-from cloudos_host.discovery import discover
-from cloudos_host.settings_page import settings_page
+from cloudos_host.plugins.discovery import discover
 
 DOCS = Path(__file__).parents[2] / "docs"
 

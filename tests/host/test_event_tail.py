@@ -9,8 +9,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudos_host import event_tail
-from cloudos_host.event_tail import EventTail, StoredEvent
+from cloudos_host.data import outbox_tail
+from cloudos_host.data.outbox_tail import EventTail, StoredEvent
 
 
 class Log:
@@ -64,10 +64,10 @@ async def test_who_is_far_behind_is_told_to_read_for_himself():
     log = Log(3)
     tail = log.tail()
     assert await tail.after(0) is None, "from before this start"
-    log.add(event_tail._KEPT + 50)
+    log.add(outbox_tail._KEPT + 50)
     tail.grew()
     assert await tail.after(3) is None
-    assert len(await tail.after(53)) == event_tail._KEPT
+    assert len(await tail.after(53)) == outbox_tail._KEPT
 
 
 async def test_commits_without_an_end_do_not_hold_up_who_asks():

@@ -10,7 +10,7 @@ from cloudos_sdk import DatabaseUnavailable
 from sqlalchemy import event, text
 
 from cloudos_host.config import HostSettings
-from cloudos_host.database import Database, sqlite_url
+from cloudos_host.data.database import Database, sqlite_url
 
 ROW = text("INSERT INTO kept (what) VALUES (:what)")
 

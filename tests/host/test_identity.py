@@ -10,11 +10,11 @@ from contextlib import closing
 import pytest
 from boot_plugins import notes_plugin
 
+from cloudos_host.cli.doctor import diagnose
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import given
 from cloudos_host.host import Host
-from cloudos_host.maintenance import diagnose
 from cloudos_host.node import HostError
+from cloudos_host.plugins.discovery import given
 
 
 def made(folder):

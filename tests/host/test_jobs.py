@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from cloudos_host.jobs import wait_of
+from cloudos_host.plugins.jobs import wait_of
 
 
 def working(*jobs):

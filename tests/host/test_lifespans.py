@@ -15,8 +15,8 @@ from cloudos_sdk import Job, Manifest, NotReady, hookimpl
 from components.environments import clean_environ
 
 from cloudos_host.config import Config, ConfigError, HostSettings, load, strangers
-from cloudos_host.database import Database
-from cloudos_host.events import EventLog
+from cloudos_host.data.database import Database
+from cloudos_host.data.outbox import EventLog
 
 
 def made(name, lifespan, *jobs, **manifest):
@@ -158,7 +158,7 @@ def test_a_port_in_use_is_one_line_and_exit_1(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-c", "from cloudos_host.cli import main; main()", "serve"]
+        command = [sys.executable, "-c", "from cloudos_host.cli.main import main; main()", "serve"]
         command += ["--port", port, "--data-dir", tmp_path]
         run = subprocess.run(command, env=clean_environ(), capture_output=True, timeout=30)
     assert run.returncode == 1

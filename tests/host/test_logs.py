@@ -38,7 +38,7 @@ def test_a_logged_crash_does_not_show_the_values_of_variables(form, capsys, rest
 def test_no_request_begins_a_line_of_the_access_log(capsys):
     from hypercorn.config import Config
 
-    from cloudos_host.access_log import AccessLogger
+    from cloudos_host.http.access_log import AccessLogger
 
     config = Config()
     config.accesslog = "-"

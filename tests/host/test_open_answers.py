@@ -10,7 +10,7 @@ from cloudos_sdk.http import stream
 from quart import Blueprint, websocket
 from quart.testing.connections import WebsocketDisconnectError
 
-from cloudos_host.gate import Gate
+from cloudos_host.http.gate import Gate
 from tests.host.boot_plugins import notes_plugin
 
 ROOT = {"username": "root", "password": "a long password"}
@@ -189,9 +189,9 @@ async def listening(node):
     """Serve the node on a port; yield that and what stops it."""
     from hypercorn.asyncio import serve
 
-    from cloudos_host import lean_tcp
+    from cloudos_host.http import hypercorn_fast_path
 
-    config, stop = lean_tcp.LeanConfig(), asyncio.Event()
+    config, stop = hypercorn_fast_path.LeanConfig(), asyncio.Event()
     config.bind, config.accesslog, config.errorlog, config.graceful_timeout = ["127.0.0.1:0"], None, None, 1
     (listening,) = config.create_sockets().insecure_sockets
     listening.listen(10)

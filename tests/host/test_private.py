@@ -9,8 +9,8 @@ import pytest
 from boot_plugins import notes_plugin
 
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import given
 
 
 def wide(folder):
@@ -76,13 +76,13 @@ async def test_a_folder_of_others_stays_as_it_is_and_our_files_are_ours(tmp_path
 
 
 async def test_a_snapshot_is_never_open_to_others(tmp_path, open_handed):
-    from cloudos_host import migrating
+    from cloudos_host.data import schema_upgrade
 
     host = await run(tmp_path / "data")
     (tmp_path / "data" / "snapshots").mkdir(mode=0o755)
     try:
         made = await asyncio.to_thread(
-            migrating.snapshot, host.db.write_engine, tmp_path / "data" / "snapshots", host.clock.now()
+            schema_upgrade.snapshot, host.db.write_engine, tmp_path / "data" / "snapshots", host.clock.now()
         )
         assert made.stat().st_size > 0
         assert wide(tmp_path / "data") == {}
@@ -93,7 +93,7 @@ async def test_a_snapshot_is_never_open_to_others(tmp_path, open_handed):
 def test_whatever_the_command_line_starts_makes_files_for_itself_alone(tmp_path):
     script = (
         "import os, sys; sys.argv = ['cloudos', 'plugins']\n"
-        "from cloudos_host.cli import main\n"
+        "from cloudos_host.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "sys.exit(0 if os.umask(0) == 0o077 else 3)"
     )

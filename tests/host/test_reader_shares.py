@@ -7,7 +7,7 @@ import pytest
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.identity import Caller, act_as
 
-from cloudos_host.database import Database, sqlite_url
+from cloudos_host.data.database import Database, sqlite_url
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from boot_plugins import Jotted, notes_plugin
 from cloudos_sdk import DatabaseUnavailable, Job, Manifest, hookimpl
 from sqlalchemy import func, select
 
-from cloudos_host.database import Database
-from cloudos_host.events import EventLog
-from cloudos_host.models import JobRun
+from cloudos_host.data.database import Database
+from cloudos_host.data.models import JobRun
+from cloudos_host.data.outbox import EventLog
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_an_operation_ends_once_the_database_is_back(cloudos, outage):
 
 
 async def test_an_open_stream_of_events_goes_on_after_an_outage(cloudos, outage, monkeypatch):
-    monkeypatch.setattr("cloudos_host.sse._PAUSE", 0.01)
+    monkeypatch.setattr("cloudos_host.http.sse._PAUSE", 0.01)
     host = await cloudos(notes_plugin())
     stream = host.host.streams.stream(lambda audience: True, 0)
     await anext(stream)
@@ -175,7 +175,7 @@ async def test_a_reader_of_events_gives_no_event_up_for_an_outage(cloudos, outag
 
     module.cloudos_lifespan = cloudos_lifespan
     host = await cloudos(jotter, module)
-    import cloudos_host.events as events
+    import cloudos_host.data.outbox as events
 
     before, events._POLL = events._POLL, 0.01
     try:
@@ -187,7 +187,7 @@ async def test_a_reader_of_events_gives_no_event_up_for_an_outage(cloudos, outag
 
 
 async def test_what_another_process_wrote_during_an_outage_is_noticed_after_it(cloudos, outage, monkeypatch):
-    monkeypatch.setattr("cloudos_host.events._POLL", 0.05)
+    monkeypatch.setattr("cloudos_host.data.outbox._POLL", 0.05)
     module = notes_plugin()
     host = await cloudos(module)
     await host.client.post("/api/jotter", json={"text": "before"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloudos_alerts.engine import Engine
+from cloudos_alerts.evaluation.engine import Engine
 from cloudos_sdk.capabilities import Metrics
 from cloudos_sdk.testing.fakes import FakeMetrics, providing, sample
 

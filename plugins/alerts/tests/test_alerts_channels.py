@@ -7,7 +7,7 @@ import json
 
 import sqlalchemy as sa
 from cloudos_alerts.channel_types import TYPES
-from cloudos_alerts.outbox import Outbox
+from cloudos_alerts.notify.outbox import Outbox
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.testing.fakes import FakeAuthenticator
 from cloudos_sdk.testing.fixtures import Client

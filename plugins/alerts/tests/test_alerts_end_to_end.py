@@ -55,7 +55,7 @@ def test_a_host_that_is_killed_while_it_sends_loses_nothing(sink, tmp_path):
         return 200, b"ok"
 
     sink.answer = answer
-    code = "from cloudos_host.cli import main; main()"
+    code = "from cloudos_host.cli.main import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "--data-dir", tmp_path / "data"]
     with pytest.raises(AssertionError), serving(command) as server:  # it does not end in peace
         server.sign_in()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import ModuleType
 
-from cloudos_alerts.event_metrics import vocabulary
+from cloudos_alerts.rules.event_metrics import vocabulary
 from cloudos_sdk import Event, Manifest
 from cloudos_sdk.events import AppCrashed, AppUninstalled
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager
 
-from cloudos_alerts.outbox import Outbox, Trouble
+from cloudos_alerts.notify.outbox import Outbox, Trouble
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import sqlalchemy as sa
-from cloudos_alerts.conditions import Condition
-from cloudos_alerts.live_rules import LiveRule
-from cloudos_alerts.loading import stored_rules
+from cloudos_alerts.rules.conditions import Condition
+from cloudos_alerts.rules.rule_state import LiveRule
+from cloudos_alerts.startup import stored_rules
 from cloudos_sdk.testing.fakes import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import sqlalchemy as sa
-from cloudos_alerts.outbox import wait_after
+from cloudos_alerts.notify.outbox import wait_after
 from cloudos_alerts.plugin import cloudos_health
 from components.notification_sinks import slow
 

@@ -9,8 +9,8 @@ from apprise import URLBase
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.pushover import NotifyPushover
 from apprise.plugins.telegram import NotifyTelegram
-from cloudos_alerts.apprise_sender import Message, UnfitConfig, check, send
 from cloudos_alerts.channel_types import TYPES
+from cloudos_alerts.notify.apprise_adapter import Message, UnfitConfig, check, send
 from components.mail_server import text_of
 
 HELLO = Message("Critical: Disk on node", "The disk / is 95 % full & <burning>.", "critical")

@@ -8,11 +8,11 @@ import socket
 import time
 
 import pytest
-from cloudos_alerts import apprise_sender
-from cloudos_alerts.apprise_sender import Message
 from cloudos_alerts.channel_types import TYPES
-from cloudos_alerts.couriers import _PLACES, Couriers
-from cloudos_alerts.outbox import Outbox
+from cloudos_alerts.notify import apprise_adapter
+from cloudos_alerts.notify.apprise_adapter import Message
+from cloudos_alerts.notify.outbox import Outbox
+from cloudos_alerts.notify.sender_processes import _PLACES, Couriers
 from cloudos_sdk import TooManyRequests
 
 HELLO = Message("Critical: Disk", "It is full.", "critical")
@@ -201,10 +201,10 @@ async def test_what_went_on_beside_is_counted_until_it_ends(couriers, silent):
 
 
 def test_what_accepts_and_never_answers_is_slow_and_what_refuses_at_once_is_not(silent, monkeypatch):
-    monkeypatch.setattr(apprise_sender, "_TIMEOUTS", {"cto": 3.0, "rto": 3.2})
-    delivery = apprise_sender.send(webhook(silent[0]), HELLO)
+    monkeypatch.setattr(apprise_adapter, "_TIMEOUTS", {"cto": 3.0, "rto": 3.2})
+    delivery = apprise_adapter.send(webhook(silent[0]), HELLO)
     assert delivery.slow and not delivery.delivered
-    assert not apprise_sender.send(webhook("http://127.0.0.1:9"), HELLO).slow
+    assert not apprise_adapter.send(webhook("http://127.0.0.1:9"), HELLO).slow
 
 
 async def test_a_channel_that_never_answers_is_served_after_others_until_changed(alerts, silent, sink):

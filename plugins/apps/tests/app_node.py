@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cloudos_apps.host_paths import HostPaths
-from cloudos_apps.programs import program_rights
-from cloudos_apps.rights import Right, rights_of, texts_of
-from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.model import Template
+from cloudos_apps.consent.host_paths import HostPaths
+from cloudos_apps.consent.programs import program_rights
+from cloudos_apps.consent.rights import Right, rights_of, texts_of
+from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.model.template import Template
 
 CHECK = {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000/"], "interval_s": 1, "retries": 3}
 GREETING = {"name": "greeting", "default": "web"}

@@ -8,8 +8,9 @@ import os
 
 import pytest
 from app_node import make_template
-from cloudos_apps import consent, relocation
-from cloudos_apps.docker_engine import DockerEngine
+from cloudos_apps.consent import service
+from cloudos_apps.engine.client import DockerEngine
+from cloudos_apps.lifecycle import relocation
 from cloudos_apps.models import App
 from sqlalchemy import update
 
@@ -91,7 +92,7 @@ async def before_the_rule(node, monkeypatch, *paths, name="old"):
     """Install an app as an older version did: folders below the files freely, within each other too."""
     node.offer(with_folders(node, name, *paths))
     with monkeypatch.context() as patch:
-        patch.setattr(consent, "check_nesting", lambda *_: None)
+        patch.setattr(service, "check_nesting", lambda *_: None)
         allow = [f"main:host_path:{path}:rw" for path in paths]
         app = await node.install(name, name, allow=allow)
     await node.host.ctx("apps").db.write(lambda s: s.execute(update(App).values(rights=None, mounts=None)))

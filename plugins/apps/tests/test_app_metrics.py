@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from app_node import Node, make_template
-from cloudos_apps.metrics import METRICS
+from cloudos_apps.monitoring.metrics import METRICS
 from cloudos_sdk.capabilities import MetricSource
 from cloudos_sdk.testing.contracts import check_metric_source
 
@@ -68,7 +68,7 @@ async def test_many_containers_are_measured_within_the_time_that_a_sampler_gives
 
 
 async def test_restarts_by_the_engine_are_counted(node, monkeypatch):
-    from cloudos_apps import metrics
+    from cloudos_apps.monitoring import metrics
 
     monkeypatch.setattr(metrics, "_COUNTED", 0.0)
     script = (

@@ -4,9 +4,9 @@ import importlib.resources
 
 import pytest
 from app_node import dangers
-from cloudos_apps.templates.catalogue import BrokenTemplate, Catalogue, own_templates, parse
-from cloudos_apps.templates.model import Template, render, validate_config, wanted_ports
-from cloudos_apps.templates.reading import read
+from cloudos_apps.templates.catalog import BrokenTemplate, Catalogue, own_templates, parse
+from cloudos_apps.templates.formats.detect import read
+from cloudos_apps.templates.model.template import Template, render, validate_config, wanted_ports
 from cloudos_sdk import NotFound
 
 OWN = own_templates()

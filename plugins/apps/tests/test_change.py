@@ -73,7 +73,7 @@ async def test_an_update_that_does_not_come_up_goes_back(node, image, more, reas
 
 @pytest.mark.parametrize("step", ["create", "stop", "start", "remove_old"])
 async def test_a_host_that_dies_in_an_update_finishes_it(node, monkeypatch, step):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     app, reached = await node.install(), asyncio.Event()
     method = "remove_containers" if step == "remove_old" else step
@@ -158,7 +158,7 @@ async def test_removing_an_app_with_purge_leaves_nothing(node):
 
 
 async def test_a_removal_that_the_host_did_not_finish_is_finished_at_its_next_start(node, monkeypatch):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     app, reached = await node.install(), asyncio.Event()
 

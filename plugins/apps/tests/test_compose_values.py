@@ -6,9 +6,9 @@ import json
 import time
 
 import pytest
-from cloudos_apps.templates.model import render, validate_config
-from cloudos_apps.templates.reading import read
-from cloudos_apps.templates.substitute import escape, joined, parse, substitute
+from cloudos_apps.templates.formats.detect import read
+from cloudos_apps.templates.model.substitution import escape, joined, parse, substitute
+from cloudos_apps.templates.model.template import render, validate_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -293,10 +293,10 @@ async def test_an_install_fails_where_that_work_fails(node):
 
 
 def test_a_run_of_dollars_takes_no_longer_than_it_is_long():
-    from cloudos_apps.templates import substitute
+    from cloudos_apps.templates.model import substitution
 
     start = time.process_time()
     text = "$" * 400_000
-    assert substitute.parse(text) == (text,)
-    assert substitute.parse(substitute.escape(text)) == (text,)
+    assert substitution.parse(text) == (text,)
+    assert substitution.parse(substitution.escape(text)) == (text,)
     assert time.process_time() - start < 2

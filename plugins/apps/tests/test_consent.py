@@ -8,10 +8,10 @@ import socket
 
 import pytest
 from app_node import make_template
-from cloudos_apps.consent import Consent
-from cloudos_apps.host_paths import HostPaths, trail
-from cloudos_apps.rights import rights_of, texts_of
-from cloudos_apps.templates.model import Template
+from cloudos_apps.consent.host_paths import HostPaths, trail
+from cloudos_apps.consent.rights import rights_of, texts_of
+from cloudos_apps.consent.service import Consent
+from cloudos_apps.templates.model.template import Template
 from cloudos_sdk.testing.fixtures import Client
 
 
@@ -99,7 +99,7 @@ async def test_an_install_again_under_the_name_of_a_failed_one_is_asked_anew(nod
 
 async def test_a_template_that_changes_after_it_was_shown_is_not_what_was_allowed(node, tmp_path, monkeypatch):
     """The engine is asked between the first look and the transaction: there another template comes in."""
-    from cloudos_apps.containers import Containers
+    from cloudos_apps.lifecycle.containers import Containers
 
     node.offer(reaching(node, volumes=[{"host_path": str(tmp_path), "path": "/mnt", "read_only": True}]))
     shown = await (await node.client.get("/api/templates/reaching")).get_json()

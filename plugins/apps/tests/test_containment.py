@@ -8,10 +8,10 @@ import stat
 
 import pytest
 from app_node import PASSWORD, make_template
-from cloudos_apps.rights import BASE_CAPABILITIES, capabilities_of
-from cloudos_apps.templates.catalogue import own_templates
-from cloudos_apps.templates.model import Service
-from cloudos_apps.templates.reading import read
+from cloudos_apps.consent.rights import BASE_CAPABILITIES, capabilities_of
+from cloudos_apps.templates.catalog import own_templates
+from cloudos_apps.templates.formats.detect import read
+from cloudos_apps.templates.model.template import Service
 
 SECRET = "correct-horse-battery"
 

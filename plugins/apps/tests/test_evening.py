@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from app_node import CHECK, make_template, web_template
-from cloudos_apps.docker_engine import DockerEngine
-from cloudos_apps.metrics import AppMetrics
+from cloudos_apps.engine.client import DockerEngine
+from cloudos_apps.monitoring.engine_events import Watcher
+from cloudos_apps.monitoring.metrics import AppMetrics
+from cloudos_apps.monitoring.reconciler import Reconciler
 from cloudos_apps.plugin import MetricSource
-from cloudos_apps.reconciling import Reconciler
 from cloudos_apps.store import AppStore
-from cloudos_apps.watcher import Watcher
 
 ONCE = "test -e /data/died || { touch /data/died; sleep 2; exit 5; }; while true; do sleep 1; done"
 

@@ -60,7 +60,7 @@ async def test_an_app_that_never_becomes_healthy(node):
 async def test_a_port_that_was_taken_while_the_image_was_pulled(node, monkeypatch):
     import socket
 
-    from cloudos_apps.containers import Containers
+    from cloudos_apps.lifecycle.containers import Containers
 
     holder = socket.socket()
     create = Containers.create
@@ -121,7 +121,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("step", "when"), STEPS)
 async def test_a_host_that_dies_at_any_step_finishes_the_install_at_its_next_start(node, monkeypatch, step, when):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     reached, original = asyncio.Event(), getattr(DockerEngine, step)
 

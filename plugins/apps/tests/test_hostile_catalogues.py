@@ -10,10 +10,10 @@ import time
 import zlib
 
 import pytest
-from cloudos_apps.log_lines import printable
-from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.foreign import Unfit
-from cloudos_apps.templates.reading import read
+from cloudos_apps.engine.log_lines import printable
+from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.formats.detect import read
 from components.ports import free_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -276,9 +276,9 @@ async def server():
 
 
 async def test_whatever_a_server_answers_there_is_a_reason(cloudos, server, monkeypatch):
-    from cloudos_apps.templates import fetching
+    from cloudos_apps.templates.sources import download
 
-    monkeypatch.setattr(fetching, "_SECONDS", 1)
+    monkeypatch.setattr(download, "_SECONDS", 1)
     url, answers = server
     host = await cloudos("apps", settings={"apps": {"template_sources_allow_private": True}})
     for kind, answer in ANSWERS.items():
@@ -380,9 +380,9 @@ async def test_settings_without_end_are_answered_at_once(cloudos):
 
 
 async def test_sources_have_a_bound_also_when_they_come_at_once(cloudos, monkeypatch):
-    from cloudos_apps.templates import sources
+    from cloudos_apps.templates.sources import service
 
-    monkeypatch.setattr(sources, "_MOST", 3)
+    monkeypatch.setattr(service, "_MOST", 3)
     host = await cloudos("apps")
     bodies = [{"name": f"s{number}", "content": portainer(GOOD)} for number in range(8)]
     answers = await asyncio.gather(*(host.client.post("/api/templates/sources", json=body) for body in bodies))

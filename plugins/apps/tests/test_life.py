@@ -8,7 +8,7 @@ import time
 
 import pytest
 from app_node import make_template
-from cloudos_apps.engine_errors import DockerUnreachable
+from cloudos_apps.engine.errors import DockerUnreachable
 from cloudos_apps.plugin import manifest
 from cloudos_apps.settings import AppsSettings
 
@@ -91,7 +91,7 @@ async def test_a_kill_behind_our_back_is_a_crash_within_two_seconds(node):
 
 @pytest.mark.parametrize("late", [0, 1.5], ids=["at once", "after it was started again"])
 async def test_a_program_that_ends_by_itself_is_a_crash_and_the_engine_starts_it_again(node, monkeypatch, late):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     last_lines = DockerEngine.last_lines
 
@@ -148,7 +148,7 @@ async def test_what_happened_while_the_host_was_down_is_seen_at_its_start(node):
 
 
 async def test_a_stop_that_the_host_did_not_finish_is_finished_at_its_next_start(node, monkeypatch):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     app, reached = await node.install(), asyncio.Event()
 
@@ -208,7 +208,7 @@ async def test_a_node_without_an_engine_starts_and_says_what_is_missing(cloudos,
 
 
 async def test_two_nodes_on_one_engine_leave_each_other_alone(node, cloudos, docker_engine, tmp_path_factory):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     app = await node.install()
     stranger = DockerEngine(docker_engine.host, "node_another")

@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
-from cloudos_apps.log_lines import LONGEST, MOST_BYTES, LineCutter, newest, parse_line
-from cloudos_apps.pull_progress import Layers
-from cloudos_apps.stop_signals import StopSignals, signal_number
-from cloudos_apps.threaded_stream import ThreadedStream
-from cloudos_apps.usage import cpu_percent, memory
+from cloudos_apps.engine.log_lines import LONGEST, MOST_BYTES, LineCutter, newest, parse_line
+from cloudos_apps.engine.pull_progress import Layers
+from cloudos_apps.engine.stop_signals import StopSignals, signal_number
+from cloudos_apps.engine.threaded_stream import ThreadedStream
+from cloudos_apps.monitoring.stats import cpu_percent, memory
 
 
 @pytest.mark.parametrize(

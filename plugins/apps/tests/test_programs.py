@@ -7,10 +7,10 @@ import json
 
 import pytest
 from app_node import make_template
+from cloudos_apps.consent.programs import program_rights, repository
+from cloudos_apps.consent.rights import Right
 from cloudos_apps.models import App
-from cloudos_apps.programs import program_rights, repository
-from cloudos_apps.rights import Right
-from cloudos_apps.templates.model import Template
+from cloudos_apps.templates.model.template import Template
 from cloudos_sdk.testing.fixtures import Client
 from sqlalchemy import update as change
 

@@ -126,7 +126,7 @@ async def test_statistics_are_those_of_the_reference(node):
 
 
 async def test_the_list_is_answered_from_the_rows_alone(node, monkeypatch):
-    from cloudos_apps.docker_engine import DockerEngine
+    from cloudos_apps.engine.client import DockerEngine
 
     app = await node.install()
 
@@ -181,10 +181,11 @@ async def test_a_line_of_24_mb_and_who_follows_it_keep_nobody_waiting(node):
 
 
 async def test_one_viewer_does_not_take_all_threads_and_reading_logs_stops_no_app(node, monkeypatch):
-    from cloudos_apps import docker_engine, observing
+    from cloudos_apps.engine import client as engine
+    from cloudos_apps.monitoring import logs
 
     app = await chatty(node)
-    monkeypatch.setattr(observing, "_MOST_FOLLOWED", 2)
+    monkeypatch.setattr(logs, "_MOST_FOLLOWED", 2)
     client, path = node.host.host.app.test_client(), f"/api/apps/{app['id']}/logs?follow=true"
     async with (
         client.request(path, headers={"Authorization": "Bearer viewer"}) as one,
@@ -202,13 +203,13 @@ async def test_one_viewer_does_not_take_all_threads_and_reading_logs_stops_no_ap
         await one.disconnect()
         await two.disconnect()
     held = threading.Event()
-    read = docker_engine.newest_lines
+    read = engine.newest_lines
 
     def slow(*args):
         held.wait(10)
         return read(*args)
 
-    monkeypatch.setattr(docker_engine, "newest_lines", slow)
+    monkeypatch.setattr(engine, "newest_lines", slow)
     reading = [asyncio.create_task(lines(node, app)) for _ in range(8)]
     try:
         async with asyncio.timeout(8):

@@ -10,8 +10,8 @@ import hypercorn.asyncio
 import pytest
 import yaml
 from app_node import dangers
-from cloudos_apps.templates.foreign import Unfit
-from cloudos_apps.templates.reading import read
+from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.formats.detect import read
 from hypercorn.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cloudos_sdk import Event, Manifest, Permission, Role, current, hookimpl, requires
 from quart import Blueprint, request
 
-from cloudos_host.database import make_engine
+from cloudos_host.data.database import make_engine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import sqlalchemy as sa
 from cloudos_audit.chain import Seal
-from cloudos_audit.head import Mark
+from cloudos_audit.chain_head import Mark
 from cloudos_audit.models import Base
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.retention import Retention

@@ -6,7 +6,7 @@ import asyncio
 
 import orjson
 import pytest
-from cloudos_audit.reading import Log
+from cloudos_audit.queries import Log
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.schemas import Filters
 
@@ -128,7 +128,7 @@ async def test_pages_go_down_by_before_and_up_by_after(audit):
 
 
 async def test_an_area_of_very_many_actions_is_listed_alike(audit, monkeypatch):
-    monkeypatch.setattr("cloudos_audit.reading._MOST_ACTIONS", 0)
+    monkeypatch.setattr("cloudos_audit.queries._MOST_ACTIONS", 0)
     node = await audit()
     await node.make(*"abc")
     await node.make("d", event=node.Counted)
@@ -157,7 +157,7 @@ async def test_an_export_is_json_lines_in_the_order_of_the_chain_whose_hashes_ca
 
 
 async def test_an_export_longer_than_a_window_is_whole(audit, monkeypatch):
-    monkeypatch.setattr("cloudos_audit.reading._WINDOW", 3)
+    monkeypatch.setattr("cloudos_audit.queries._WINDOW", 3)
     node = await audit()
     await node.make(*(f"t{n}" for n in range(9)))
     data = await (await node.client.get("/api/audit/export?resource=t7")).get_data()
@@ -166,7 +166,7 @@ async def test_an_export_longer_than_a_window_is_whole(audit, monkeypatch):
 
 
 async def test_an_export_ends_where_the_log_ended_when_it_began(audit, monkeypatch):
-    monkeypatch.setattr("cloudos_audit.reading._WINDOW", 3)
+    monkeypatch.setattr("cloudos_audit.queries._WINDOW", 3)
     node = await audit()
     await node.make(*"abcd")
     parts = Log(node.running.ctx("audit").db).export(Filters())

@@ -118,7 +118,7 @@ async def test_a_retention_that_somebody_else_makes_up_is_found(audit):
 
 async def test_a_verification_begins_again_where_retention_runs_meanwhile(audit, monkeypatch):
     from cloudos_audit.retention import Retention
-    from cloudos_audit.watch import Watch
+    from cloudos_audit.tamper_monitor import Watch
 
     monkeypatch.setattr("cloudos_audit.verification._PAGE", 2)
     node = await audit(retention_days=1)

@@ -7,8 +7,8 @@ import shutil
 import socket
 
 import pytest
-from cloudos_audit.hourly_seal import emit_seal
 from cloudos_audit.recorder import Recorder
+from cloudos_audit.seal_event import emit_seal
 
 
 def put_back(node, last, head):

@@ -5,9 +5,9 @@ import asyncio
 from click.testing import CliRunner
 from cloudos_auth.commands import list_users, reset_password
 
+from cloudos_host.cli.cli_context import PluginCommands
 from cloudos_host.config import Config
-from cloudos_host.discovery import discover
-from cloudos_host.offline import PluginCommands
+from cloudos_host.plugins.discovery import discover
 
 ACCOUNT = {"username": "admin", "password": "a long password"}
 

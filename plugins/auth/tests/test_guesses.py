@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+from cloudos_auth.login import SigningIn
 from cloudos_auth.models import Lockout
 from cloudos_auth.service import Accounts
-from cloudos_auth.signing_in import SigningIn
 from sqlmodel import select
 
 ADMIN = {"username": "root", "password": "a long password"}

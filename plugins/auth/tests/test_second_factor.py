@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pyotp
 import pytest
-from cloudos_auth.signing_in import SigningIn
+from cloudos_auth.login import SigningIn
 
 PASSWORD = "a long password"
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from cloudos_auth.bcrypt_queue import Turns
 from cloudos_auth.rates import Rate
 from cloudos_auth.service import Accounts
-from cloudos_auth.turns import Turns
 from cloudos_sdk import TooManyRequests
 
 ADMIN = {"username": "root", "password": "a long password"}

@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Any
 
-from cloudos_memory.embeddings import Embeddings
-from cloudos_memory.vector_search import VectorSearch
+from cloudos_memory.search.vector.service import VectorSearch
+from cloudos_memory.search.vector.store import Embeddings
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
 OWNER = "usr_admin"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from cloudos_memory.embedding import BackendDown, TextRefused, backend_of
 from cloudos_memory.embedding.minilm import MiniLM
-from cloudos_memory.embedding.quantising import NotQuantised
-from cloudos_memory.searching import NodeEmbedder
+from cloudos_memory.embedding.quantize import NotQuantised
+from cloudos_memory.search.lifespan import NodeEmbedder
 from cloudos_memory.settings import EmbeddingSettings
 from cloudos_sdk import Unavailable
 from cloudos_sdk.testing.contracts import check_embedder

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from cloudos_memory.embedding.remote import Ollama
-from cloudos_memory.embeddings import Embeddings
-from cloudos_memory.following import Following
-from cloudos_memory.indexer import Indexer
 from cloudos_memory.plugin import cloudos_health
+from cloudos_memory.search.indexing.note_events import Following
+from cloudos_memory.search.indexing.worker import Indexer
+from cloudos_memory.search.vector.store import Embeddings
 from cloudos_sdk.capabilities import NoteChange, NoteFilter
 from components.environments import serving
 from search_node import OWNER

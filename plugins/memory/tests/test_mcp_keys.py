@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-from cloudos_memory.bearers import KeyBearers
-from cloudos_memory.hashing import Hasher
+from cloudos_memory.keys.authenticator import KeyBearers
+from cloudos_memory.keys.hasher import Hasher
 from cloudos_memory.models import Key
 from cloudos_sdk import Unauthenticated
 from cloudos_sdk.capabilities import BearerAuthenticator

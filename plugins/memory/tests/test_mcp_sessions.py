@@ -6,8 +6,8 @@ import asyncio
 import gc
 from contextlib import asynccontextmanager
 
-from cloudos_memory.sessions import McpSessions
-from cloudos_memory.wire import Ends
+from cloudos_memory.mcp_server.asgi import Ends
+from cloudos_memory.mcp_server.sessions import McpSessions
 from conformance_parts import test_plugin
 from mcp_node import eventually, rpc
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloudos_memory import front
-from cloudos_memory.keyring import KeyRing
+from cloudos_memory.keys.cache import KeyRing
+from cloudos_memory.mcp_server import app
 from cloudos_sdk import TooManyRequests, Unauthenticated
 from cloudos_sdk.capabilities import BearerAuthenticator
 from mcp_node import INITIALIZE, rpc
@@ -53,7 +53,7 @@ async def test_a_fresh_key_has_no_fresh_rate(mcp_node):
 
 
 async def test_a_message_that_drips_has_a_time_for_all_of_it(mcp_node, monkeypatch):
-    monkeypatch.setattr(front, "_BODY_SECONDS", 0.5)
+    monkeypatch.setattr(app, "_BODY_SECONDS", 0.5)
     node = await mcp_node()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rpartition(":")[2]))
     head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {await node.bearer()}\r\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_memory.bearers import PREFIX
+from cloudos_memory.keys.authenticator import PREFIX
 from cloudos_sdk import Conflict, Feature, Manifest, Permission, Role, current
 from cloudos_sdk.capabilities import McpParts, McpSource
 from cloudos_sdk.testing.contracts import check_mcp_source

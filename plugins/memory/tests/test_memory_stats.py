@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_memory.embeddings import Embeddings
+from cloudos_memory.search.vector.store import Embeddings
 from search_node import OWNER
 
 

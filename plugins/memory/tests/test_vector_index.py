@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from cloudos_memory import vector_index
-from cloudos_memory.attributes import Attributes, folded
-from cloudos_memory.vector_index import VectorIndex
-from cloudos_memory.vectors import pack, quantise, signs, unpack
+from cloudos_memory.search.vector import index
+from cloudos_memory.search.vector.codec import pack, quantise, signs, unpack
+from cloudos_memory.search.vector.filters import Attributes, folded
+from cloudos_memory.search.vector.index import VectorIndex
 from cloudos_sdk.capabilities import NoteFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,7 +75,7 @@ def passes(has, wanted):
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     """Have rows moved together after a few dead ones, so that it happens all the time."""
-    monkeypatch.setattr(vector_index, "_FEWEST_DEAD", 3)
+    monkeypatch.setattr(index, "_FEWEST_DEAD", 3)
 
 
 @given(changes, filters, st.integers(0, 2**32))
@@ -108,7 +108,7 @@ def test_a_search_is_as_if_every_vector_were_compared(steps, wanted, seed):
 
 
 def test_of_many_vectors_nearly_all_of_the_nearest_are_found_within_any_filter(monkeypatch):
-    monkeypatch.setattr(vector_index, "_SAMPLED", 4000)  # as if there were four times as many
+    monkeypatch.setattr("cloudos_memory.search.vector.index._SAMPLED", 4000)  # as if there were four times as many
     rng = np.random.default_rng(7)
     centres = unit(rng, 60, 384)
     rows = np.concatenate([centres + 0.6 * unit(rng, 60, 384) for _ in range(200)])

@@ -96,7 +96,7 @@ async def test_every_filter_holds_for_nodes_and_for_both_ends_of_links(notes):
 
 
 async def test_a_graph_of_more_than_one_window_is_whole(notes, monkeypatch):
-    monkeypatch.setattr("cloudos_notes.graph._WINDOW", 3)
+    monkeypatch.setattr("cloudos_notes.views.graph._WINDOW", 3)
     node = await notes(plan="pro")
     for number in range(10):
         await make(node, f"n{number}", f"[[n{(number + 4) % 10}]]")

@@ -6,8 +6,8 @@ import asyncio
 import zipfile
 
 import pytest
-from cloudos_notes import front_matter, uploads
-from cloudos_notes.importing import Importer
+from cloudos_notes.vault import front_matter, uploads
+from cloudos_notes.vault.importer import Importer
 from test_vault import ZIP, begin, bring, export, packed
 
 GOOD = "---\ntags: [kept]\n---\nA good note.\n"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from cloudos_notes import markup, prose
+from cloudos_notes.text import markdown, prose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,18 +25,18 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_no_text_takes_minutes(name):
     what, text = CASES[name]
-    script = f"from cloudos_notes import markup\nfrom cloudos_notes.naming import folded\n{what}({text})"
+    script = f"from cloudos_notes import markup\nfrom cloudos_notes.text.normalization import folded\n{what}({text})"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_a_rename_copies_a_text_once():
     content = "[[a]] " * 4_000 + "x" * 500_000
-    assert markup.renamed(content, "a", "b") == "[[b]] " * 4_000 + "x" * 500_000
+    assert markdown.renamed(content, "a", "b") == "[[b]] " * 4_000 + "x" * 500_000
 
 
 def test_a_text_has_so_many_tags_and_links_and_no_more():
-    found = markup.read("".join(f"#t{n} [[n{n}]]\n" for n in range(20_000)))
-    assert (len(found.tags), len(found.links)) == (markup.MOST_TAGS, markup.MOST_LINKS)
+    found = markdown.read("".join(f"#t{n} [[n{n}]]\n" for n in range(20_000)))
+    assert (len(found.tags), len(found.links)) == (markdown.MOST_TAGS, markdown.MOST_LINKS)
 
 
 @pytest.mark.parametrize(

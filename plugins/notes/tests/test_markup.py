@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from cloudos_notes import markup
-from cloudos_notes.naming import folded
+from cloudos_notes.text import markdown
+from cloudos_notes.text.normalization import folded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,11 +12,11 @@ NAMES = st.text(st.characters(exclude_characters="[]|#^\\`<>\n\r\0", exclude_cat
 
 
 def tags(content):
-    return list(markup.read(content).tags)
+    return list(markdown.read(content).tags)
 
 
 def links(content):
-    return [link.title for link in markup.read(content).links]
+    return [link.title for link in markdown.read(content).links]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_wikilinks_name_titles(content, expected):
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_read_and_every_link_stands_where_it_says(content):
-    found = markup.read(content)
+    found = markdown.read(content)
     for link in found.links:
         assert content[link.start : link.end] == link.title
         assert link.key == folded(link.title) != ""
@@ -84,7 +84,7 @@ def test_code_says_nothing_as_markdown_it_sees_it(parts):
     for token in MarkdownIt("commonmark").parse(content):
         prose += [child.content for child in token.children or () if child.type == "text"]
     seen = "".join(prose)
-    assert len(markup.read(content).links) <= seen.count("[[b]]")
+    assert len(markdown.read(content).links) <= seen.count("[[b]]")
 
 
 @given(
@@ -93,10 +93,10 @@ def test_code_says_nothing_as_markdown_it_sees_it(parts):
 @settings(max_examples=150, deadline=None)
 def test_a_rename_changes_the_links_and_nothing_else(old, new, around):
     content = f"a [[{old}]] {around} [[{old}|alias]] [[{old}#part]]"
-    for link in markup.read(content).links:
+    for link in markdown.read(content).links:
         assert link.key == folded(old)
-    changed = markup.renamed(content, folded(old), new)
-    if len(markup.read(content).links) == 3:
+    changed = markdown.renamed(content, folded(old), new)
+    if len(markdown.read(content).links) == 3:
         assert changed == f"a [[{new}]] {around} [[{new}|alias]] [[{new}#part]]"
 
 
@@ -121,5 +121,5 @@ def test_a_rename_changes_the_links_and_nothing_else(old, new, around):
 )
 def test_no_text_takes_long(content):
     start = time.process_time()
-    markup.read(content)
+    markdown.read(content)
     assert time.process_time() - start < 3

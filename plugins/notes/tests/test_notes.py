@@ -164,7 +164,7 @@ async def test_a_note_is_removed_for_good_with_all_that_hangs_on_it(notes):
     await node.change(note, content="changed #tag [[other]]")
     await node.ask("DELETE", f"/api/notes/{note['id']}?permanent=true", 204)
     assert await node.titles("?trash=true") == [] and await node.get("/api/notes/tags") == []
-    from cloudos_notes.rows import LINK, TAG, VERSION
+    from cloudos_notes.storage.tables import LINK, TAG, VERSION
     from sqlalchemy import func, select
 
     for table in (LINK, TAG, VERSION):

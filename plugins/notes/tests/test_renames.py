@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from cloudos_notes import markup
+from cloudos_notes.text import markdown
 from cloudos_sdk.capabilities import NoteChange
 
 LONG = "words of it, " * 5_000
@@ -17,7 +17,7 @@ class Held:
 
     def __init__(self, monkeypatch) -> None:
         self.begun, self._go = threading.Event(), threading.Event()
-        monkeypatch.setattr(markup, "renamed", self._renamed)
+        monkeypatch.setattr(markdown, "renamed", self._renamed)
 
     def _renamed(self, *given):
         self.begun.set()
@@ -33,7 +33,7 @@ class Held:
         self._go.set()
 
 
-_renamed = markup.renamed
+_renamed = markdown.renamed
 
 
 @pytest.fixture
@@ -120,10 +120,10 @@ async def test_a_rename_that_a_stop_interrupts_is_followed_at_the_next_start(not
     def stopped(*given):
         raise RuntimeError("the process ends here")
 
-    monkeypatch.setattr(markup, "renamed", stopped)
+    monkeypatch.setattr(markdown, "renamed", stopped)
     await node.change(hub, 500, title="Hub2")
     assert (await node.links(hub))[1] == ["n0", "n1", "n2"], "the links lead to the note in the meantime"
-    monkeypatch.setattr(markup, "renamed", _renamed)
+    monkeypatch.setattr(markdown, "renamed", _renamed)
     await node.running.restart()
     node.client = node.running.operator
     for source in sources:

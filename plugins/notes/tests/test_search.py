@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from cloudos_notes.excerpts import Places
-from cloudos_notes.words import hidden_words, query_terms
+from cloudos_notes.storage.excerpts import Places
+from cloudos_notes.text.tokenizer import hidden_words, query_terms
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +73,7 @@ async def test_what_changes_is_found_by_its_new_words_alone(node):
 
 
 async def test_words_that_every_note_has_cost_nothing_and_still_find_the_newest(node, monkeypatch):
-    monkeypatch.setattr("cloudos_notes.search_sqlite._MOST_SCORED", 5)
+    monkeypatch.setattr("cloudos_notes.storage.fulltext_sqlite._MOST_SCORED", 5)
     for number in range(12):
         await node.write(f"common words here number{number}", title=f"n{number}")
     await node.write("common words", title="last")
@@ -136,7 +136,7 @@ async def test_a_word_that_a_note_says_very_often_is_found_soon(node, content, q
 
 
 async def test_a_word_of_very_many_notes_does_not_hide_what_begins_like_a_rare_one(node, monkeypatch):
-    monkeypatch.setattr("cloudos_notes.search_sqlite._MOST_SCORED", 5)
+    monkeypatch.setattr("cloudos_notes.storage.fulltext_sqlite._MOST_SCORED", 5)
     for number in range(12):
         await node.write(f"common words here {number}", title=f"n{number}")
     await node.write("orchestra", title="rare")

@@ -1,8 +1,8 @@
 """The store of notes as other plugins see it."""
 
 import pytest
-from cloudos_notes.drafts import ready
-from cloudos_notes.store import Store
+from cloudos_notes.storage.store import Store
+from cloudos_notes.text.inputs import ready
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore
 from cloudos_sdk.testing.contracts import check_note_store
 from sqlalchemy import event

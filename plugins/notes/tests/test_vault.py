@@ -8,9 +8,9 @@ import struct
 import zipfile
 
 import pytest
-from cloudos_notes import front_matter
-from cloudos_notes.exporting import _NOTES, Exporter
-from cloudos_notes.rows import Wanted
+from cloudos_notes.storage.tables import Wanted
+from cloudos_notes.vault import front_matter
+from cloudos_notes.vault.exporter import _NOTES, Exporter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -114,8 +114,8 @@ async def test_an_archive_that_is_read_again_changes_nothing_and_one_that_change
 
 
 async def test_an_export_has_the_notes_of_its_beginning(notes, monkeypatch):
-    monkeypatch.setattr("cloudos_notes.exporting._WINDOW", 1)
-    monkeypatch.setattr("cloudos_notes.exporting._NOTES", _NOTES.limit(1))
+    monkeypatch.setattr("cloudos_notes.vault.exporter._WINDOW", 1)
+    monkeypatch.setattr("cloudos_notes.vault.exporter._NOTES", _NOTES.limit(1))
     node = await notes()
     await node.write("x", title="early")
     ctx = node.running.ctx("notes")
@@ -212,7 +212,7 @@ async def test_a_size_that_lies_and_damaged_files_are_told_by_name(notes):
 
 async def test_an_import_that_a_stop_interrupts_goes_on_at_the_next_start(notes, monkeypatch):
     node = await notes()
-    monkeypatch.setattr("cloudos_notes.importing._BATCH", 2)
+    monkeypatch.setattr("cloudos_notes.vault.importer._BATCH", 2)
     id = (await begin(node, packed({f"n{at}.md": f"note {at}" for at in range(60)})))["operation_id"]
     await node.running.restart()
     node.client = node.running.operator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloudos_notes.rows import NOTE
+from cloudos_notes.storage.tables import NOTE
 from sqlalchemy import func, select, text
 from test_vault import bring, export, packed
 
@@ -139,7 +139,7 @@ async def test_an_import_that_is_killed_before_its_last_word_says_what_it_did(no
 async def test_an_import_that_goes_on_makes_no_note_twice_and_counts_all(notes, monkeypatch):
     node = await notes()
     await node.write("old", title="n1")
-    monkeypatch.setattr("cloudos_notes.importing._BATCH", 2)
+    monkeypatch.setattr("cloudos_notes.vault.importer._BATCH", 2)
     data = packed({f"n{at}.md": f"note {at}" for at in range(60)})
     await node.ask(
         "POST", "/api/notes/import?existing=copy", 202, data=data, headers={"Content-Type": "application/zip"}

@@ -11,7 +11,7 @@ import httpx
 from components.environments import WHO, serving
 from components.ports import free_ports
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 GIT, WIKI, OPEN = "git.cloud.test", "wiki.cloud.test", "open.cloud.test"
 
@@ -76,7 +76,7 @@ def run(folder, app, scheme, **more):
         "CLOUDOS_PROXY__ROUTE_CERTIFICATES": "internal" if scheme == "https" else "none",
         **more,
     }
-    main = [sys.executable, "-c", "from cloudos_host.cli import main; main()"]
+    main = [sys.executable, "-c", "from cloudos_host.cli.main import main; main()"]
     with serving([*main, "serve", "--port", "0", "--data-dir", folder], **environ) as server:
         node = Node(server, scheme, https if scheme == "https" else http)
         for name, options in ((GIT, {}), (WIKI, {"allowed_roles": ["admin"]}), (OPEN, None)):

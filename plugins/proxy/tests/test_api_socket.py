@@ -13,7 +13,7 @@ import psutil
 import pytest
 from signed_on import OPEN, run
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 NODE = "node.cloud.test"
 OTHERS = [found.id for found in discover() if found.error is None and found.id not in ("auth", "proxy")]

@@ -9,7 +9,7 @@ import socket
 from dataclasses import replace
 
 from cloudos_proxy.plugin import cloudos_health
-from cloudos_proxy.route_store import RouteStore
+from cloudos_proxy.routes.store import RouteStore
 from components.ports import free_ports
 
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 from certifying import START, add, make_pair, served, ssl_of
-from cloudos_proxy.certificate_errors import explain
-from cloudos_proxy.certificate_log import Outcome
-from cloudos_proxy.dns_check import DnsReport
-from cloudos_proxy.route_certificates import RouteCertificates
-from cloudos_proxy.route_store import RouteStore
+from cloudos_proxy.certificates.acme_errors import explain
+from cloudos_proxy.certificates.caddy_log import Outcome
+from cloudos_proxy.certificates.dns_check import DnsReport
+from cloudos_proxy.domains.route_certificates import RouteCertificates
+from cloudos_proxy.routes.store import RouteStore
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from cloudos_proxy.days_left import DaysLeft
+from cloudos_proxy.domains.certificate_expiry import DaysLeft
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 from certifying import add, events, make_pair, served, shown, ssl_of, until_status
-from cloudos_proxy import domain_parts
-from cloudos_proxy.tls_parts import tls_app
+from cloudos_proxy.caddy.config.tls import tls_app
+from cloudos_proxy.domains import tls_config
 from cloudos_sdk.capabilities import AppAddress, Apps, MetricSource
 from cloudos_sdk.testing.contracts import check_metric_source
 from cloudos_sdk.testing.fakes import FakeApps, providing
@@ -120,7 +120,7 @@ async def test_a_certificate_is_renewed_served_and_told_and_no_handshake_fails(d
                 policy["renewal_window_ratio"] = 0.99999997
         return app
 
-    monkeypatch.setattr(domain_parts, "tls_app", soon)
+    monkeypatch.setattr(tls_config, "tls_app", soon)
     node = await door_node(**pebble.settings)
     made = await add(node, "renewed.cloud.test")
     first = await until_status(node, made["id"], "valid")

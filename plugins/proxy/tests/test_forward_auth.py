@@ -7,7 +7,7 @@ import json
 from unicodedata import normalize
 
 import pytest
-from cloudos_proxy.unclear_paths import COMPATIBLE
+from cloudos_proxy.caddy.config.ambiguous_paths import COMPATIBLE
 
 NAME = "app.cloud.test"
 LET_IN = "Authorization: Bearer viewer"

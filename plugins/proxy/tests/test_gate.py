@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 from browsing import PAGE
-from cloudos_proxy.hand_over import HandOver
-from cloudos_proxy.targets import Target
+from cloudos_proxy.sign_in.redirects import Target
+from cloudos_proxy.sign_in.session_handoff import HandOver
 from cloudos_sdk.testing.fixtures import FakeClock
 from components.ports import free_ports
 

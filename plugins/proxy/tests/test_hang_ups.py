@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager
 
-from cloudos_proxy.route_store import RouteStore
+from cloudos_proxy.routes.store import RouteStore
 from cloudos_sdk.capabilities import AppAddress, Apps
 from cloudos_sdk.testing.fakes import FakeApps, providing
 from components.caddy import DoorNode

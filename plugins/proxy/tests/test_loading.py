@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from cloudos_proxy.loading import Loader, NotServed
+from cloudos_proxy.apply.loader import Loader, NotServed
 from cloudos_proxy.settings import ProxySettings
 from components.ports import free_ports
 

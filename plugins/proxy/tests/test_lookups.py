@@ -11,8 +11,8 @@ import dns.message
 import dns.query
 import dns.rrset
 import pytest
-from cloudos_proxy import upstream_check
-from cloudos_proxy.lookups import Lookups
+from cloudos_proxy.upstreams import policy
+from cloudos_proxy.upstreams.name_lookup import Lookups
 
 PATIENCE = 2.0
 """Seconds for which the machine's resolver waits for a server."""
@@ -63,7 +63,7 @@ def lookups(tmp_path, monkeypatch, server):
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1\tlocalhost\n127.0.0.1 box # and no-name\n")
     found = Lookups(hosts)
-    monkeypatch.setattr(upstream_check, "LOOKUPS", found)
+    monkeypatch.setattr(policy, "LOOKUPS", found)
     return found
 
 
@@ -138,7 +138,7 @@ async def test_a_name_that_was_silent_is_not_asked_for_again_for_a_while(lookups
 
 
 async def test_names_that_were_silent_lately_have_few_threads(lookups, server, monkeypatch):
-    monkeypatch.setattr("cloudos_proxy.lookups.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("cloudos_proxy.upstreams.name_lookup.QUIET_SECONDS", 0.0)
     await silence(lookups, 30)
     await asyncio.sleep(PATIENCE + 0.5)
     server.asked.clear()
@@ -151,5 +151,5 @@ async def test_the_last_answer_stands_in_for_one_that_does_not_come_but_not_for_
     await lookups.find("app.healthy.test", 2)
     server.silent = True
     assert await lookups.find("app.healthy.test", 0.1), "the one before"
-    monkeypatch.setattr("cloudos_proxy.lookups.LAST_SECONDS", 0.1)
+    monkeypatch.setattr("cloudos_proxy.upstreams.name_lookup.LAST_SECONDS", 0.1)
     assert await lookups.find("app.healthy.test", 0.1) == []

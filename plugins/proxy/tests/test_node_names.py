@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cloudos_proxy.resolving import Resolver
+from cloudos_proxy.routes.upstream_resolver import Resolver
 from cloudos_sdk.capabilities import AppAddress, Apps, Users
 from cloudos_sdk.testing.fakes import FakeApps, FakeUsers, providing
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from cloudos_proxy.limit_handlers import limit_handlers
-from cloudos_proxy.sites import Limits
+from cloudos_proxy.caddy.config.limit_handlers import limit_handlers
+from cloudos_proxy.caddy.config.site import Limits
 
 
 def basic(name, password):

@@ -7,9 +7,9 @@ import select
 import socket
 
 import pytest
-from cloudos_proxy import listeners
-from cloudos_proxy.listeners import PortUnavailable, Wanted, open_sockets
-from cloudos_proxy.ring import PLACES
+from cloudos_proxy.caddy import sockets
+from cloudos_proxy.caddy.reuseport import PLACES
+from cloudos_proxy.caddy.sockets import PortUnavailable, Wanted, open_sockets
 from components.ports import free_ports
 
 
@@ -17,7 +17,7 @@ def test_a_port_below_1024_names_the_command_that_allows_it(monkeypatch):
     def refuse(one):
         raise OSError(errno.EACCES, "Permission denied")  # the tests may run as root
 
-    monkeypatch.setattr(listeners, "_bind", refuse)
+    monkeypatch.setattr(sockets, "_bind", refuse)
     with pytest.raises(PortUnavailable) as caught:
         open_sockets([Wanted("http", "", 80)])
     assert caught.value.code == "port_not_permitted"

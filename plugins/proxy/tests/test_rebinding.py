@@ -11,8 +11,8 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from cloudos_proxy import upstream_check
-from cloudos_proxy.dial_names import addr_of, dial_name
+from cloudos_proxy.upstreams import policy
+from cloudos_proxy.upstreams.dial_names import addr_of, dial_name
 
 NAME = "app.rebinding.test"
 METADATA = "169.254.169.254"
@@ -38,8 +38,8 @@ def names(monkeypatch):
                 await found.gate.wait()
             return addresses
 
-    monkeypatch.setattr(upstream_check, "resolve", resolve)
-    monkeypatch.setattr("cloudos_proxy.resolving.resolve", resolve)
+    monkeypatch.setattr(policy, "resolve", resolve)
+    monkeypatch.setattr("cloudos_proxy.routes.upstream_resolver.resolve", resolve)
     return found
 
 
@@ -160,7 +160,7 @@ async def test_an_apply_calls_no_address_that_may_not_be_dialled(door_node, back
 
 
 async def test_where_caddy_cannot_ask_it_is_given_the_address(door_node, backend, names, monkeypatch):
-    monkeypatch.setattr("cloudos_proxy.name_socket._PATH_LIMIT", 10)
+    monkeypatch.setattr("cloudos_proxy.caddy.name_server._PATH_LIMIT", 10)
     app = await backend("app")
     node = await door_node()
     names[NAME] = ["::1", "127.0.0.1"]

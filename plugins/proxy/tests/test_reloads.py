@@ -10,9 +10,9 @@ import time
 import aiohttp
 import psutil
 import pytest
-from cloudos_proxy import caddy_process
-from cloudos_proxy.ring import PLACES
-from cloudos_proxy.supervisor import Door
+from cloudos_proxy.caddy import process
+from cloudos_proxy.caddy.reuseport import PLACES
+from cloudos_proxy.caddy.supervisor import Door
 
 
 async def change_size(node, route, size):
@@ -196,7 +196,7 @@ async def test_a_caddy_whose_sockets_cannot_be_had_is_taken_up_all_the_same(door
     def refused(pidfd, numbers):
         raise PermissionError("not allowed")
 
-    monkeypatch.setattr(caddy_process, "copy_sockets", refused)
+    monkeypatch.setattr(process, "copy_sockets", refused)
     await node.host.start()
     await node.until(lambda: node.pid() == pid)
     for size in (7, 8):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from cloudos_proxy.document import Frame, build
-from cloudos_proxy.ring import PLACES, place_of, turn, turned, unturned
-from cloudos_proxy.sites import Site
-from cloudos_proxy.tls_parts import TlsParts
+from cloudos_proxy.caddy.config.document import Frame, build
+from cloudos_proxy.caddy.config.site import Site
+from cloudos_proxy.caddy.config.tls import TlsParts
+from cloudos_proxy.caddy.reuseport import PLACES, place_of, turn, turned, unturned
 
 OWN = {
     "http": ("fd/{env.CLOUDOS_HTTP_FD}",),

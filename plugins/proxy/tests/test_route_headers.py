@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from cloudos_proxy import route_headers
-from cloudos_proxy.apply import Applier
-from cloudos_proxy.route_headers import headers_refusal, shown_headers
+from cloudos_proxy.apply.applier import Applier
+from cloudos_proxy.routes import request_headers
+from cloudos_proxy.routes.request_headers import headers_refusal, shown_headers
 from components.ports import free_ports
 
 HARMLESS = {
@@ -73,7 +73,7 @@ async def test_a_route_names_no_more_placeholders_than_a_request_can_bear(door_n
 async def test_a_route_of_before_that_names_a_body_is_served_no_longer(door_node, backend, monkeypatch):
     node, app = await door_node(), await backend()
     with monkeypatch.context() as before:
-        before.setattr(route_headers, "_PLACEHOLDER", re.compile(r"\{http\.(request|vars)\.[A-Za-z0-9_.-]+\}"))
+        before.setattr(request_headers, "_PLACEHOLDER", re.compile(r"\{http\.(request|vars)\.[A-Za-z0-9_.-]+\}"))
         route = await node.route("a.example.com", app.addr, request_headers={"X-A": "{http.request.body}"})
         await node.apply()
         assert (await node.visit("a.example.com", method="POST", data=b"all")).json["headers"]["X-A"] == "all"

@@ -12,11 +12,11 @@ import subprocess
 import httpx
 import psutil
 import pytest
+from cloudos_proxy.caddy.supervisor import Door
 from cloudos_proxy.models import Takeover
-from cloudos_proxy.port_occupants import Occupant
-from cloudos_proxy.stopping import StopFailed, Systemd
-from cloudos_proxy.supervisor import Door
-from cloudos_proxy.takeover import Takeovers
+from cloudos_proxy.ports.owners import Occupant
+from cloudos_proxy.ports.process_control import StopFailed, Systemd
+from cloudos_proxy.ports.takeover import Takeovers
 from components.ports import free_ports
 from components.web_servers import listens
 from sqlmodel import select
@@ -199,7 +199,7 @@ async def test_a_program_that_will_not_end_is_named_and_nothing_is_remembered(do
         "import signal, socket, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         f"s = socket.create_server(('127.0.0.1', {http}))\nwhile True: time.sleep(1)"
     )
-    monkeypatch.setattr("cloudos_proxy.stopping.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("cloudos_proxy.ports.process_control.STOP_SECONDS", 0.5)
     process = await asyncio.to_thread(subprocess.Popen, ["python3", "-c", stubborn])
     try:
         node = await door_node(http_port=http, https_port=https)

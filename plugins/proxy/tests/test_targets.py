@@ -3,8 +3,8 @@
 from urllib.parse import urlsplit
 
 import httpx
-from cloudos_proxy.targets import host_of, target_of
-from cloudos_proxy.visitors import cookie_of
+from cloudos_proxy.sign_in.auth_request import cookie_of
+from cloudos_proxy.sign_in.redirects import host_of, target_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from cloudos_proxy.upstream_check import BadUpstream, UpstreamRules, resolve, split
+from cloudos_proxy.upstreams.policy import BadUpstream, UpstreamRules, resolve, split
 from cloudos_sdk.capabilities import AppAddress, Apps
 from cloudos_sdk.testing.fakes import FakeApps, providing
 
@@ -46,7 +46,7 @@ async def test_an_admin_may_allow_what_is_refused(door_node):
 
 
 async def test_a_name_that_leads_elsewhere_by_now_is_refused_at_apply_even_by_force(door_node, monkeypatch):
-    from cloudos_proxy import upstream_check
+    from cloudos_proxy.upstreams import policy
 
     node = await door_node()
     await node.route("a.example.com", "rebinding.example.com:80")  # nobody knows it yet
@@ -56,7 +56,7 @@ async def test_a_name_that_leads_elsewhere_by_now_is_refused_at_apply_even_by_fo
 
         return [ipaddress.ip_address("169.254.169.254")]
 
-    monkeypatch.setattr(upstream_check, "resolve", leads_elsewhere)  # DNS is somebody else's
+    monkeypatch.setattr(policy, "resolve", leads_elsewhere)  # DNS is somebody else's
     status, outcome = await node.call("POST", "/api/proxy/apply?force=true")
     assert (status, outcome["applied"]) == (200, 0)
     assert "metadata" in outcome["errors"][0]["message"]

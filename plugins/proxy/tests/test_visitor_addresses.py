@@ -12,12 +12,12 @@ import time
 import httpx
 import psutil
 import pytest
-from cloudos_proxy.proxy_key import ProxyKey
+from cloudos_proxy.caddy.proxy_key import ProxyKey
 from cloudos_sdk.testing.contracts import check_own_proxy
 from components.ports import free_ports
 from signed_on import OPEN, run
 
-from cloudos_host.discovery import discover
+from cloudos_host.plugins.discovery import discover
 
 NODE = "node.cloud.test"
 FORGED = {

@@ -11,9 +11,9 @@ import aiohttp
 import httpx
 import pytest
 from browsing import browser
-from cloudos_proxy import connections
-from cloudos_proxy.supervisor import Door
-from cloudos_proxy.visits import RIGHTS, Right, Visits, peer_of
+from cloudos_proxy.caddy import connections
+from cloudos_proxy.caddy.open_visits import RIGHTS, Right, Visits, peer_of
+from cloudos_proxy.caddy.supervisor import Door
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.capabilities import Users
 from cloudos_sdk.testing.fakes import FakeUsers, providing

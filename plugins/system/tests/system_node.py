@@ -49,7 +49,7 @@ class Node:
 
     async def settled(self) -> None:
         """Wait until all closed minutes are written."""
-        from cloudos_system.minutes import Minutes
+        from cloudos_system.series.minute_buffer import Minutes
 
         minutes = self.host.ctx("system").use(Minutes)
         for _ in range(500):

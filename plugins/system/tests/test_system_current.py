@@ -68,7 +68,7 @@ async def test_info_has_the_printed_shape_and_an_id_that_stays(system):
 
 
 async def test_a_node_id_that_a_crash_cut_short_is_made_anew(system):
-    from cloudos_system.node_identity import node_id
+    from cloudos_system.machine.node_identity import node_id
 
     node = await system()
     folder = node.host.ctx("system").data_dir

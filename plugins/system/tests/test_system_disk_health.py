@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cloudos_system import smartctl as adapter
-from cloudos_system.disk_health import DiskChecks
-from cloudos_system.own_source import SystemSource
-from cloudos_system.physical_disks import PhysicalDisk, physical_disks
-from cloudos_system.smart_report import read_report
+from cloudos_system.disks import smartctl as adapter
+from cloudos_system.disks.health import DiskChecks
+from cloudos_system.disks.physical_disks import PhysicalDisk, physical_disks
+from cloudos_system.disks.smart_report import read_report
+from cloudos_system.machine.system_source import SystemSource
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

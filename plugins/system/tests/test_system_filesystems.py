@@ -2,7 +2,7 @@
 
 import json
 
-from cloudos_system.filesystems import Usage, parse_mounts, real_mounts, usage_of
+from cloudos_system.machine.filesystems import Usage, parse_mounts, real_mounts, usage_of
 
 LINES = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -26,7 +26,7 @@ nonsense
 
 LOOK = """
 import json
-from cloudos_system.filesystems import real_mounts, usage_of
+from cloudos_system.machine.filesystems import real_mounts, usage_of
 print(json.dumps([[m.mount_point, m.device, m.fs_type, usage_of(m.mount_point).total] for m in real_mounts()]))
 """
 

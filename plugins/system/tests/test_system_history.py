@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cloudos_sdk import InvalidRequest
-from cloudos_system.history import check_names
+from cloudos_system.series.history import check_names
 from sqlalchemy import text
 from system_lab import Lab
 
@@ -223,9 +223,9 @@ def test_a_name_of_any_length_is_compared_by_its_beginning_alone():
 
 
 async def test_series_that_never_end_do_not_fill_the_disk(system, monkeypatch):
-    from cloudos_system import series_store
+    from cloudos_system.series import store
 
-    monkeypatch.setattr(series_store, "MOST_SERIES", 40)
+    monkeypatch.setattr(store, "MOST_SERIES", 40)
     lab = Lab(**{f"tube{number}": number for number in range(100)})
     node = await system(lab.plugin)
     await node.tick(8)

@@ -1,12 +1,12 @@
 """Hours that are over are read once, and an answer is what the rows say, whatever was asked before."""
 
 from cloudos_sdk.capabilities import Metrics
-from cloudos_system.history import MetricHistory
-from cloudos_system.minutes import Minutes
-from cloudos_system.past_hours import PastHours, in_columns
 from cloudos_system.schemas import HistoryQuery
-from cloudos_system.series_store import HOUR, MINUTE, Bucket, Minute
-from cloudos_system.windows import Window
+from cloudos_system.series.history import MetricHistory
+from cloudos_system.series.hour_cache import PastHours, in_columns
+from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.store import HOUR, MINUTE, Bucket, Minute
+from cloudos_system.series.time_buckets import Window
 from hypothesis import given
 from hypothesis import strategies as st
 from system_lab import Lab
@@ -67,7 +67,7 @@ def test_an_hour_that_is_over_is_read_once_and_one_that_is_not_each_time():
 
 
 def test_more_hours_than_are_kept_are_answered_all_the_same_and_not_kept(monkeypatch):
-    monkeypatch.setattr("cloudos_system.past_hours._MOST", 5)
+    monkeypatch.setattr("cloudos_system.series.hour_cache._MOST", 5)
     rows, hours = Rows(), PastHours()
     for place in range(240):
         rows.add(1, place, place)

@@ -5,7 +5,7 @@ import socket
 from collections import namedtuple
 
 from cloudos_sdk.capabilities import MetricSource
-from cloudos_system.rates import Counter, Rates
+from cloudos_system.machine.rates import Counter, Rates
 
 
 def test_a_rate_needs_two_readings():
@@ -93,7 +93,7 @@ def burn(seconds):
 
 
 def test_a_core_that_did_nothing_never_counts_back(monkeypatch):
-    from cloudos_system import machine
+    from cloudos_system.machine import psutil_reader
 
     kinds = namedtuple("Times", ["user", "nice", "system", "idle", "iowait", "softirq", "steal"])
     counted = set()
@@ -101,5 +101,5 @@ def test_a_core_that_did_nothing_never_counts_back(monkeypatch):
         idle = round(7_900 + hundredths / 100, 2)
         times = kinds(4512.13, 0.37, 338.91, idle, 12.07, 9.63, 4.41)
         monkeypatch.setattr("psutil.cpu_times", lambda percpu, times=times: [times])
-        counted.add(machine.cpu_times()[0].busy)
+        counted.add(psutil_reader.cpu_times()[0].busy)
     assert len(counted) == 1

@@ -156,7 +156,7 @@ async def test_readers_end_when_the_node_stops(system):
 
 async def test_health_tells_when_nothing_is_measured_any_more(system):
     from cloudos_system.plugin import cloudos_health
-    from cloudos_system.sampler import Sampler
+    from cloudos_system.series.sampler import Sampler
 
     node = await system()
     await node.tick()

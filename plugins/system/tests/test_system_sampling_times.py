@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cloudos_system.grid import Grid
+from cloudos_system.series.sampling_schedule import Grid
 
 START = datetime(2026, 3, 1, 12, 0, 3, 400_000, tzinfo=UTC)
 

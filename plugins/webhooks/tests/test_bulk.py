@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from cloudos_webhooks import bulk
-from cloudos_webhooks.deliveries import new_row
+from cloudos_webhooks.delivery import bulk
+from cloudos_webhooks.delivery.store import new_row
 from cloudos_webhooks.models import Delivery
 from hypothesis import given
 from hypothesis import strategies as st

@@ -313,7 +313,7 @@ async def test_deliveries_are_kept_for_their_time(webhooks, webhook_sink):
 
 
 async def test_an_event_that_comes_twice_is_one_delivery(webhooks, webhook_sink):
-    from cloudos_webhooks.intake import Intake
+    from cloudos_webhooks.delivery.event_consumer import Intake
 
     node = await webhooks()
     hook = await node.create(webhook_sink.url("/hook"), "thing.made")

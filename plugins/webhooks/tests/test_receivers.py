@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp.abc import AbstractResolver
-from cloudos_webhooks.sending import LONGEST, Sender
+from cloudos_webhooks.delivery.sender import LONGEST, Sender
 from components.ports import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

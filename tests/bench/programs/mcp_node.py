@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
-from cloudos_memory.keys import Keys
+from cloudos_memory.keys.service import Keys
 from cloudos_memory.schemas import NewKey
 from cloudos_sdk import Manifest, Principal, Role, hookimpl
 from cloudos_sdk.capabilities import McpParts, McpResult, McpSource, McpTool, PlanSource
 from cloudos_sdk.testing.fakes import FakePlanSource, providing
 
-from cloudos_host import serving
+from cloudos_host.cli import server
 from cloudos_host.config import Config, HostSettings
-from cloudos_host.discovery import discover, given
 from cloudos_host.host import Host
+from cloudos_host.plugins.discovery import discover, given
 
 DATA, KEY = Path(sys.argv[1]), Path(sys.argv[2])
 
@@ -71,8 +71,8 @@ def main():
 
 def run_node(config):
     """Serve as `cloudos serve` does."""
-    serving.Host = Node
-    run = serving.run(config, safe=False)
+    server.Host = Node
+    run = server.run(config, safe=False)
     try:
         import uvloop
     except ImportError:

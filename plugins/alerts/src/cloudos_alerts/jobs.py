@@ -6,7 +6,7 @@ from datetime import time
 
 from cloudos_sdk import Context, Job
 
-from cloudos_alerts.history import History
+from cloudos_alerts.evaluation.history import History
 
 
 async def _prune(ctx: Context) -> None:

@@ -12,21 +12,21 @@ from cloudos_sdk.events import AlertFired, AlertResolved
 from quart import Blueprint
 
 from cloudos_alerts import events
-from cloudos_alerts.catalogue import Catalogue
-from cloudos_alerts.channel_routes import channel_routes
-from cloudos_alerts.channels import Channels
-from cloudos_alerts.engine import Engine
-from cloudos_alerts.history import History
+from cloudos_alerts.api.alerts import routes
+from cloudos_alerts.api.channels import channel_routes
+from cloudos_alerts.evaluation.alert_writer import Ledger
+from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.evaluation.evaluation_loop import Watching
+from cloudos_alerts.evaluation.event_counts import Occurrences
+from cloudos_alerts.evaluation.history import History
 from cloudos_alerts.jobs import PRUNE
-from cloudos_alerts.ledger import Ledger
-from cloudos_alerts.loading import make_first_rules, stored_rules
 from cloudos_alerts.models import Base
-from cloudos_alerts.occurrences import Occurrences
-from cloudos_alerts.outbox import Outbox
-from cloudos_alerts.routes import routes
-from cloudos_alerts.rules import Rules
+from cloudos_alerts.notify.channels import Channels
+from cloudos_alerts.notify.outbox import Outbox
+from cloudos_alerts.rules.metric_catalog import Catalogue
+from cloudos_alerts.service import Rules
 from cloudos_alerts.settings import AlertsSettings
-from cloudos_alerts.watching import Watching
+from cloudos_alerts.startup import make_first_rules, stored_rules
 
 manifest = Manifest(
     title="Alerts",

@@ -10,8 +10,8 @@ from cloudos_sdk.http import Body, Page, Query
 from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator
 
 from cloudos_alerts.channel_types import ChannelType
-from cloudos_alerts.conditions import Kind, State
-from cloudos_alerts.durations import Duration, seconds_of
+from cloudos_alerts.rules.conditions import Kind, State
+from cloudos_alerts.rules.durations import Duration, seconds_of
 
 Severity = Literal["info", "warning", "critical"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]

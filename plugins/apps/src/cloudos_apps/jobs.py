@@ -6,7 +6,7 @@ from datetime import time, timedelta
 
 from cloudos_sdk import Context, Job
 
-from cloudos_apps.templates.sources import TemplateSources
+from cloudos_apps.templates.sources.service import TemplateSources
 
 
 async def _refresh(ctx: Context) -> None:

@@ -21,9 +21,12 @@ from cloudos_sdk.events import (
 )
 from quart import Blueprint
 
-from cloudos_apps.consent import Consent
-from cloudos_apps.containers import Containers
-from cloudos_apps.docker_engine import DockerEngine
+from cloudos_apps.api.apps import routes
+from cloudos_apps.api.sources import source_routes
+from cloudos_apps.api.templates import template_routes
+from cloudos_apps.consent.host_paths import HostPaths
+from cloudos_apps.consent.service import Consent
+from cloudos_apps.engine.client import DockerEngine
 from cloudos_apps.events import (
     AppRightsAllowed,
     AppUpdateFailed,
@@ -31,26 +34,23 @@ from cloudos_apps.events import (
     TemplateSourceRefreshed,
     TemplateSourceRemoved,
 )
-from cloudos_apps.following import Following
-from cloudos_apps.host_paths import HostPaths
-from cloudos_apps.installing import Installer
 from cloudos_apps.jobs import REFRESH_TEMPLATES
-from cloudos_apps.metrics import AppMetrics
+from cloudos_apps.lifecycle.containers import Containers
+from cloudos_apps.lifecycle.operations import Installer
+from cloudos_apps.lifecycle.relocation import Relocation
+from cloudos_apps.lifecycle.secret_files import SecretFiles
+from cloudos_apps.lifecycle.service import AppService
 from cloudos_apps.models import Base
-from cloudos_apps.observing import Observer
-from cloudos_apps.reconciling import Reconciler
-from cloudos_apps.relocation import Relocation
-from cloudos_apps.routes import routes
-from cloudos_apps.secret_files import SecretFiles
-from cloudos_apps.service import AppService
+from cloudos_apps.monitoring.container_events import Following
+from cloudos_apps.monitoring.engine_events import Watcher
+from cloudos_apps.monitoring.logs import Observer
+from cloudos_apps.monitoring.metrics import AppMetrics
+from cloudos_apps.monitoring.reconciler import Reconciler
+from cloudos_apps.monitoring.stats import UsageReader
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
-from cloudos_apps.templates.catalogue import Catalogue
-from cloudos_apps.templates.routes import template_routes
-from cloudos_apps.templates.source_routes import source_routes
-from cloudos_apps.templates.sources import TemplateSources
-from cloudos_apps.usage import UsageReader
-from cloudos_apps.watcher import Watcher
+from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.sources.service import TemplateSources
 
 
 def _probe(settings: Any) -> str:

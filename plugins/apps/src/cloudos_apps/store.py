@@ -16,7 +16,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlmodel import Session
 
 from cloudos_apps.models import App
-from cloudos_apps.templates.model import Template, Value
+from cloudos_apps.templates.model.template import Template, Value
 
 TABLE = App.__table__
 STEADY = frozenset({"running", "stopped", "crashed"})

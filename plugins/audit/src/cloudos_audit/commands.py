@@ -10,8 +10,8 @@ import click
 from cloudos_sdk import Context, InvalidRequest
 from pydantic import ValidationError
 
-from cloudos_audit.outside import Position
-from cloudos_audit.reading import Log
+from cloudos_audit.external_seal import Position
+from cloudos_audit.queries import Log
 from cloudos_audit.schemas import Filters, Verification
 from cloudos_audit.verification import Verifier
 

@@ -7,7 +7,7 @@ from datetime import time, timedelta
 from cloudos_sdk import Context, Job
 
 from cloudos_audit.retention import Retention
-from cloudos_audit.watch import Watch
+from cloudos_audit.tamper_monitor import Watch
 
 
 async def _keep(ctx: Context) -> None:

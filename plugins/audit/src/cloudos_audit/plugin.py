@@ -11,18 +11,18 @@ from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookim
 from quart import Blueprint
 
 from cloudos_audit.chain import Seal
-from cloudos_audit.head import Mark
-from cloudos_audit.hourly_seal import AuditSealed, seal_for_ever
+from cloudos_audit.chain_head import Mark
+from cloudos_audit.external_seal import Syslog
 from cloudos_audit.jobs import KEEP
 from cloudos_audit.models import Base
-from cloudos_audit.outside import Syslog
-from cloudos_audit.reading import Log
+from cloudos_audit.queries import Log
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.retention import AuditPruned, Retention
 from cloudos_audit.routes import routes
+from cloudos_audit.seal_event import AuditSealed, seal_for_ever
 from cloudos_audit.settings import AuditSettings
+from cloudos_audit.tamper_monitor import AuditTampered, Watch
 from cloudos_audit.verification import Verifier
-from cloudos_audit.watch import AuditTampered, Watch
 
 if TYPE_CHECKING:
     import click

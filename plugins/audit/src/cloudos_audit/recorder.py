@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, canonical, entry_hash, time_text
-from cloudos_audit.head import ENTRY, HEAD, HEAD_ID, Ending, Ends, Mark, last_link
-from cloudos_audit.outside import BrokenPosition, Durable, Position, PositionFile, Syslog
+from cloudos_audit.chain_head import ENTRY, HEAD, HEAD_ID, Ending, Ends, Mark, last_link
+from cloudos_audit.external_seal import BrokenPosition, Durable, Position, PositionFile, Syslog
 
 _LONGEST_WAIT = 30.0
 _LATE = 60.0

@@ -11,8 +11,8 @@ from sqlalchemy import delete, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, time_text
-from cloudos_audit.head import CHECKPOINT, ENTRY, HEAD, HEAD_ID, Ending
-from cloudos_audit.stored import exact, plain
+from cloudos_audit.chain_head import CHECKPOINT, ENTRY, HEAD, HEAD_ID, Ending
+from cloudos_audit.raw_columns import exact, plain
 
 _STEP = 10_000
 

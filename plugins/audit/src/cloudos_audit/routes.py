@@ -7,10 +7,10 @@ from cloudos_sdk.http import answers, begun, json_rows, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
-from cloudos_audit.outside import Position
-from cloudos_audit.reading import Log
+from cloudos_audit.external_seal import Position
+from cloudos_audit.queries import Log
 from cloudos_audit.schemas import EntryOut, Filters, KeptPosition, LogQuery, Verification
-from cloudos_audit.watch import Watch
+from cloudos_audit.tamper_monitor import Watch
 
 routes = Blueprint("audit", __name__)
 

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from cloudos_audit.chain import GENESIS, Seal, entry_hash
-from cloudos_audit.head import CHECKPOINT, ENTRY, Ending, Ends, Mark
-from cloudos_audit.outside import BrokenPosition, Position, PositionFile
+from cloudos_audit.chain_head import CHECKPOINT, ENTRY, Ending, Ends, Mark
+from cloudos_audit.external_seal import BrokenPosition, Position, PositionFile
+from cloudos_audit.raw_columns import exact, plain, plain_time
 from cloudos_audit.schemas import Problem, Verification
-from cloudos_audit.stored import exact, plain, plain_time
 
 _PAGE = 2000
 

@@ -13,8 +13,8 @@ from cloudos_sdk.capabilities import PermissionCatalogue
 from sqlmodel import Session as Db
 from sqlmodel import delete, update
 
-from cloudos_auth.directory import Directory, program
 from cloudos_auth.events import KeyCreated, KeyRevoked
+from cloudos_auth.identity_cache import Directory, program
 from cloudos_auth.models import ApiKey
 from cloudos_auth.schemas import KeyOut, NewKey
 from cloudos_auth.users import still_admin

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from cloudos_auth.turns import Turns
+from cloudos_auth.bcrypt_queue import Turns
 
 T = TypeVar("T")
 

@@ -14,21 +14,21 @@ from cloudos_sdk.capabilities import Users as KnownUsers
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from quart import Blueprint
 
-from cloudos_auth.administration import administration
-from cloudos_auth.directory import Directory
 from cloudos_auth.events import OWN, PasswordChanged, TotpDisabled
+from cloudos_auth.identity_cache import Directory
 from cloudos_auth.jobs import PURGE
 from cloudos_auth.keys import Keys
 from cloudos_auth.lockout import Lockouts
+from cloudos_auth.login import SigningIn
 from cloudos_auth.models import Base
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
 from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.settings import AuthSettings
-from cloudos_auth.signing_in import SigningIn
 from cloudos_auth.tokens import TokenMint
 from cloudos_auth.totp import SecondFactors
+from cloudos_auth.user_routes import administration
 from cloudos_auth.users import Users
 
 manifest = Manifest(

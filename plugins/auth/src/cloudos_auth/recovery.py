@@ -6,8 +6,8 @@ from cloudos_sdk import Context
 from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
-from cloudos_auth.directory import Directory
 from cloudos_auth.events import PasswordChanged
+from cloudos_auth.identity_cache import Directory
 from cloudos_auth.models import Lockout, Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.totp import SecondFactors

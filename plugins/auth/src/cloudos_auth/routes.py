@@ -27,6 +27,7 @@ from quart_schema import (
 
 from cloudos_auth import cookies
 from cloudos_auth.cookies import set_cookie
+from cloudos_auth.login import SigningIn
 from cloudos_auth.schemas import (
     Account,
     Code,
@@ -49,7 +50,6 @@ from cloudos_auth.schemas import (
     UserOut,
 )
 from cloudos_auth.service import Accounts, Session
-from cloudos_auth.signing_in import SigningIn
 from cloudos_auth.tokens import ACCESS, REFRESH, TokenMint
 
 routes = Blueprint("auth", __name__)

@@ -16,16 +16,16 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
 from cloudos_auth.cookies import ACCESS, cookie_values
-from cloudos_auth.directory import Directory, person
 from cloudos_auth.events import PasswordChanged, SetupCompleted
+from cloudos_auth.identity_cache import Directory, person
 from cloudos_auth.keys import PREFIX, Keys
 from cloudos_auth.lockout import Lockouts
+from cloudos_auth.login import SigningIn, ended, stored_password
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.rates import Rate
 from cloudos_auth.schemas import UserOut
 from cloudos_auth.set_up_mark import SetUpMark
-from cloudos_auth.signing_in import SigningIn, ended, stored_password
 from cloudos_auth.tokens import REFRESH, TokenMint
 
 __all__ = ["Accounts", "Session"]

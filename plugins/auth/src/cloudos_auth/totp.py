@@ -12,8 +12,8 @@ from cloudos_sdk import Conflict, Context, Unauthenticated
 from sqlmodel import Session as Db
 from sqlmodel import delete, func, select, update
 
-from cloudos_auth.directory import Directory
 from cloudos_auth.events import BackupCodeUsed, TotpDisabled, TotpEnabled
+from cloudos_auth.identity_cache import Directory
 from cloudos_auth.models import BackupCode, User
 from cloudos_auth.schemas import TotpSetup
 

@@ -8,8 +8,8 @@ from cloudos_sdk import Conflict, Context, Forbidden, NotFound, Principal, new_i
 from sqlmodel import Session as Db
 from sqlmodel import delete, func, select
 
-from cloudos_auth.directory import Directory
 from cloudos_auth.events import PasswordChanged, UserChanged, UserCreated, UserDeleted
+from cloudos_auth.identity_cache import Directory
 from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import ApiKey, BackupCode, Session, User
 from cloudos_auth.passwords import Passwords

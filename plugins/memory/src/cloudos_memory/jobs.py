@@ -6,8 +6,8 @@ from datetime import time
 
 from cloudos_sdk import Context, Job
 
-from cloudos_memory.keys import Keys
-from cloudos_memory.once import Once
+from cloudos_memory.keys.service import Keys
+from cloudos_memory.tools.idempotency import Once
 
 
 async def _prune(ctx: Context) -> None:

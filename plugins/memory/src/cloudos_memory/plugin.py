@@ -9,9 +9,8 @@ from cloudos_sdk import Context, Event, Feature, Health, Job, Manifest, Mount, P
 from cloudos_sdk.capabilities import BearerAuthenticator, Embedder, McpSource, NoteStore, Recall, Users
 from quart import Blueprint
 
-from cloudos_memory.analytics import COVERAGE
-from cloudos_memory.bearers import PREFIX
-from cloudos_memory.changes import telling_changes
+from cloudos_memory.api.keys import routes
+from cloudos_memory.api.search import search_routes
 from cloudos_memory.events import (
     McpKeyCreated,
     McpKeyRevoked,
@@ -22,19 +21,20 @@ from cloudos_memory.events import (
     SyncRequested,
     SyncReset,
 )
-from cloudos_memory.front import mcp_app, serving_mcp
-from cloudos_memory.indexer import Indexer
 from cloudos_memory.jobs import PRUNE
-from cloudos_memory.key_lifespan import keeping_keys
-from cloudos_memory.mcp_paths import MCP_PATHS
-from cloudos_memory.memory_parts import offering_memory
+from cloudos_memory.keys.authenticator import PREFIX
+from cloudos_memory.keys.lifespan import keeping_keys
+from cloudos_memory.mcp_server.app import mcp_app, serving_mcp
+from cloudos_memory.mcp_server.notifications import telling_changes
+from cloudos_memory.mcp_server.openapi import MCP_PATHS
+from cloudos_memory.mcp_server.own_parts import offering_memory
+from cloudos_memory.mcp_server.sessions import keeping_sessions
 from cloudos_memory.models import Base
-from cloudos_memory.routes import routes
-from cloudos_memory.search_routes import search_routes
-from cloudos_memory.searching import searching
-from cloudos_memory.sessions import keeping_sessions
+from cloudos_memory.search.analytics import COVERAGE
+from cloudos_memory.search.indexing.worker import Indexer
+from cloudos_memory.search.lifespan import searching
 from cloudos_memory.settings import MemorySettings
-from cloudos_memory.sync import keeping_sync
+from cloudos_memory.sync.service import keeping_sync
 
 # Each concern is one async context: it acquires, provides, and releases. Opened in this order, closed in reverse.
 CONCERNS: tuple[Callable[[Context], AbstractAsyncContextManager[None]], ...] = (

@@ -9,8 +9,10 @@ from cloudos_sdk import Context, Feature, Job, Manifest, Permission, Role, hooki
 from cloudos_sdk.capabilities import NoteStore
 from quart import Blueprint
 
-from cloudos_notes.attachment_routes import attachment_routes
-from cloudos_notes.attachments import Attachments
+from cloudos_notes.api.attachments import attachment_routes
+from cloudos_notes.api.molly import molly_routes
+from cloudos_notes.api.notes import routes
+from cloudos_notes.api.vault import vault_routes
 from cloudos_notes.events import (
     AttachmentDeleted,
     AttachmentImported,
@@ -20,19 +22,17 @@ from cloudos_notes.events import (
     NoteRestored,
     NoteUpdated,
 )
-from cloudos_notes.exporting import Exporter
-from cloudos_notes.graph import GraphReader
-from cloudos_notes.importing import Importer
 from cloudos_notes.jobs import EMPTY_TRASH, FORGET_VERSIONS
-from cloudos_notes.listing import Listing
 from cloudos_notes.models import Base
-from cloudos_notes.molly import MollyMemory
-from cloudos_notes.molly_routes import molly_routes
-from cloudos_notes.routes import routes
+from cloudos_notes.molly.memory import MollyMemory
 from cloudos_notes.settings import NotesSettings
-from cloudos_notes.store import Store
-from cloudos_notes.vault_routes import vault_routes
-from cloudos_notes.versions import Versions
+from cloudos_notes.storage.store import Store
+from cloudos_notes.storage.versions import Versions
+from cloudos_notes.vault.attachments import Attachments
+from cloudos_notes.vault.exporter import Exporter
+from cloudos_notes.vault.importer import Importer
+from cloudos_notes.views.graph import GraphReader
+from cloudos_notes.views.listing import Listing
 
 manifest = Manifest(
     title="Notes",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cloudos_notes.graph import GraphReader
-from cloudos_notes.importing import Importer
-from cloudos_notes.listing import Listing
-from cloudos_notes.rows import Wanted
 from cloudos_notes.schemas import ExportQuery, GraphQuery, NoteQuery, names
-from cloudos_notes.store import Store
-from cloudos_notes.texts import folder
-from cloudos_notes.versions import Versions
+from cloudos_notes.storage.store import Store
+from cloudos_notes.storage.tables import Wanted
+from cloudos_notes.storage.versions import Versions
+from cloudos_notes.text.validation import folder
+from cloudos_notes.vault.importer import Importer
+from cloudos_notes.views.graph import GraphReader
+from cloudos_notes.views.listing import Listing
 
 __all__ = [
     "GraphReader",

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from cloudos_sdk import Context, Job
 
-from cloudos_system.disk_health import DiskChecks
-from cloudos_system.retention import Retention
+from cloudos_system.disks.health import DiskChecks
+from cloudos_system.series.retention import Retention
 
 
 async def _check_disks(ctx: Context) -> None:

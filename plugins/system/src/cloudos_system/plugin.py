@@ -12,20 +12,20 @@ from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, R
 from cloudos_sdk.capabilities import Apps, Authenticator, Metrics, MetricSource
 from quart import Blueprint
 
-from cloudos_system import smartctl
-from cloudos_system.disk_health import DiskChecks
-from cloudos_system.history import MetricHistory
+from cloudos_system.disks import smartctl
+from cloudos_system.disks.health import DiskChecks
 from cloudos_system.jobs import CHECK_DISKS, PRUNE
-from cloudos_system.metric_stream import MetricStreams
-from cloudos_system.minutes import Minutes
+from cloudos_system.machine.node_identity import node_id
+from cloudos_system.machine.system_source import SystemSource
 from cloudos_system.models import Base
-from cloudos_system.network_history import NetworkTraffic
-from cloudos_system.node_identity import node_id
-from cloudos_system.own_source import SystemSource
-from cloudos_system.retention import Retention
 from cloudos_system.routes import routes
-from cloudos_system.sampler import PERIOD, Sampler
-from cloudos_system.series_store import SeriesStore
+from cloudos_system.series.history import MetricHistory
+from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.network_history import NetworkTraffic
+from cloudos_system.series.retention import Retention
+from cloudos_system.series.sampler import PERIOD, Sampler
+from cloudos_system.series.store import SeriesStore
+from cloudos_system.series.stream import MetricStreams
 from cloudos_system.service import SystemService
 from cloudos_system.settings import SystemSettings
 

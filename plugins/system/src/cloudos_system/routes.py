@@ -8,12 +8,8 @@ from cloudos_sdk.http import answers, stream
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
-from cloudos_system.app_usage import apps_metrics
-from cloudos_system.disk_health import DiskChecks
-from cloudos_system.history import MetricHistory, check_names
-from cloudos_system.metric_stream import MetricStreams
-from cloudos_system.network_history import NetworkTraffic
-from cloudos_system.sampler import Sampler
+from cloudos_system.disks.health import DiskChecks
+from cloudos_system.machine.app_usage import apps_metrics
 from cloudos_system.schemas import (
     AppsMetrics,
     Current,
@@ -27,6 +23,10 @@ from cloudos_system.schemas import (
     NetworkQuery,
     StreamQuery,
 )
+from cloudos_system.series.history import MetricHistory, check_names
+from cloudos_system.series.network_history import NetworkTraffic
+from cloudos_system.series.sampler import Sampler
+from cloudos_system.series.stream import MetricStreams
 from cloudos_system.service import SystemService
 
 routes = Blueprint("system", __name__)

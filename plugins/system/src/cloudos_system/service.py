@@ -9,10 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from cloudos_system import machine
-from cloudos_system.filesystems import real_mounts, usage_of
-from cloudos_system.sampler import PERIOD, Sampler
+from cloudos_system.machine import psutil_reader
+from cloudos_system.machine.filesystems import real_mounts, usage_of
 from cloudos_system.schemas import Cpu, Current, Disk, DiskUse, Info, Interface, MemoryUse
+from cloudos_system.series.sampler import PERIOD, Sampler
 
 T = TypeVar("T")
 
@@ -32,9 +32,9 @@ class SystemService:
         """Return what is in use now; the CPU is the mean of the last ten seconds, or a quarter of one at the start."""
         share = self._sampled_cpu()
         if share is None:
-            before = await self._run(machine.cpu_times)
+            before = await self._run(psutil_reader.cpu_times)
             await asyncio.sleep(_APART)
-            share = _busy(before, await self._run(machine.cpu_times))
+            share = _busy(before, await self._run(psutil_reader.cpu_times))
         return await self._run(lambda: _current(share))
 
     async def info(self) -> Info:
@@ -47,7 +47,7 @@ class SystemService:
 
     async def interfaces(self) -> list[Interface]:
         """Return the network interfaces, by name."""
-        return list(await self._run(machine.interfaces))
+        return list(await self._run(psutil_reader.interfaces))
 
     def _sampled_cpu(self) -> float | None:
         tick = self._sampler.latest()
@@ -58,11 +58,11 @@ class SystemService:
     def _info(self) -> Info:
         return Info(
             hostname=platform.node(),
-            os=machine.os_name(),
+            os=psutil_reader.os_name(),
             kernel=platform.release(),
             architecture=platform.machine(),
             quazzar_version=importlib.metadata.version(_PRODUCT),
-            uptime_seconds=int(machine.uptime()),
+            uptime_seconds=int(psutil_reader.uptime()),
             node_id=self._node_id,
         )
 
@@ -70,19 +70,19 @@ class SystemService:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fn)
 
 
-def _busy(before: list[machine.CpuTime], now: list[machine.CpuTime]) -> float:
+def _busy(before: list[psutil_reader.CpuTime], now: list[psutil_reader.CpuTime]) -> float:
     busy = sum(core.busy for core in now) - sum(core.busy for core in before)
     total = sum(core.total for core in now) - sum(core.total for core in before)
     return round(min(100.0, max(0.0, busy / total * 100)), 1) if total > 0 else 0.0
 
 
 def _current(cpu: float) -> Current:
-    memory, disk = machine.memory(), usage_of("/")
+    memory, disk = psutil_reader.memory(), usage_of("/")
     return Current(
-        cpu=Cpu(usage_percent=cpu, cores=machine.cores(), model=machine.cpu_model()),
+        cpu=Cpu(usage_percent=cpu, cores=psutil_reader.cores(), model=psutil_reader.cpu_model()),
         memory=MemoryUse(total_mb=memory.total // 2**20, used_mb=memory.used // 2**20, usage_percent=memory.percent),
         disk=DiskUse(total_gb=round(disk.total / 2**30), used_gb=round(disk.used / 2**30), usage_percent=disk.percent),
-        uptime_seconds=int(machine.uptime()),
+        uptime_seconds=int(psutil_reader.uptime()),
     )
 
 

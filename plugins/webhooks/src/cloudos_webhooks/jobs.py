@@ -6,7 +6,7 @@ from datetime import time, timedelta
 
 from cloudos_sdk import Context, Job
 
-from cloudos_webhooks.deliveries import Deliveries
+from cloudos_webhooks.delivery.store import Deliveries
 
 
 async def _prune(ctx: Context) -> None:

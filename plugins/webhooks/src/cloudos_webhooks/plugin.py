@@ -9,19 +9,19 @@ from datetime import timedelta
 from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
 from quart import Blueprint
 
-from cloudos_webhooks.bookkeeping import Bookkeeper
-from cloudos_webhooks.by_hand import ByHand
-from cloudos_webhooks.deliveries import Deliveries
-from cloudos_webhooks.directory import Directory
-from cloudos_webhooks.dispatching import Dispatcher
+from cloudos_webhooks.delivery.attempt_results import Bookkeeper
+from cloudos_webhooks.delivery.event_consumer import Intake
+from cloudos_webhooks.delivery.manual_delivery import ByHand
+from cloudos_webhooks.delivery.queues import Dispatcher
+from cloudos_webhooks.delivery.sender import LONGEST_WAIT, Sender
+from cloudos_webhooks.delivery.store import Deliveries
 from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookFailing, WebhookRecovered, WebhookUpdated
-from cloudos_webhooks.intake import Intake
 from cloudos_webhooks.jobs import PRUNE
 from cloudos_webhooks.models import Base
 from cloudos_webhooks.routes import routes
-from cloudos_webhooks.sending import LONGEST_WAIT, Sender
 from cloudos_webhooks.service import Webhooks
 from cloudos_webhooks.settings import WebhooksSettings
+from cloudos_webhooks.subscription_cache import Directory
 
 manifest = Manifest(
     title="Webhooks",

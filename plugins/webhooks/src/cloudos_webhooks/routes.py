@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
-from cloudos_webhooks.by_hand import ByHand
-from cloudos_webhooks.deliveries import Deliveries
+from cloudos_webhooks.delivery.manual_delivery import ByHand
+from cloudos_webhooks.delivery.store import Deliveries
+from cloudos_webhooks.event_catalog import event_types
 from cloudos_webhooks.schemas import DeliveryOut, EventType, NewWebhook, Rotated, WebhookChange, WebhookMade, WebhookOut
 from cloudos_webhooks.service import Webhooks
-from cloudos_webhooks.vocabulary import event_types
 
 routes = Blueprint("webhooks", __name__)
 

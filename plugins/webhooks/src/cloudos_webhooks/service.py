@@ -14,14 +14,14 @@ from cloudos_sdk.outbound import check_url
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
-from cloudos_webhooks.deliveries import Deliveries
-from cloudos_webhooks.directory import TABLE, Directory, Hook, Secret
-from cloudos_webhooks.dispatching import Dispatcher
+from cloudos_webhooks.delivery.queues import Dispatcher
+from cloudos_webhooks.delivery.sender import Sender
+from cloudos_webhooks.delivery.store import Deliveries
+from cloudos_webhooks.event_catalog import check
 from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from cloudos_webhooks.schemas import NewWebhook, Rotated, WebhookChange, WebhookMade, WebhookOut
-from cloudos_webhooks.sending import Sender
-from cloudos_webhooks.signing import Signer, new_secret
-from cloudos_webhooks.vocabulary import check
+from cloudos_webhooks.signature import Signer, new_secret
+from cloudos_webhooks.subscription_cache import TABLE, Directory, Hook, Secret
 
 MOST = 100
 OVERLAP = timedelta(hours=24)

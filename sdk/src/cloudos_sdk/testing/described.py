@@ -114,7 +114,7 @@ class AnswerCheck:
 
     def _place(self, path: str, method: str) -> str | None:
         """Return the path of the description that a request is for; None where nothing is there."""
-        from cloudos_host.openapi import path_of
+        from cloudos_host.http.openapi import path_of
 
         try:
             rule, _ = self._app.url_map.bind("host").match(path, method.upper(), return_rule=True)
@@ -125,13 +125,13 @@ class AnswerCheck:
 
     def _mounted(self, path: str) -> bool:
         """Return whether a plugin's own application answers for a path, in its own shape."""
-        from cloudos_host.registry import covers
+        from cloudos_host.plugins.registry import covers
 
         return any(covers(mount.path, path) for record in self._app.gate.records for mount in record.mounts)
 
     def _described(self) -> Description:
         """Return the description of the routes that there are now; hosts with the same routes share one."""
-        from cloudos_host.app import describe
+        from cloudos_host.http.app import describe
 
         if self._description is None or self._routes != self._app.routes_changed:
             self._routes = self._app.routes_changed

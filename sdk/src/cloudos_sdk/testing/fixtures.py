@@ -220,8 +220,8 @@ def _drop_database(server: str, url: str | None) -> None:
 async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RunningHost]]]:
     """Run plugins, by id or as modules, in a temporary folder, without a network; stopped at the end of the test."""
     from cloudos_host.config import Config, HostSettings
-    from cloudos_host.discovery import Found, discover, given
     from cloudos_host.host import Host
+    from cloudos_host.plugins.discovery import Found, discover, given
 
     hosts: list[RunningHost] = []
     made: list[str] = []

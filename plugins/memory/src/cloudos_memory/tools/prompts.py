@@ -10,9 +10,9 @@ from cloudos_sdk import Context, InvalidRequest
 from cloudos_sdk.capabilities import Note, NoteFilter
 from cloudos_sdk.capabilities.mcp import McpArgument, McpCall, McpPrompt
 
-from cloudos_memory.reach import Reach
-from cloudos_memory.tools.reading import Reading
+from cloudos_memory.tools.read import Reading
 from cloudos_memory.tools.resources import Resources
+from cloudos_memory.tools.scope import Reach
 
 _RECALLED = 8
 _REVIEWED = 100

@@ -8,9 +8,9 @@ import orjson
 from cloudos_sdk.capabilities import NoteFilter
 from cloudos_sdk.capabilities.mcp import McpCall, McpResource
 
-from cloudos_memory.reach import ALL, Reach
-from cloudos_memory.tools.reading import Reading
-from cloudos_memory.tools.shapes import note_out
+from cloudos_memory.tools.read import Reading
+from cloudos_memory.tools.schemas import note_out
+from cloudos_memory.tools.scope import ALL, Reach
 
 _RECENT = 20
 _OF_NAMESPACE = 100

@@ -1,0 +1,1 @@
+"""The command line: each command, and the server that `cloudos serve` runs."""

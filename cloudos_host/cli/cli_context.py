@@ -1,0 +1,102 @@
+"""A node that is not served: what the command line opens, beside a running host if need be."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from cloudos_sdk import Principal, Role
+from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.context import enter_context
+from cloudos_sdk.identity import Caller, act_as
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloudos_host.config import Config, ConfigError
+from cloudos_host.data import schema_upgrade
+from cloudos_host.host import Host
+from cloudos_host.http import host_api
+from cloudos_host.node import HostError
+from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.loader import Ladder
+from cloudos_host.plugins.registry import Record
+from cloudos_host.plugins.startup_crash_log import StartupCrashLog
+
+T = TypeVar("T")
+
+
+def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
+    """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
+    host = Host(config, found=None if found is None else [found])
+    notes = StartupCrashLog(config.host.data_dir, host.log, host.clock.now(), keep=False)
+    for record in host.records:
+        if record.alive and record.id not in config.host.required and notes.suspicious(record.id):
+            record.blamed = True
+    ladder = Ladder(host.records, config, notes, host.log, host_api.manifest)
+    return host, ladder
+
+
+class PluginCommands:
+    """The `obj` of a plugin's click commands: `ctx.obj.run(async_fn)` calls it with the plugin's context."""
+
+    def __init__(self, config: Callable[[], Config], found: Found) -> None:
+        self._config = config
+        self._found = found
+
+    def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `work(ctx)`: database, secrets and settings are there, the plugin's lifespan is not entered.
+
+        Raises HostError where there is no data folder yet or its tables are older or newer than the code.
+        """
+        import asyncio
+
+        async def inside() -> T:
+            async with self._open() as context:
+                return await work(context)
+
+        return asyncio.run(inside())
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Any]:
+        host, ladder = examine(self._config(), self._found)
+        record = host.records[0]
+        _climb(ladder, record)
+        _open(host)
+        try:
+            _check_tables(host, record)
+            host.capabilities.add("host", PermissionCatalogue, host.permissions)
+            context = host.context_of(record)
+            enter_context(context)
+            who = f"{getpass.getuser()} (command line)"
+            act_as(Caller(Principal("system", "cli", who, Role.ADMIN, "system")))
+            yield context
+            await context.quiesce()
+            await context.release()
+        finally:
+            await host.db.close()
+
+
+def _open(host: Host) -> None:
+    try:
+        host.open()
+    except (OSError, SQLAlchemyError) as error:
+        raise host.node.refused(error) or error from None
+
+
+def _climb(ladder: Ladder, record: Record) -> None:
+    if record.reason is not None:
+        raise HostError(f"{record.id}: {record.reason}")
+    try:
+        ladder.examine(record)
+    except ConfigError as error:
+        raise HostError(str(error)) from None
+
+
+def _check_tables(host: Host, record: Record) -> None:
+    package = record.manifest.migrations if record.manifest else None
+    for id, where in (("host", "cloudos_host.migrations"), (record.id, package)):
+        if where is not None:
+            with host.db.write_engine.connect() as connection:
+                if schema_upgrade.pending(connection, id, where):
+                    raise HostError(f"the tables of {id} are not up to date; run `cloudos db upgrade`")

@@ -1,0 +1,1 @@
+"""The plugins' life: discovery, loading, lifespans, context, jobs, license and health."""

@@ -1,0 +1,212 @@
+"""The lower rungs of the boot ladder: import, validate, order. A failure on any stops that plugin alone."""
+
+from __future__ import annotations
+
+import graphlib
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import pluggy
+from cloudos_sdk import Manifest, hooks
+from cloudos_sdk.policy import Policy, policy_of
+from quart import Quart
+
+from cloudos_host import config as configuration
+from cloudos_host.plugins.registry import Phase, Record, State, covers, owner
+from cloudos_host.plugins.startup_crash_log import StartupCrashLog
+
+
+class InvalidPlugin(Exception):
+    """The plugin does not keep the contract; the message says where."""
+
+
+class _Rules(Quart):
+    """Takes blueprints to see their rules; compiles none, which is most of what a rule costs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.rules: list[tuple[str, Any]] = []
+        super().__init__(*args, **options)
+
+    def add_url_rule(  # type: ignore[override] # options are taken as they come
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any
+    ) -> None:
+        """Note a rule."""
+        self.rules.append((rule, view_func))
+
+
+class Ladder:
+    """Takes the records up, rung by rung."""
+
+    def __init__(
+        self, records: Sequence[Record], config: configuration.Config, notes: StartupCrashLog, log: Any, host: Manifest
+    ) -> None:
+        self.records = records
+        self._config = config
+        self._notes = notes
+        self._log = log
+        self._host = host
+        self.hooks = pluggy.PluginManager("cloudos")
+        self.hooks.add_hookspecs(hooks)
+
+    def call(self, record: Record, hook: str, **arguments: Any) -> Any:
+        """Call one hook of one plugin; None where it does not have it."""
+        others = [plugin for plugin in self.hooks.get_plugins() if plugin is not record.module]
+        results = self.hooks.subset_hook_caller(hook, others)(**arguments)
+        return results[0] if results else None
+
+    def load(self, records: Sequence[Record] | None = None) -> None:
+        """Import and validate these plugins, or all, then settle who owns which path.
+
+        One that runs already is not touched: who clashes with it fails alone.
+        """
+        loading = [record for record in (self.records if records is None else records) if record.alive]
+        for record in loading:
+            self._notes.enter(record.id)
+            try:
+                self.examine(record)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                reason = str(error) if isinstance(error, InvalidPlugin | configuration.ConfigError) else error
+                record.fail(record.phase, reason)
+                record.prefixes = record.prefixes or self._notes.prefixes_of(record.found)
+                self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
+        self._settle_prefixes()
+        self._settle_permissions()
+        for record in loading:
+            if record.alive:
+                try:
+                    self._collect(record)
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                    record.fail(Phase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+        self._notes.prefixes.update({r.id: list(r.prefixes) for r in loading if r.alive})
+        self._notes.leave()
+
+    def examine(self, record: Record) -> None:
+        """Import one plugin and check its manifest and settings; raises what is wrong with it."""
+        self._import(record)
+        record.phase = Phase.VALIDATE
+        self._validate(record)
+
+    def _import(self, record: Record) -> None:
+        record.phase = Phase.IMPORT
+        record.module = record.found.module or importlib.import_module(record.found.target)
+
+    def _validate(self, record: Record) -> None:
+        manifest = getattr(record.module, "manifest", None)
+        if not isinstance(manifest, Manifest):
+            raise InvalidPlugin(f"{record.found.target} has no `manifest = Manifest(...)`")
+        record.manifest = manifest
+        for prefix in manifest.prefixes:
+            if not prefix.startswith("/") or prefix.rstrip("/") in ("", "/api"):
+                raise InvalidPlugin(f"the prefix {prefix!r} is not a path of its own, such as /api/{record.id}")
+            if any(covers(own, prefix) for own in self._host.prefixes):
+                raise InvalidPlugin(f"the prefix {prefix!r} is the host's own")
+        record.prefixes = manifest.prefixes
+        if manifest.tables is not None:
+            prefix = record.id.replace("-", "_") + "_"
+            for table in manifest.tables.metadata.tables:
+                if not table.startswith(prefix):
+                    raise InvalidPlugin(f"its table {table!r} does not begin with {prefix!r}")
+        given = configuration.plugin_section(self._config, record.id)
+        record.settings = configuration.check(manifest.settings, given, f"[plugins.{record.id}]", self._config.source)
+        try:
+            self.hooks.register(record.module, name=record.id)
+        except pluggy.PluginValidationError as error:
+            raise InvalidPlugin(str(error)) from None
+
+    def _settle_prefixes(self) -> None:
+        claims: dict[str, list[Record]] = {}
+        for record in self.records:
+            if record.alive and record.manifest is not None:
+                for prefix in record.prefixes:
+                    claims.setdefault(prefix.rstrip("/"), []).append(record)
+        for prefix, claimants in claims.items():
+            if len(claimants) > 1:
+                names = " and ".join(repr(r.id) for r in claimants)
+                for record in (r for r in claimants if r.state is State.PENDING):
+                    record.fail(Phase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+
+    def _settle_permissions(self) -> None:
+        """Refuse a plugin that gives another's permission to a weaker or stronger role."""
+        declared = {permission.name: ("the host", permission) for permission in self._host.permissions}
+        for record in sorted(self.records, key=lambda r: r.state is State.PENDING):  # first those that run already
+            for permission in record.manifest.permissions if record.alive and record.manifest else ():
+                whose, other = declared.setdefault(permission.name, (repr(record.id), permission))
+                if other.role is not permission.role:
+                    record.fail(
+                        Phase.VALIDATE,
+                        f"it gives {permission.name!r} to {permission.role}s, but {whose} gives it to {other.role}s",
+                    )
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+                    break
+
+    def _collect(self, record: Record) -> None:
+        """Take routes, mounts and jobs, and check each endpoint."""
+        record.blueprints = list(self.call(record, "cloudos_routes") or ())
+        record.mounts = list(self.call(record, "cloudos_mounts") or ())
+        record.jobs = list(self.call(record, "cloudos_jobs") or ())
+        scratch = _Rules("validation", static_folder=None)
+        for blueprint in record.blueprints:
+            scratch.register_blueprint(blueprint)
+        manifest = record.manifest
+        known = {p.name for p in manifest.permissions} if manifest else set()
+        for mount in record.mounts:
+            self._check_place(record, mount.path, mount.policy, known, f"the application at {mount.path}")
+        for rule, view in scratch.rules:
+            self._check_place(record, rule, policy_of(view), known, view.__name__)
+            if not inspect.iscoroutinefunction(inspect.unwrap(view)):
+                raise InvalidPlugin(f"{view.__name__} of {rule} is not `async def`")
+
+    def _check_place(self, record: Record, path: str, policy: Policy, known: set[str], what: str) -> None:
+        """Refuse an endpoint or a mount without a policy, or outside of its plugin's paths."""
+        if policy.access == "undecided":
+            raise InvalidPlugin(f"{path} has no access policy; mark {what} with @requires(...), @signed_in or @public")
+        if policy.permission is not None and policy.permission not in known:
+            raise InvalidPlugin(f"{path} requires {policy.permission!r}, which the manifest does not declare")
+        if not any(covers(prefix, path) for prefix in record.prefixes):
+            raise InvalidPlugin(f"{path} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}")
+        if owner([r for r in self.records if r.alive], path.split("<")[0]) is not record:
+            raise InvalidPlugin(f"{path} belongs to another plugin")
+
+    def complete(self, records: Sequence[Record]) -> bool:
+        """Tell whether these loaded plugins and the host provide all that these need."""
+        provided = {*self._host.provides, *(c for r in records if r.alive and r.manifest for c in r.manifest.provides)}
+        return all(r.manifest is None or provided.issuperset(r.manifest.requires) for r in records if r.alive)
+
+    def order(self) -> list[Record]:
+        """Return the loaded plugins that are still to be started, providers before those who need them."""
+        while True:
+            living = {r.id: r for r in self.records if r.state is State.PENDING and r.manifest is not None}
+            graph = {id: self._needs(record, living) for id, record in living.items() if record.alive}
+            graph = {id: needs for id, needs in graph.items() if living[id].alive}
+            if any(not record.alive for record in living.values()):
+                continue
+            for soft in (True, False):
+                edges = {id: hard | (weak if soft else set()) for id, (hard, weak) in graph.items()}
+                try:
+                    return [living[id] for id in graphlib.TopologicalSorter(edges).static_order()]
+                except graphlib.CycleError as error:
+                    cycle = set(error.args[1])
+            for id in cycle:
+                living[id].fail(Phase.ORDER, f"it needs itself through {', '.join(sorted(cycle))}")
+
+    def _needs(self, record: Record, living: dict[str, Record]) -> tuple[set[str], set[str]]:
+        manifest = record.manifest
+        if manifest is None:
+            return set(), set()
+        hard: set[str] = set()
+        up = {c for r in self.records if r.state in (State.RUNNING, State.WAITING) for c in _provided(r)}
+        for capability in set(manifest.requires) - set(self._host.provides) - up:
+            providers = {r.id for r in living.values() if capability in _provided(r)}
+            if not providers:
+                record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
+            hard |= providers
+        weak = {r.id for c in manifest.uses for r in living.values() if c in _provided(r)} - {record.id}
+        return hard, weak
+
+
+def _provided(record: Record) -> tuple[type[Any], ...]:
+    return record.manifest.provides if record.manifest else ()

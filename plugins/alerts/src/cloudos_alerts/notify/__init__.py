@@ -1,0 +1,1 @@
+"""Notifications: channels, the outbox and the processes that send."""

@@ -1,0 +1,1 @@
+"""The endpoints of apps, templates and template sources."""

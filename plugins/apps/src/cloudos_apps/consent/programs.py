@@ -1,0 +1,65 @@
+"""What runs with the rights of an app, and who published it: rights too, so that another program is asked for again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from typing import get_args
+
+from cloudos_apps.consent.rights import Danger, Right
+from cloudos_apps.display_text import printable
+from cloudos_apps.templates.model.template import Service, Template
+
+_GRAVE = [danger for danger in get_args(Danger) if danger != "low_ports"]  # the gravest first
+_LONGEST_SHOWN = 120
+
+
+def program_rights(template: Template, origin: str, asked: Collection[Right]) -> set[Right]:
+    """Return what a template runs and where it is from, as rights, where it asks for what only an admin may allow.
+
+    All its services count: one may write what another one, which has the right, runs.
+    """
+    dangers = {right.danger for right in asked}
+    grave = next((danger for danger in _GRAVE if danger in dangers), None)
+    if grave is None:
+        return set()
+    texts = [f"source:{origin}", *(text for service in template.services for text in _of_service(service))]
+    return {Right(text, grave) for text in texts}
+
+
+def _of_service(service: Service) -> Iterator[str]:
+    yield f"{service.name}:image:{repository(service.image)}"
+    yield f"{service.name}:command:{_shown(service)}:{_digest(service)}"
+
+
+def repository(image: str) -> str:
+    """Return an image's name without its tag and digest: a new version is the same program."""
+    folder, slash, name = image.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"
+
+
+def _shown(service: Service) -> str:
+    """Return the beginning of what a container runs, in one line, for who is to allow it."""
+    if service.entrypoint is None and service.command is None:
+        return "of the image"
+    words = [*(service.entrypoint or ()), *(service.command or ())]
+    text = printable(json.dumps(words))
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _digest(service: Service) -> str:
+    """Return a hash of all that decides what a container runs beside its image.
+
+    Variables are among it (a shell runs `BASH_ENV`), and what lies over the image's own files. It is stored: a change
+    of what goes in here asks every admin again.
+    """
+    parts = {
+        "entrypoint": service.entrypoint,
+        "command": service.command,
+        "user": service.user,
+        "environment": service.environment,
+        "healthcheck": service.healthcheck and service.healthcheck.test,
+        "volumes": sorted((v.path, v.name or "", v.name is not None and v.read_only) for v in service.volumes),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

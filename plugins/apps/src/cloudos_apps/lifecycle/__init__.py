@@ -1,0 +1,1 @@
+"""Installation, update, start, stop and removal of apps."""

@@ -1,0 +1,1 @@
+"""Readers of template formats: our own, Compose and Portainer."""

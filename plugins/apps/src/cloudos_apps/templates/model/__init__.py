@@ -1,0 +1,1 @@
+"""The template as the node uses it: services, settings and their substitution."""

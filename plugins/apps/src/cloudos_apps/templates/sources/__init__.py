@@ -1,0 +1,1 @@
+"""Template sources on the network: downloads and their schedule."""

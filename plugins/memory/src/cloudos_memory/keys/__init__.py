@@ -1,0 +1,1 @@
+"""Keys of AI clients: making, hashing, cache, scopes and rate limits."""

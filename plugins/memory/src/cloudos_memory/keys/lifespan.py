@@ -1,0 +1,40 @@
+"""The keys while the plugin runs: loaded, followed, and what is not stored yet stored at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cloudos_sdk import Context
+from cloudos_sdk.capabilities import BearerAuthenticator, Users
+
+from cloudos_memory.keys.authenticator import KeyBearers
+from cloudos_memory.keys.cache import KeyRing
+from cloudos_memory.keys.hasher import Hasher
+from cloudos_memory.keys.service import Keys
+
+
+@asynccontextmanager
+async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
+    """Know the keys and who brings them."""
+    hasher, ring = Hasher(ctx.settings.keys.bcrypt_cost), KeyRing()
+    bearers = KeyBearers(ctx, ring, hasher)
+    keys = Keys(ctx, ring, hasher, bearers)
+    await keys.load()
+    users = ctx.find(Users)
+    unwatch = users.watch(keys.follow_authority) if users is not None else None
+    ctx.provide(Keys, keys)
+    ctx.provide(KeyRing, ring)
+    ctx.provide(BearerAuthenticator, bearers)
+    ctx.events.subscribe(keys.follow_owner, "user.changed", "user.deleted", name="key-owners")
+    storing = ctx.tasks.start("use of keys", keys.store_use_for_ever)
+    try:
+        yield
+    finally:
+        if unwatch is not None:
+            unwatch()
+        storing.cancel()
+        await asyncio.gather(storing, return_exceptions=True)
+        await keys.store_use()
+        hasher.close()

@@ -1,0 +1,1 @@
+"""The MCP server at /mcp: sessions, registry of tools, dispatch and notifications."""

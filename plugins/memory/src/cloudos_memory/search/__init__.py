@@ -1,0 +1,1 @@
+"""Hybrid search over notes: full text and vectors, ranked together."""

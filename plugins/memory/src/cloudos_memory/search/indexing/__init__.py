@@ -1,0 +1,1 @@
+"""The embedding queue: notes cut into chunks and embedded in the background."""

@@ -1,0 +1,1 @@
+"""The vector index in memory and the rows that it mirrors."""

@@ -1,1 +1,0 @@
-"""The MCP library's server and transports. Importing it takes most of a second: done in a thread, when it is needed."""

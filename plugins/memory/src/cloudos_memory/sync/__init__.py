@@ -1,0 +1,1 @@
+"""Sync of namespaces with other nodes."""

@@ -1,0 +1,1 @@
+"""The endpoints of notes, attachments, vaults and Molly's memory."""

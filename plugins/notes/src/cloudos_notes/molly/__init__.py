@@ -1,0 +1,1 @@
+"""Molly's memory: facts kept as notes."""

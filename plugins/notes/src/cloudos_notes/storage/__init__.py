@@ -1,0 +1,1 @@
+"""Notes in the database: rows, links, tags, versions, trash and full-text search."""

@@ -1,0 +1,1 @@
+"""Vaults: ZIP archives of Markdown files, imported and exported, and attachments."""

@@ -1,0 +1,1 @@
+"""The endpoints of routes, domains, sign-in, ports and applies."""

@@ -1,0 +1,1 @@
+"""Caddy: its process, sockets, admin API and reloads. Nothing else speaks to it."""

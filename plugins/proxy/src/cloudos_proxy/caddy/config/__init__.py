@@ -1,0 +1,1 @@
+"""Caddy's JSON document, made from values."""

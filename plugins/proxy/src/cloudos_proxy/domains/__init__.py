@@ -1,0 +1,1 @@
+"""Domains and their certificates: rows, issuers, expiry and monitoring."""

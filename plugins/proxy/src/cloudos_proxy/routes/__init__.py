@@ -1,0 +1,1 @@
+"""Routes as they are written down: rows, options, names and resolved upstreams."""

@@ -1,0 +1,1 @@
+"""Single sign-on: forward authentication, redirects, session handoff and the sign-in page."""

@@ -1,0 +1,1 @@
+"""Addresses of upstreams: syntax, policy and name lookup."""

@@ -1,0 +1,1 @@
+"""Physical disks and their SMART health."""

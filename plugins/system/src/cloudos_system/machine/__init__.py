@@ -1,0 +1,1 @@
+"""The machine's readings: processor, memory, network and file systems."""

@@ -1,0 +1,1 @@
+"""Series over time: sampling, tiers, retention, history and the stream."""

@@ -1,0 +1,1 @@
+"""Delivery of webhooks: queues by endpoint, attempts, retries and results."""

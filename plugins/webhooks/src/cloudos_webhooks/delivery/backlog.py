@@ -1,0 +1,78 @@
+"""What one endpoint is to get next: handed over in memory while it keeps up, read from the database where it does not.
+
+Memory holds a page at most. `next` is called by the endpoint's queue alone, `offer` by the intake, both in the event
+loop. What is new is numbered in its order, so that the last number tried tells what is still to come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+
+from cloudos_webhooks.delivery.store import Deliveries, Due
+
+PAGE = 500
+
+
+class Backlog:
+    """The deliveries that wait for one endpoint."""
+
+    def __init__(self, webhook_id: str, deliveries: Deliveries) -> None:
+        self._id = webhook_id
+        self._deliveries = deliveries
+        self._new: deque[Due] = deque()
+        self._behind = True
+        self._reached = 0
+        self._refused = True
+        self._all = False
+        self.next_due: datetime | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Tell whether the database may have something to send that was not read yet."""
+        return self._behind or self._refused
+
+    def offer(self, due: Due) -> None:
+        """Take a new delivery whose row is committed, where there is room; else it is read later."""
+        if not self._behind and len(self._new) < PAGE:
+            self._new.append(due)
+        else:
+            self._behind = True
+
+    def reread(self, *, all: bool = False) -> None:
+        """Read from the database next; with `all` also what was refused and is not due yet."""
+        self._new.clear()
+        self._behind = self._refused = True
+        self._all = self._all or all
+
+    def refused(self) -> None:
+        """Note that something was refused, and that it is recorded when it is due again."""
+        self._refused = True
+
+    def tried(self, due: Due) -> None:
+        """Note that a delivery was tried."""
+        if due.tries == 0:
+            self._reached = max(self._reached, due.seq)
+
+    async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[Due]:
+        """Return what is to be sent now, what was refused first; `sent` is on its way and not recorded yet."""
+        latest = now + self._deliveries.longest_wait
+        if self._refused or (self.next_due is not None and not now < self.next_due <= latest):
+            before, sent = None if self._all else now, set(sent)
+            self._refused = self._all = False
+            head, self.next_due = await self._deliveries.refused(self._id, before, PAGE)
+            self._refused = self._refused or len(head) == PAGE
+            if head := [due for due in head if due.seq not in sent]:
+                return head
+        if only_refused:
+            self._behind = True
+            return []
+        if self._behind and not self._new:
+            self._behind = False  # what is offered from here on comes behind what is read
+            head = await self._deliveries.new(self._id, self._reached, PAGE)
+            if len(head) == PAGE:
+                self._behind = True
+                self._new.clear()
+        else:
+            head, self._new = list(self._new), deque()
+        return [due for due in head if due.seq > self._reached]
