@@ -79,7 +79,7 @@ class Host:
         self.api_socket = ApiSocket()
         self.node = Node(self.settings, self.clock, self.log)
         self.lifespans: Lifespans | None = None
-        self._streams: EventStreams | None = None
+        self._end_streams: Callable[[], None] = lambda: None
         self._snapshot_taken = False
 
     def _judge(self, plugin: Found, safe: bool) -> Record:
@@ -192,16 +192,11 @@ class Host:
             if record.alive and self.lifespans is not None:
                 await self.lifespans.start(record)
 
-    @property
-    def streams(self) -> EventStreams:
-        """The streams of events; the host is open."""
-        assert self._streams is not None
-        return self._streams
-
     def open(self, *, begin: bool = False) -> None:
         """Open the database and the key of the data folder, as `Node.open`."""
         self.node.open(begin=begin)
-        self.db, self.events, self._streams = self.node.db, self.node.events, EventStreams(self.node.events)
+        self.db, self.events, self.streams = self.node.db, self.node.events, EventStreams(self.node.events)
+        self._end_streams = self.streams.close
 
     @property
     def _prune(self) -> Job:
@@ -306,8 +301,7 @@ class Host:
 
     async def shutdown(self) -> None:
         """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
-        if self._streams is not None:
-            self._streams.close()
+        self._end_streams()
         steps: list[Callable[[], Awaitable[None]]] = []
         if self.own.context is not None:
             steps.append(self.own.context.tasks.stop)
