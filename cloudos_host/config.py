@@ -129,11 +129,11 @@ def plugin_section(config: Config, plugin_id: str) -> dict[str, Any]:
     return merged
 
 
-def strangers(config: Config, installed: Iterable[str]) -> list[str]:
+def unknown_sections(config: Config, installed: Iterable[str]) -> list[str]:
     """Return a warning for each plugin that is named and not installed; it may have been left out on purpose."""
     known = {env_name(id): id for id in installed}
     sections = [
-        f"the settings of {id!r} are of no use: no such plugin is installed{nearest(id, known.values())}"
+        f"[plugins.{id}] is ignored: no plugin {id!r} is installed{nearest(id, known.values())}"
         for id in config.plugins
         if env_name(id) not in known
     ]

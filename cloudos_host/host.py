@@ -1,4 +1,4 @@
-"""The host: it takes the plugins up the ladder, serves them, and brings them down again."""
+"""The host: loads the plugins, serves them, and stops them in reverse order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProx
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, logs
-from cloudos_host.config import Config, nearest, strangers
+from cloudos_host.config import Config, nearest, unknown_sections
 from cloudos_host.data import operations, schema_upgrade
 from cloudos_host.data.database_failure import refusal
 from cloudos_host.data.encryption import PluginSecrets
@@ -23,20 +23,20 @@ from cloudos_host.http import host_api
 from cloudos_host.http.app import describe, guard, make_app
 from cloudos_host.http.gate import Endpoint, Gate
 from cloudos_host.http.mounts import Mounts
-from cloudos_host.http.open_responses import OpenAnswers
-from cloudos_host.http.openapi_cache import Description
+from cloudos_host.http.open_responses import OpenResponses
+from cloudos_host.http.openapi_cache import OpenApiCache
 from cloudos_host.http.permissions import PermissionTable
 from cloudos_host.http.sse import EventStreams
 from cloudos_host.node import HostError, Node
 from cloudos_host.plugins import jobs
 from cloudos_host.plugins.api_socket import ApiSocket
 from cloudos_host.plugins.context import Capabilities, PluginContext, SystemClock
-from cloudos_host.plugins.discovery import Found, discover
+from cloudos_host.plugins.discovery import DiscoveredPlugin, discover
 from cloudos_host.plugins.health import HealthChecks
-from cloudos_host.plugins.license import PlanLicence
+from cloudos_host.plugins.license import PlanLicense
 from cloudos_host.plugins.lifespans import Lifespans
-from cloudos_host.plugins.loader import Ladder
-from cloudos_host.plugins.registry import Phase, Record, State, owner
+from cloudos_host.plugins.loader import PluginLoader
+from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState, owner
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 from cloudos_host.tasks import PluginTasks
 
@@ -47,22 +47,25 @@ class Host:
     """One node. `boot()` before, `shutdown()` after serving `app`."""
 
     def __init__(
-        self, config: Config, *, found: Sequence[Found] | None = None, clock: Any = None, safe: bool = False
+        self, config: Config, *, found: Sequence[DiscoveredPlugin] | None = None, clock: Any = None, safe: bool = False
     ) -> None:
         self.config = config
         self.settings = config.host
         self.clock = clock or SystemClock()
         self.log = logs.logger()
         self.capabilities = Capabilities()
-        self.licence = PlanLicence(self.capabilities.find)
+        self.licence = PlanLicense(self.capabilities.find)
         self.permissions = PermissionTable()
         self.app = make_app(self.log, self.settings.max_body)
-        self.description = Description(self.app)
-        self.own = Record(Found("host", "cloudos_host.http.host_api", "cloudos-host", __version__), state=State.RUNNING)
-        self.own.manifest, self.own.prefixes = host_api.manifest, host_api.manifest.prefixes
+        self.description = OpenApiCache(self.app)
+        self.host_record = PluginRecord(
+            DiscoveredPlugin("host", "cloudos_host.http.host_api", "cloudos-host", __version__),
+            state=PluginState.RUNNING,
+        )
+        self.host_record.manifest, self.host_record.prefixes = host_api.manifest, host_api.manifest.prefixes
         self.records = [self._judge(plugin, safe) for plugin in (discover() if found is None else found)]
         self.gate = Gate(
-            [self.own, *self.records],
+            [self.host_record, *self.records],
             self.licence,
             self.permissions,
             lambda: self.capabilities.find(Authenticator),
@@ -73,7 +76,7 @@ class Host:
             trust_proxy=self.settings.trust_proxy,
         )
         guard(self.app, self.gate)
-        self.app.open_answers = OpenAnswers(self.gate.readmits, self.settings.streams_per_user, self.log)
+        self.app.open_answers = OpenResponses(self.gate.readmits, self.settings.streams_per_user, self.log)
         self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self.api_socket = ApiSocket()
@@ -82,13 +85,13 @@ class Host:
         self._end_streams: Callable[[], None] = lambda: None
         self._snapshot_taken = False
 
-    def _judge(self, plugin: Found, safe: bool) -> Record:
-        record = Record(plugin)
+    def _judge(self, plugin: DiscoveredPlugin, safe: bool) -> PluginRecord:
+        record = PluginRecord(plugin)
         if plugin.error is not None:
-            record.fail(Phase.DISCOVER, plugin.error)
+            record.fail(BootPhase.DISCOVER, plugin.error)
             record.prefixes = plugin.prefixes
         elif plugin.id in self.settings.disabled or (safe and plugin.id not in self.settings.required):
-            record.state = State.DISABLED
+            record.state = PluginState.DISABLED
             record.reason = "disabled by the settings" if not safe else "the host runs in safe mode"
             record.prefixes = plugin.prefixes
         return record
@@ -113,72 +116,74 @@ class Host:
 
     async def _boot_required(self) -> None:
         installed = [record.id for record in self.records]
-        for warning in strangers(self.config, installed):
+        for warning in unknown_sections(self.config, installed):
             self.log.warning(warning)
         self.node.take_lock()
         self.open(begin=True)
         notes = self.notes = StartupCrashLog(self.settings.data_dir, self.log, self.clock.now())
         for record in self.records:
             if record.alive and record.id not in self.settings.required and notes.suspicious(record.id):
-                record.state, record.blamed = State.DISABLED, True
+                record.state, record.blamed = PluginState.DISABLED, True
                 record.reason = (
-                    "the host died twice while starting it; `cloudos plugins enable "
+                    "the host crashed twice while starting it; `cloudos plugins enable "
                     f"{record.id}` has the next start try it again, and so does an hour"
                 )
                 self.log.error("plugin is disabled", plugin=record.id, reason=record.reason)
             if not record.alive:
                 record.prefixes = notes.prefixes_of(record.found)
-        self.ladder = Ladder(self.records, self.config, notes, self.log, host_api.manifest)
-        self.lifespans = Lifespans(self.ladder.call, notes, self.settings, self.log)
+        self.loader = PluginLoader(self.records, self.config, notes, self.log, host_api.manifest)
+        self.lifespans = Lifespans(self.loader.call, notes, self.settings, self.log)
         first = [record for record in self.records if record.id in self.settings.required]
-        self.ladder.load(first)
-        if notes.versions != self._versions() or not self.ladder.complete(first):
-            self.ladder.load([record for record in self.records if record not in first])
-        ordered = self.ladder.order()
-        await asyncio.to_thread(self.migrate, [self.own, *ordered])
-        self.own.context = self.context_of(self.own)
+        self.loader.load(first)
+        if notes.versions != self._versions() or not self.loader.complete(first):
+            self.loader.load([record for record in self.records if record not in first])
+        ordered = self.loader.order()
+        await asyncio.to_thread(self.migrate, [self.host_record, *ordered])
+        self.host_record.context = self.context_of(self.host_record)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
-        self._register(self.own, [host_api.routes(self)])
-        self.own.context.tasks.start("events of other processes", self.events.poll)
+        self._register(self.host_record, [host_api.routes(self)])
+        self.host_record.context.tasks.start("events of other processes", self.events.poll)
         await self._start(ordered)
         self._require()
         users = self.capabilities.find(Users)
         if users is not None:
             users.watch(self.app.open_answers.changed)
-        self.own.context.tasks.start("sweep of open answers", self.app.open_answers.sweep)
+        self.host_record.context.tasks.start("sweep of open answers", self.app.open_answers.sweep)
         for record in self.records:
-            if record.state is State.PENDING:
+            if record.state is PluginState.PENDING:
                 record.prefixes = tuple(notes.prefixes.get(record.id, ()))
-                self.mounts.rising = self._risen
+                self.mounts.await_startup = self._await_startup
 
     async def boot_rest(self) -> None:
         """Take up the plugins that `boot_required` left; meanwhile requests to them wait."""
-        rest = [record for record in self.records if record.state is State.PENDING]
+        rest = [record for record in self.records if record.state is PluginState.PENDING]
         if rest:
-            await asyncio.to_thread(self.ladder.load, rest)
-            ordered = self.ladder.order()
+            await asyncio.to_thread(self.loader.load, rest)
+            ordered = self.loader.order()
             await asyncio.to_thread(self.migrate, ordered)
             await self._start(ordered)
-        self.mounts.rising = None
+        self.mounts.await_startup = None
         self.notes.completed(self._versions())
-        self.health = HealthChecks(self.own, self.records, self.ladder.call, self.node)
-        self.own.context.tasks.start("health", self.health.run)
+        self.health = HealthChecks(self.host_record, self.records, self.loader.call, self.node)
+        self.host_record.context.tasks.start("health", self.health.run)
         if (lock := self.node.database_lock) is not None:
-            self.own.context.tasks.start("lock on the database", partial(lock.keep, self.db))
-        self.own.context.tasks.start("job prune", partial(jobs.supervise, self.own.context, self._prune, self.db))
+            self.host_record.context.tasks.start("lock on the database", partial(lock.keep, self.db))
+        self.host_record.context.tasks.start(
+            "job prune", partial(jobs.supervise, self.host_record.context, self._prune, self.db)
+        )
 
     def _versions(self) -> dict[str, str]:
-        return {record.id: record.found.version for record in self.records if record.state is not State.DISABLED}
+        return {record.id: record.found.version for record in self.records if record.state is not PluginState.DISABLED}
 
-    async def _risen(self, path: str) -> None:
+    async def _await_startup(self, path: str) -> None:
         """Wait while the plugin that a path belongs to is still on its way up."""
-        while self.mounts.rising is not None:
-            record = owner([self.own, *self.records], path)
-            if record is not None and record.state is not State.PENDING and path not in _TELLS_OF_ALL:
+        while self.mounts.await_startup is not None:
+            record = owner([self.host_record, *self.records], path)
+            if record is not None and record.state is not PluginState.PENDING and path not in _TELLS_OF_ALL:
                 return
             await asyncio.sleep(0.01)
 
-    async def _start(self, ordered: Sequence[Record]) -> None:
+    async def _start(self, ordered: Sequence[PluginRecord]) -> None:
         for record in ordered:
             if record.alive and record.manifest is not None:
                 self.permissions.declare(record.manifest.permissions)
@@ -215,7 +220,7 @@ class Host:
             record = next((r for r in self.records if r.id == id), None)
             if record is None:
                 raise HostError(self.missing(id))
-            if record.state is not State.RUNNING:
+            if record.state is not PluginState.RUNNING:
                 raise HostError(
                     f"the required plugin {id!r} is {record.state.value} at {record.phase.value}: {record.reason}"
                 )
@@ -225,7 +230,7 @@ class Host:
         like = nearest(id, [record.id for record in self.records])
         return f"the required plugin {id!r} is not installed{like or f'; install cloudos-{id}'}"
 
-    def migrate(self, todo: Sequence[Record]) -> None:
+    def migrate(self, todo: Sequence[PluginRecord]) -> None:
         """Bring the tables of these up to date, after a snapshot."""
         packages = {"host": "cloudos_host.migrations"}
         packages |= {r.id: r.manifest.migrations for r in todo if r.manifest and r.manifest.migrations}
@@ -244,17 +249,17 @@ class Host:
                     self._snapshot_taken = True
                 if pending:
                     schema_upgrade.upgrade(self.db.write_engine, record.id, package)
-                if record is self.own:
+                if record is self.host_record:
                     self.node.remember()
             except (Exception, SystemExit) as error:
-                if record is self.own:
+                if record is self.host_record:
                     raise self.node.refused(error) or HostError(
                         f"the host's tables cannot be upgraded: {error}"
                     ) from error
-                record.fail(Phase.MIGRATE, refusal(error) or error)
+                record.fail(BootPhase.MIGRATE, refusal(error) or error)
                 self.log.error("plugin failed", plugin=record.id, phase="migrate", reason=record.reason)
 
-    def context_of(self, record: Record) -> PluginContext:
+    def context_of(self, record: PluginRecord) -> PluginContext:
         """Return a plugin's context; the host is open."""
         manifest = record.manifest
         log = self.log.bind(plugin=record.id)
@@ -276,11 +281,11 @@ class Host:
             listener=self.api_socket,
         )
         operations.context = tasks.context = context
-        if record is self.own:
+        if record is self.host_record:
             self.permissions.declare(host_api.manifest.permissions)
         return context
 
-    def _register(self, record: Record, blueprints: Sequence[Any]) -> None:
+    def _register(self, record: PluginRecord, blueprints: Sequence[Any]) -> None:
         for blueprint in blueprints:
             name = f"{record.id}:{blueprint.name}"
             self.app.register_blueprint(blueprint, name=name)
@@ -292,9 +297,9 @@ class Host:
         """Return the OpenAPI document."""
         return describe(self.app)
 
-    def describe_unserved(self, records: Iterable[Record]) -> dict[str, Any]:
+    def describe_unserved(self, records: Iterable[PluginRecord]) -> dict[str, Any]:
         """Return the OpenAPI document of plugins that were loaded but not started."""
-        self._register(self.own, [host_api.routes(self)])
+        self._register(self.host_record, [host_api.routes(self)])
         for record in records:
             self._register(record, record.blueprints)
         return self.describe()
@@ -303,8 +308,8 @@ class Host:
         """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
         self._end_streams()
         steps: list[Callable[[], Awaitable[None]]] = []
-        if self.own.context is not None:
-            steps.append(self.own.context.tasks.stop)
+        if self.host_record.context is not None:
+            steps.append(self.host_record.context.tasks.stop)
         if self.lifespans is not None:
             steps += [partial(self.lifespans.stop, record) for record in reversed(self.records)]
         if self.node.is_open:

@@ -19,8 +19,8 @@ from cloudos_host.data.encryption import make_host_key
 from cloudos_host.data.file_modes import make_data_folder, make_private
 from cloudos_host.data.folder_lock import lock_folder
 from cloudos_host.data.models import NodeFact
-from cloudos_host.data.node_identity import Facts, look, remember
-from cloudos_host.data.outbox import EventLog
+from cloudos_host.data.node_identity import NodeFacts, look, remember
+from cloudos_host.data.outbox import EventOutbox
 
 
 class HostError(Exception):
@@ -31,9 +31,9 @@ class Node:
     """One node: taken with the lock, then open."""
 
     db: Database
-    events: EventLog
+    events: EventOutbox
     key: bytes
-    facts: Facts
+    facts: NodeFacts
 
     def __init__(self, settings: HostSettings, clock: Clock, log: Any) -> None:
         self.settings = settings
@@ -82,7 +82,7 @@ class Node:
             read_limit=self.settings.database_read_limit,
             sync=self.settings.database_sync,
         )
-        self.events = EventLog(self.db, self._clock, self.log)
+        self.events = EventOutbox(self.db, self._clock, self.log)
         self.is_open = True
         try:
             facts = self._agreeing(begin=begin)
@@ -93,7 +93,7 @@ class Node:
             make_private(self.folder / "cloudos.db")
         self.key = facts.key if facts.key is not None else make_host_key(self.folder)
 
-    def _agreeing(self, *, begin: bool) -> Facts:
+    def _agreeing(self, *, begin: bool) -> NodeFacts:
         facts = self.facts = look(self.folder, self.db.write_engine if self._has_database() else None)
         wrong = facts.contradiction(self.folder, self.place)
         if wrong is not None:

@@ -18,29 +18,29 @@ from cloudos_host.data import schema_upgrade
 from cloudos_host.host import Host
 from cloudos_host.http import host_api
 from cloudos_host.node import HostError
-from cloudos_host.plugins.discovery import Found
-from cloudos_host.plugins.loader import Ladder
-from cloudos_host.plugins.registry import Record
+from cloudos_host.plugins.discovery import DiscoveredPlugin
+from cloudos_host.plugins.loader import PluginLoader
+from cloudos_host.plugins.registry import PluginRecord
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
 T = TypeVar("T")
 
 
-def examine(config: Config, found: Found | None = None) -> tuple[Host, Ladder]:
+def examine(config: Config, found: DiscoveredPlugin | None = None) -> tuple[Host, PluginLoader]:
     """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
     host = Host(config, found=None if found is None else [found])
     notes = StartupCrashLog(config.host.data_dir, host.log, host.clock.now(), keep=False)
     for record in host.records:
         if record.alive and record.id not in config.host.required and notes.suspicious(record.id):
             record.blamed = True
-    ladder = Ladder(host.records, config, notes, host.log, host_api.manifest)
-    return host, ladder
+    loader = PluginLoader(host.records, config, notes, host.log, host_api.manifest)
+    return host, loader
 
 
 class PluginCommands:
     """The `obj` of a plugin's click commands: `ctx.obj.run(async_fn)` calls it with the plugin's context."""
 
-    def __init__(self, config: Callable[[], Config], found: Found) -> None:
+    def __init__(self, config: Callable[[], Config], found: DiscoveredPlugin) -> None:
         self._config = config
         self._found = found
 
@@ -59,9 +59,9 @@ class PluginCommands:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Any]:
-        host, ladder = examine(self._config(), self._found)
+        host, loader = examine(self._config(), self._found)
         record = host.records[0]
-        _climb(ladder, record)
+        _load_one(loader, record)
         _open(host)
         try:
             _check_tables(host, record)
@@ -84,16 +84,16 @@ def _open(host: Host) -> None:
         raise host.node.refused(error) or error from None
 
 
-def _climb(ladder: Ladder, record: Record) -> None:
+def _load_one(loader: PluginLoader, record: PluginRecord) -> None:
     if record.reason is not None:
         raise HostError(f"{record.id}: {record.reason}")
     try:
-        ladder.examine(record)
+        loader.examine(record)
     except ConfigError as error:
         raise HostError(str(error)) from None
 
 
-def _check_tables(host: Host, record: Record) -> None:
+def _check_tables(host: Host, record: PluginRecord) -> None:
     package = record.manifest.migrations if record.manifest else None
     for id, where in (("host", "cloudos_host.migrations"), (record.id, package)):
         if where is not None:

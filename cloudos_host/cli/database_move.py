@@ -35,7 +35,7 @@ _BITS = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class Owner:
+class PathOwner:
     """The host or a plugin whose tables move."""
 
     id: str
@@ -44,7 +44,7 @@ class Owner:
 
 
 @dataclasses.dataclass(frozen=True)
-class Content:
+class DatabaseContent:
     """How many rows a table has, and a checksum that knows no order."""
 
     rows: int
@@ -103,25 +103,25 @@ def _target_url(to: str) -> URL:
     return url
 
 
-def _owners(config: Config) -> tuple[Host, list[Owner]]:
+def _owners(config: Config) -> tuple[Host, list[PathOwner]]:
     """Return the host, and who has tables: the disabled plugins too, or their rows would stay behind."""
     every = dataclasses.replace(config, host=config.host.model_copy(update={"disabled": ()}))
-    host, ladder = examine(every)
-    owners = [Owner("host", "cloudos_host.migrations", Base.metadata.sorted_tables)]
+    host, loader = examine(every)
+    owners = [PathOwner("host", "cloudos_host.migrations", Base.metadata.sorted_tables)]
     for record in host.records:
         try:
             if record.reason is not None:
                 raise ConfigError(record.reason)
-            ladder.examine(record)
+            loader.examine(record)
         except (Exception, SystemExit) as error:  # plugin code; without it its tables are not known
             raise HostError(f"the tables of {record.id} are not known: {error}; mend or uninstall it first") from error
         manifest = record.manifest
         if manifest is not None and manifest.tables is not None and manifest.migrations is not None:
-            owners.append(Owner(record.id, manifest.migrations, manifest.tables.metadata.sorted_tables))
+            owners.append(PathOwner(record.id, manifest.migrations, manifest.tables.metadata.sorted_tables))
     return host, owners
 
 
-def _moving(source: Connection, owners: Iterable[Owner]) -> Iterator[Owner]:
+def _moving(source: Connection, owners: Iterable[PathOwner]) -> Iterator[PathOwner]:
     """Yield those that have tables in the source. Raises HostError where these are not those of the code."""
     for owner in owners:
         if schema_upgrade.applied(source, owner.id) is None:
@@ -135,7 +135,7 @@ def _moving(source: Connection, owners: Iterable[Owner]) -> Iterator[Owner]:
         yield owner
 
 
-def _left_behind(source: Connection, owners: Iterable[Owner]) -> list[str]:
+def _left_behind(source: Connection, owners: Iterable[PathOwner]) -> list[str]:
     prefixes = tuple(f"{owner.id.replace('-', '_')}_" for owner in owners)
     return [name for name in sorted(inspect(source).get_table_names()) if not name.startswith(prefixes)]
 
@@ -174,7 +174,7 @@ def _writing(host: Host, target: URL, place: str) -> Iterator[Connection]:
         lock.release()
 
 
-def _copy(source: Connection, target: Connection, owners: list[Owner], say: Callable[[str], None]) -> int:
+def _copy(source: Connection, target: Connection, owners: list[PathOwner], say: Callable[[str], None]) -> int:
     for owner in owners:
         schema_upgrade.apply(target, owner.id, owner.package)
     for table in itertools.chain.from_iterable(reversed(owner.tables) for owner in owners):
@@ -190,7 +190,7 @@ def _copy(source: Connection, target: Connection, owners: list[Owner], say: Call
     return rows
 
 
-def _copy_table(source: Connection, target: Connection, table: Table, say: Callable[[str], None]) -> Content:
+def _copy_table(source: Connection, target: Connection, table: Table, say: Callable[[str], None]) -> DatabaseContent:
     total = source.execute(select(func.count()).select_from(table)).scalar_one()
     nullable = [column.name for column in _moved(table) if column.nullable and isinstance(column.type, JSON)]
 
@@ -221,14 +221,14 @@ def _batches(connection: Connection, table: Table) -> Iterator[list[dict[str, An
             yield [dict(row) for row in partition]
 
 
-def _content(batches: Iterable[list[dict[str, Any]]]) -> Content:
+def _content(batches: Iterable[list[dict[str, Any]]]) -> DatabaseContent:
     rows = checksum = 0
     for batch in batches:
         rows += len(batch)
         for row in batch:
             digest = hashlib.blake2b(repr([_plain(value) for value in row.values()]).encode(), digest_size=_BITS // 8)
             checksum += int.from_bytes(digest.digest(), "big")
-    return Content(rows, checksum % (1 << _BITS))
+    return DatabaseContent(rows, checksum % (1 << _BITS))
 
 
 def _plain(value: Any) -> Any:

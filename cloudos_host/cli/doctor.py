@@ -15,13 +15,13 @@ from cloudos_sdk import Component
 from sqlalchemy import func, select
 
 from cloudos_host.cli.cli_context import examine
-from cloudos_host.config import Config, strangers
+from cloudos_host.config import Config, unknown_sections
 from cloudos_host.data import schema_upgrade
 from cloudos_host.data.file_modes import MASK
 from cloudos_host.data.models import EventSetAside, JobRun
 from cloudos_host.host import Host
 from cloudos_host.node import HostError
-from cloudos_host.plugins.registry import Record
+from cloudos_host.plugins.registry import PluginRecord
 
 _PROBE_LIMIT = 10.0
 
@@ -40,22 +40,22 @@ class Finding:
 async def diagnose(config: Config) -> list[Finding]:
     """Look at the node and at everything its plugins need. Changes nothing."""
     findings = []
-    host, ladder = examine(config)
+    host, loader = examine(config)
     installed = [record.id for record in host.records]
-    findings += [Finding(False, "settings", warning, optional=True) for warning in strangers(config, installed)]
+    findings += [Finding(False, "settings", warning, optional=True) for warning in unknown_sections(config, installed)]
     findings += [Finding(False, "settings", host.missing(id)) for id in config.host.required if id not in installed]
     for record in host.records:
         if record.reason is not None:
             findings.append(Finding(False, record.id, record.reason, optional=record.state.value == "disabled"))
             continue
         try:
-            ladder.examine(record)
+            loader.examine(record)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; the finding is what it raised
             record.fail(record.phase, error)
             findings.append(Finding(False, record.id, f"{record.phase.value}: {record.reason}"))
             continue
         if record.blamed:
-            blame = "the host died twice while starting it, and it comes up disabled"
+            blame = "the host crashed twice while starting it, and it is disabled"
             findings.append(Finding(False, record.id, blame, f"cloudos plugins enable {record.id}"))
             continue
         findings.append(Finding(True, record.id, f"{record.found.distribution} {record.found.version}"))
@@ -65,7 +65,7 @@ async def diagnose(config: Config) -> list[Finding]:
     return findings
 
 
-async def _probe(record: Record, component: Component) -> Finding:
+async def _probe(record: PluginRecord, component: Component) -> Finding:
     subject = f"{record.id}: {component.name}"
     try:
         async with asyncio.timeout(_PROBE_LIMIT):
@@ -168,19 +168,19 @@ def revisions(host: Host) -> Iterator[tuple[str, str | None, list[str]]]:
 
 def openapi(config: Config) -> dict[str, Any]:
     """Return the OpenAPI document of the plugins that can be loaded. Opens no database."""
-    host, ladder = examine(config)
-    ladder.load()
+    host, loader = examine(config)
+    loader.load()
     return host.describe_unserved(record for record in host.records if record.alive)
 
 
 def upgrade(config: Config) -> list[str]:
     """Bring all tables up to date, after a snapshot; return what could not be. The host must not run."""
-    host, ladder = examine(config)
-    ladder.load()
+    host, loader = examine(config)
+    loader.load()
     host.node.take_lock()
     try:
         host.open(begin=True)
-        host.migrate([host.own, *(record for record in host.records if record.alive)])
+        host.migrate([host.host_record, *(record for record in host.records if record.alive)])
     finally:
         host.node.release_lock()
     return [f"{record.id}: {record.reason}" for record in host.records if record.reason]

@@ -15,7 +15,7 @@ import click
 from cloudos_host import __version__
 from cloudos_host.config import Config, ConfigError, load
 from cloudos_host.data.file_modes import MASK
-from cloudos_host.plugins.discovery import Found, discover
+from cloudos_host.plugins.discovery import DiscoveredPlugin, discover
 
 _PLACE = "cloudos_host.place"
 
@@ -62,7 +62,7 @@ class _Cloudos(click.Group):
         return next((_placed(group) for group in groups if group.name == name), None)
 
 
-def _plugin_groups(plugins: list[Found]) -> list[click.Group]:
+def _plugin_groups(plugins: list[DiscoveredPlugin]) -> list[click.Group]:
     import importlib
 
     groups = []
@@ -79,7 +79,7 @@ def _plugin_groups(plugins: list[Found]) -> list[click.Group]:
     return groups
 
 
-def _plugin_group(found: Found, name: str, title: str, commands: list[click.Command]) -> click.Group:
+def _plugin_group(found: DiscoveredPlugin, name: str, title: str, commands: list[click.Command]) -> click.Group:
     @click.group(name, help=f"{title}.")
     @click.pass_context
     def group(ctx: click.Context) -> None:
@@ -149,7 +149,7 @@ def plugins(ctx: click.Context) -> None:
 @plugins.command()
 @click.argument("plugin_id", metavar="ID")
 def enable(plugin_id: str) -> None:
-    """Have the next start try a plugin again in whose start the host died twice."""
+    """Have the next start try a plugin again in whose start the host crashed twice."""
     from cloudos_host.plugins.startup_crash_log import forget_crashes
 
     config = _config()
@@ -173,7 +173,7 @@ def doctor() -> None:
         mark = "ok  " if finding.ok else "note" if finding.optional else "FAIL"
         click.echo(f"{mark} {finding.subject}: {finding.detail}")
         if not finding.ok and finding.remedy:
-            click.echo(f"     to mend it: {finding.remedy}")
+            click.echo(f"     fix: {finding.remedy}")
     if not all(finding.ok or finding.optional for finding in findings):
         sys.exit(1)
 
@@ -188,8 +188,8 @@ def status() -> None:
     """Show the revision of each plugin's tables."""
     from cloudos_host.cli import cli_context, doctor
 
-    host, ladder = cli_context.examine(_config())
-    ladder.load()
+    host, loader = cli_context.examine(_config())
+    loader.load()
     host.open()
     for id, current, pending in doctor.revisions(host):
         click.echo(f"{id:16} {current or '-':8} {'up to date' if not pending else 'to come: ' + ', '.join(pending)}")

@@ -34,7 +34,7 @@ async def run(config: Config, safe: bool) -> None:
         loop.slow_callback_duration = 0.01
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = hypercorn_fast_path.LeanConfig()
+    server = hypercorn_fast_path.FastPathConfig()
     server.bind = [f"{config.host.host}:{config.host.port}"]
     if config.host.access_log:
         from cloudos_host.http.access_log import AccessLogger

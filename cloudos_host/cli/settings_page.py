@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cloudos_host.config import env_name
-from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.discovery import DiscoveredPlugin
 
 _HEAD = """# Settings of the plugins
 
@@ -24,12 +24,12 @@ What `cloudos settings` prints. Each is `key = value` in the section of its plug
 _BOUNDS = (("ge", "from {}"), ("gt", "over {}"), ("le", "to {}"), ("lt", "below {}"))
 
 
-def settings_page(plugins: Iterable[Found]) -> str:
+def settings_page(plugins: Iterable[DiscoveredPlugin]) -> str:
     """Return the page, as Markdown; a plugin that cannot be loaded says so in its place."""
     return "\n".join([_HEAD, *(line for found in plugins for line in _section(found))])
 
 
-def _section(found: Found) -> Iterator[str]:
+def _section(found: DiscoveredPlugin) -> Iterator[str]:
     try:
         manifest = importlib.import_module(found.target).manifest
     except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; the others are shown

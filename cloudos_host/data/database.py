@@ -25,8 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from cloudos_host.data.database_failure import ENDED, goes_on, lasts, refusal, unavailable
-from cloudos_host.data.read_limit import Reading
-from cloudos_host.data.reader_pool import SharedReaders
+from cloudos_host.data.read_limit import ActiveRead
+from cloudos_host.data.reader_pool import ReaderPool
 
 T = TypeVar("T")
 
@@ -118,9 +118,9 @@ class Database:
         self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
         self.write_engine = make_engine(url, writes=True, size=2, sync=sync)
         self._read_engine = make_engine(url, writes=False, size=readers, read_limit=read_limit)
-        self._readers = SharedReaders(readers)
+        self._readers = ReaderPool(readers)
         self._read_limit = read_limit
-        self._reading: set[Reading] = set()
+        self._reading: set[ActiveRead] = set()
         self.trouble: DatabaseUnavailable | None = None
         """The last failure of its own state, until somebody has seen it work again."""
         self.refuses_writes: DatabaseUnavailable | None = None
@@ -133,7 +133,7 @@ class Database:
         who = caller()
         name = who.principal.user_id if who.principal is not None else who.address and address_share(who.address)
         limit = self._read_limit if name is not None else _OWN_READ_LIMIT
-        reading = Reading(limit)
+        reading = ActiveRead(limit)
         self._reading.add(reading)
         try:
             result: T = await asyncio.wrap_future(self._readers.submit(name, partial(self._read, fn, reading)))
@@ -147,7 +147,7 @@ class Database:
             reading.over = True  # whoever asked has gone, or has the answer
             self._reading.discard(reading)
 
-    def _read(self, fn: Callable[[Session], T], reading: Reading) -> T:
+    def _read(self, fn: Callable[[Session], T], reading: ActiveRead) -> T:
         with Session(self._read_engine, expire_on_commit=False) as session, reading.bounded(session):
             return fn(session)
 

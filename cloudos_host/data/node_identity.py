@@ -20,7 +20,7 @@ _HOST_TABLES = "host_alembic_version"
 
 
 @dataclass(frozen=True)
-class Identity:
+class NodeIdentity:
     """A node's id and the fingerprint of its key, from which the key cannot be had."""
 
     id: str
@@ -28,12 +28,12 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Facts:
+class NodeFacts:
     """What was found at a start: the key, what the folder notes, what the database notes, and what is in either."""
 
     key: bytes | None
-    noted: Identity | None
-    stored: Identity | None
+    noted: NodeIdentity | None
+    stored: NodeIdentity | None
     has_tables: bool
     was_used: bool
 
@@ -89,7 +89,7 @@ def fingerprint(key: bytes) -> str:
     return hmac.new(key, b"cloudos:node", hashlib.sha256).hexdigest()[:32]
 
 
-def look(folder: Path, engine: Engine | None) -> Facts:
+def look(folder: Path, engine: Engine | None) -> NodeFacts:
     """Look at a folder and its database; without an engine there is none yet. Changes nothing."""
     try:
         key: bytes | None = (folder / "host.key").read_bytes()
@@ -102,14 +102,14 @@ def look(folder: Path, engine: Engine | None) -> Facts:
             has_tables = tables.has_table(_HOST_TABLES)
             if tables.has_table(_FACT.name):
                 facts: dict[str, str] = {row.name: row.value for row in connection.execute(select(_FACT))}
-                stored = Identity(facts["id"], facts["key"]) if "id" in facts else None
-    return Facts(key, _noted(folder), stored, has_tables, _was_used(folder))
+                stored = NodeIdentity(facts["id"], facts["key"]) if "id" in facts else None
+    return NodeFacts(key, _noted(folder), stored, has_tables, _was_used(folder))
 
 
 def remember(folder: Path, engine: Engine, key: bytes) -> None:
     """Note in the database, then in the folder, that they and the key belong together, where they do not know it."""
     facts = look(folder, engine)
-    known = facts.stored or facts.noted or Identity(new_id("node"), fingerprint(key))
+    known = facts.stored or facts.noted or NodeIdentity(new_id("node"), fingerprint(key))
     if facts.stored is None:
         with engine.begin() as connection:
             rows = [{"name": "id", "value": known.id}, {"name": "key", "value": known.key}]
@@ -118,10 +118,10 @@ def remember(folder: Path, engine: Engine, key: bytes) -> None:
         write_private(folder / "node.json", json.dumps({"id": known.id, "key": known.key}).encode())
 
 
-def _noted(folder: Path) -> Identity | None:
+def _noted(folder: Path) -> NodeIdentity | None:
     try:
         noted = json.loads((folder / "node.json").read_bytes())
-        return Identity(str(noted["id"]), str(noted["key"]))
+        return NodeIdentity(str(noted["id"]), str(noted["key"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # garbled it says nothing; the database does
         return None
 

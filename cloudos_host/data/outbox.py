@@ -35,7 +35,7 @@ _ORDER = 0x636C6F75646F73  # names our lock among those of the server
 Handler = Callable[[Sequence[Envelope]], Awaitable[None]]
 
 
-class EventLog:
+class EventOutbox:
     """The log of events, its readers and those who listen live."""
 
     def __init__(self, db: Database, clock: Clock, log: Any) -> None:
@@ -241,7 +241,7 @@ class EventLog:
 class PluginEvents:
     """One plugin's way to the log: it emits what its manifest declares, and its readers end with it."""
 
-    def __init__(self, log: EventLog, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks) -> None:
+    def __init__(self, log: EventOutbox, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks) -> None:
         self._events = log
         self._tasks = tasks
         self._id = plugin_id

@@ -15,7 +15,7 @@ _STEPS = 20_000  # of SQLite's machine, some milliseconds, between two looks at 
 _CANCELLED = "57014"  # PostgreSQL's query_canceled, which its statement_timeout answers
 
 
-class Reading:
+class ActiveRead:
     """A read under way, of `limit` seconds. `over` is set by who no longer waits for it."""
 
     def __init__(self, limit: float) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
-class SharedReaders:
+class ReaderPool:
     """A pool of threads, of which the work of one caller takes at most all but one; more of it waits for its own."""
 
     def __init__(self, threads: int) -> None:

@@ -15,9 +15,9 @@ from werkzeug.routing import MapAdapter
 
 from cloudos_host.http import errors
 from cloudos_host.http.gate import Gate
-from cloudos_host.http.open_responses import OpenAnswers
+from cloudos_host.http.open_responses import OpenResponses
 from cloudos_host.http.openapi import document
-from cloudos_host.http.quart_fast_path import HeldWebsocket, LeanHTTP
+from cloudos_host.http.quart_fast_path import FastHTTPConnection, HeldWebsocket
 from cloudos_host.http.request_body import CountedRequest
 
 
@@ -47,11 +47,11 @@ def _plain(value: Any) -> Any:
 class CloudOSApp(Quart):
     """Quart with answers of models in one step; `served` counts them by blueprint and status."""
 
-    asgi_http_class = LeanHTTP
+    asgi_http_class = FastHTTPConnection
     asgi_websocket_class = HeldWebsocket
     request_class = CountedRequest
     gate: Gate
-    open_answers: OpenAnswers
+    open_answers: OpenResponses
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

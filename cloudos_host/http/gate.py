@@ -30,10 +30,10 @@ from quart import Request, Websocket
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from cloudos_host.http.open_responses import OpenAnswer, csrf_token_of
+from cloudos_host.http.open_responses import OpenResponse, csrf_token_of
 from cloudos_host.http.permissions import PermissionTable
-from cloudos_host.plugins.license import PlanLicence
-from cloudos_host.plugins.registry import Record, State, owner
+from cloudos_host.plugins.license import PlanLicense
+from cloudos_host.plugins.registry import PluginRecord, PluginState, owner
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_PARAMETERS = 100
@@ -43,7 +43,7 @@ _MOST_PARAMETERS = 100
 class Endpoint:
     """One view function: whose it is and what it asks."""
 
-    record: Record
+    record: PluginRecord
     policy: Policy
 
 
@@ -52,8 +52,8 @@ class Gate:
 
     def __init__(
         self,
-        records: Iterable[Record],
-        licence: PlanLicence,
+        records: Iterable[PluginRecord],
+        licence: PlanLicense,
         permissions: PermissionTable,
         authenticator: Callable[[], Authenticator | None],
         bearers: Callable[[], Iterable[BearerAuthenticator]],
@@ -108,7 +108,7 @@ class Gate:
     ) -> Principal | None:
         """Judge who asks, and have the rest of the request done in that name and for that plugin."""
         record = endpoint.record
-        if record.state is not State.RUNNING:
+        if record.state is not PluginState.RUNNING:
             raise await self._down(record, request, address)
         enter_context(record.context)
         principal = await self._who(endpoint.policy, request, address)
@@ -146,10 +146,10 @@ class Gate:
             return await self._by_bearer(request.headers.get("Authorization"), policy.bearer or "", address)
         return await self._identify(request, address, required=policy.access != "public")
 
-    async def readmits(self, answer: OpenAnswer) -> bool:
+    async def readmits(self, answer: OpenResponse) -> bool:
         """Tell whether what was admitted would be admitted again, as the same and with the same rights."""
         endpoint: Endpoint = answer.endpoint
-        if endpoint.record.state is not State.RUNNING:
+        if endpoint.record.state is not PluginState.RUNNING:
             return False
         policy, authorization = endpoint.policy, answer.credentials.authorization
         try:
@@ -251,7 +251,7 @@ class Gate:
 
     async def _refuse_unknown(self, request: Request | Websocket, address: str | None) -> None:
         record = owner(self.records, request.path)
-        if record is not None and record.state is not State.RUNNING:
+        if record is not None and record.state is not PluginState.RUNNING:
             raise await self._down(record, request, address)
         if isinstance(request.routing_exception, NoSuchPath) and record is None and request.path.startswith("/api/"):
             area = "/".join(request.path.split("/")[:3])
@@ -262,7 +262,7 @@ class Gate:
                 message=f"No installed plugin serves {area}; `cloudos plugins` lists what is installed.",
             )
 
-    async def _down(self, record: Record, request: Request | Websocket, address: str | None) -> Unavailable:
+    async def _down(self, record: PluginRecord, request: Request | Websocket, address: str | None) -> Unavailable:
         """Return the error of a plugin that does not run; why is told to those who may see the plugins."""
         title = record.manifest.title if record.manifest else record.id
         state = record.state.value

@@ -31,7 +31,7 @@ from cloudos_host.data import operations
 from cloudos_host.data.models import OperationRow
 from cloudos_host.http.prometheus import exposition
 from cloudos_host.http.schemas import Alive, OperationOut, PlanFeatures, PluginOut, Readiness
-from cloudos_host.plugins.registry import State
+from cloudos_host.plugins.registry import PluginState
 
 manifest = Manifest(
     title="Cloud OS host",
@@ -76,12 +76,12 @@ def routes(host: Any) -> Blueprint:
     @document_response(Readiness)
     @document_response(Readiness, 503)
     async def ready() -> Response:
-        """Tell whether the database and every plugin that should run do (503 where not), and which are not well."""
-        down = [r.id for r in host.records if r.state in (State.PENDING, State.WAITING, State.FAILED)]
-        ill = [r.id for r in host.records if r.blamed or (r.state is State.RUNNING and not r.health.ok)]
+        """Return whether database and enabled plugins work (503 where not), and which fail their health check."""
+        down = [r.id for r in host.records if r.state in (PluginState.PENDING, PluginState.WAITING, PluginState.FAILED)]
+        ill = [r.id for r in host.records if r.blamed or (r.state is PluginState.RUNNING and not r.health.ok)]
         down += [id for id in ill if id in host.settings.required]
         down += ["database"] if host.db.trouble is not None else []
-        ill += [] if host.own.health.ok else ["host"]
+        ill += [] if host.host_record.health.ok else ["host"]
         return answer({"ready": not down, "not_ready": down, "degraded": ill}, 200 if not down else 503)
 
     @blueprint.get("/api/plugins")

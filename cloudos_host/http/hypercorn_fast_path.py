@@ -28,11 +28,11 @@ _MOST_IGNORED = 2**20
 
 def install() -> None:
     """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
-    hypercorn.asyncio.run.TCPServer = LeanTCP  # type: ignore[assignment, attr-defined]
+    hypercorn.asyncio.run.TCPServer = FastTCPServer  # type: ignore[assignment, attr-defined]
     hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[assignment, attr-defined]
 
 
-class LeanConfig(Config):
+class FastPathConfig(Config):
     """Hypercorn's settings, which write the date that all answers of a second bear once."""
 
     _second = 0
@@ -99,7 +99,7 @@ class OneProtocol(H11Protocol):
         await self.send(Closed())
 
 
-class LeanTCP(TCPServer):
+class FastTCPServer(TCPServer):
     """Serves one connection."""
 
     def __init__(self, *args: Any) -> None:

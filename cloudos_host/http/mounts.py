@@ -14,9 +14,9 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cloudos_host.http import errors
 from cloudos_host.http.gate import Endpoint, Gate
-from cloudos_host.http.open_responses import OpenAnswers
+from cloudos_host.http.open_responses import OpenResponses
 from cloudos_host.http.quart_fast_path import first_of
-from cloudos_host.plugins.registry import Record, covers
+from cloudos_host.plugins.registry import PluginRecord, covers
 
 _DRAIN = 1.0
 
@@ -24,7 +24,7 @@ _DRAIN = 1.0
 class Mounts:
     """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
 
-    def __init__(self, app: Any, gate: Gate, open_answers: OpenAnswers, max_body: int) -> None:
+    def __init__(self, app: Any, gate: Gate, open_answers: OpenResponses, max_body: int) -> None:
         self._app = app
         self._gate = gate
         self._open_answers = open_answers
@@ -32,18 +32,18 @@ class Mounts:
         self._mounts: list[tuple[str, Mount, Endpoint]] = []
         self._receiving: set[asyncio.Future[Any]] = set()
         self._stopped = False
-        self.rising: Callable[[str], Awaitable[None]] | None = None
+        self.await_startup: Callable[[str], Awaitable[None]] | None = None
         """While plugins are still on their way up: waits for the one that a path belongs to."""
 
-    def add(self, record: Record, mount: Mount) -> None:
+    def add(self, record: PluginRecord, mount: Mount) -> None:
         """Serve a plugin's application below its path."""
         self._mounts.append((mount.path, mount, Endpoint(record, mount.policy)))
         self._mounts.sort(key=lambda entry: len(entry[0]), reverse=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection's request."""
-        if self.rising is not None and scope["type"] != "lifespan":
-            await self.rising(scope["path"])
+        if self.await_startup is not None and scope["type"] != "lifespan":
+            await self.await_startup(scope["path"])
         if self._mounts and scope["type"] != "lifespan":
             for path, mount, endpoint in self._mounts:
                 if covers(path, scope["path"]):

@@ -21,7 +21,7 @@ SWEEP = 15.0
 
 
 @dataclass(eq=False, slots=True)
-class OpenAnswer:
+class OpenResponse:
     """One of them: who asked, by what, and for which endpoint."""
 
     endpoint: Any
@@ -33,22 +33,22 @@ class OpenAnswer:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Judge = Callable[[OpenAnswer], Awaitable[bool]]
+Judge = Callable[[OpenResponse], Awaitable[bool]]
 
 
-class OpenAnswers:
+class OpenResponses:
     """All that are open. Each user has a share of them, so that one cannot take the memory of all."""
 
     def __init__(self, judge: Judge, share: int, log: Any) -> None:
         self._judge = judge
         self._share = share
         self._log = log
-        self._open: set[OpenAnswer] = set()
+        self._open: set[OpenResponse] = set()
         self._by_user: Counter[str] = Counter()
         self._judging: set[asyncio.Task[None]] = set()
         self.stopping = False
 
-    def hold(self, request: Any) -> OpenAnswer:
+    def hold(self, request: Any) -> OpenResponse:
         """Note an answer to an admitted request. Raises TooManyRequests over the user's share."""
         endpoint, principal = getattr(request, "admitted", (None, None))
         credentials = Credentials(
@@ -58,7 +58,7 @@ class OpenAnswers:
             csrf_token_of(request),
             request.remote_addr,
         )
-        answer = OpenAnswer(endpoint, principal, credentials, getattr(request, "drained", False))
+        answer = OpenResponse(endpoint, principal, credentials, getattr(request, "drained", False))
         if principal is not None:
             if self._by_user[principal.user_id] >= self._share:
                 raise TooManyRequests(
@@ -72,7 +72,7 @@ class OpenAnswers:
             self._judge_soon([answer])
         return answer
 
-    def release(self, answer: OpenAnswer) -> None:
+    def release(self, answer: OpenResponse) -> None:
         """Forget one that has ended."""
         if answer not in self._open:
             return
@@ -82,7 +82,7 @@ class OpenAnswers:
             if not self._by_user[answer.principal.user_id]:
                 del self._by_user[answer.principal.user_id]
 
-    async def holds(self, answer: OpenAnswer) -> bool:
+    async def holds(self, answer: OpenResponse) -> bool:
         """Tell whether it may go on, before its next message; end it where it may not."""
         if answer.lost:
             return False
@@ -117,12 +117,12 @@ class OpenAnswers:
             await asyncio.sleep(SWEEP)
             await self._judge_all(list(self._open))
 
-    def _judge_soon(self, answers: list[OpenAnswer]) -> None:
+    def _judge_soon(self, answers: list[OpenResponse]) -> None:
         task = asyncio.get_running_loop().create_task(self._judge_all(answers), name="open-answers:judge")
         self._judging.add(task)
         task.add_done_callback(self._judging.discard)
 
-    async def _judge_all(self, answers: list[OpenAnswer]) -> None:
+    async def _judge_all(self, answers: list[OpenResponse]) -> None:
         for answer in answers:
             await self.holds(answer)
 
@@ -130,7 +130,7 @@ class OpenAnswers:
 class GuardedBody:
     """The body of an open answer, each chunk of which is sent while the answer may go on."""
 
-    def __init__(self, body: Any, answers: OpenAnswers, answer: OpenAnswer) -> None:
+    def __init__(self, body: Any, answers: OpenResponses, answer: OpenResponse) -> None:
         self._body, self._answers, self._answer = body, answers, answer
 
     async def __aenter__(self) -> GuardedBody:

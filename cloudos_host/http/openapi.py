@@ -21,7 +21,7 @@ from werkzeug.routing import IntegerConverter, Rule
 
 from cloudos_host import __version__
 from cloudos_host.http.gate import Endpoint
-from cloudos_host.plugins.registry import Record
+from cloudos_host.plugins.registry import PluginRecord
 
 _CONVERTER = re.compile(r"<(?:[^<>]*:)?([^<>:]+)>")
 _SAFE = frozenset({"get", "head", "options"})
@@ -56,10 +56,10 @@ def path_of(rule: Rule) -> str:
 
 
 def document(
-    rules: Iterable[Rule], views: Mapping[str, Any], endpoints: Mapping[str, Endpoint], records: Iterable[Record]
+    rules: Iterable[Rule], views: Mapping[str, Any], endpoints: Mapping[str, Endpoint], records: Iterable[PluginRecord]
 ) -> dict[str, Any]:
     """Return the document of these routes, and of the mounts of these plugins."""
-    by_plugin: dict[str, tuple[Record, list[Rule]]] = {r.id: (r, []) for r in records if r.alive and r.mounts}
+    by_plugin: dict[str, tuple[PluginRecord, list[Rule]]] = {r.id: (r, []) for r in records if r.alive and r.mounts}
     for rule in rules:
         endpoint = endpoints.get(rule.endpoint)
         if endpoint is not None and not rule.websocket:
@@ -111,7 +111,7 @@ class _Plugin:
     """The paths and components of one plugin."""
 
     def __init__(
-        self, record: Record, rules: Iterable[Rule], views: Mapping[str, Any], endpoints: Mapping[str, Endpoint]
+        self, record: PluginRecord, rules: Iterable[Rule], views: Mapping[str, Any], endpoints: Mapping[str, Endpoint]
     ) -> None:
         self.paths: dict[str, dict[str, Any]] = {}
         self.schemes: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import orjson
 from cloudos_host.http.app import CloudOSApp, describe
 
 
-class Description:
+class OpenApiCache:
     """Makes the OpenAPI document in a thread; those who ask meanwhile wait for the same one."""
 
     def __init__(self, app: CloudOSApp) -> None:

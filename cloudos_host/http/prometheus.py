@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudos_sdk.capabilities import Metrics
 
-from cloudos_host.plugins.registry import State
+from cloudos_host.plugins.registry import PluginState
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -27,7 +27,7 @@ def exposition(host: Any) -> tuple[bytes, str]:
     well = Gauge("cloudos_plugin_healthy", "1 where the plugin says that it is well", ["plugin"], registry=registry)
     served = Counter("cloudos_http_requests", "Requests answered", ["plugin", "status"], registry=registry)
     for record in host.records:
-        states.labels(record.id).set(record.state is State.RUNNING)
+        states.labels(record.id).set(record.state is PluginState.RUNNING)
         well.labels(record.id).set(record.health.ok)
     for (plugin, status), count in host.app.served.items():
         served.labels(plugin, str(status)).inc(count)

@@ -25,7 +25,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class LeanHTTP(ASGIHTTPConnection):
+class FastHTTPConnection(ASGIHTTPConnection):
     """Serves one request of one connection."""
 
     _begun = False

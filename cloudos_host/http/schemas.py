@@ -16,7 +16,7 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether every plugin that should run does, and which are not well."""
+    """Whether every plugin that should run does, and which fail their health check."""
 
     ready: bool
     not_ready: list[str]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from cloudos_sdk import DatabaseUnavailable
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloudos_host.data.outbox import EventLog
+from cloudos_host.data.outbox import EventOutbox
 
 _QUEUE = 512
 _HEARTBEAT = 15.0
@@ -19,7 +19,7 @@ _PAUSE = 2.0
 class EventStreams:
     """All open event streams."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventOutbox) -> None:
         self._log = log
         self._open: set[asyncio.Queue[bytes | None]] = set()
 

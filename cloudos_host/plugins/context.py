@@ -16,7 +16,7 @@ from cloudos_host.data.encryption import PluginSecrets
 from cloudos_host.data.file_modes import MASK
 from cloudos_host.data.outbox import PluginEvents
 from cloudos_host.plugins.api_socket import ApiSocket
-from cloudos_host.plugins.license import PlanLicence
+from cloudos_host.plugins.license import PlanLicense
 from cloudos_host.tasks import PluginTasks
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class PluginContext:
     log: Any
     db: Database
     events: PluginEvents
-    licence: PlanLicence
+    licence: PlanLicense
     operations: Any
     tasks: PluginTasks
     secrets: PluginSecrets

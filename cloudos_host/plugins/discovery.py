@@ -18,7 +18,7 @@ _USUAL = f"<{_MAJOR}.{int(_MINOR) + 1},>={_MAJOR}.{_MINOR}"  # what the scaffold
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveredPlugin:
     """A plugin as its distribution's metadata tells it; `module` is set for one given as an object."""
 
     id: str
@@ -37,7 +37,7 @@ class Found:
         return self.stated or (f"/api/{self.id}",)
 
 
-def discover() -> list[Found]:
+def discover() -> list[DiscoveredPlugin]:
     """Return every installed plugin, by id. Two distributions with one id are both an error."""
     by_id: dict[str, list[EntryPoint]] = {}
     points = entry_points()
@@ -54,24 +54,24 @@ def discover() -> list[Found]:
     return found
 
 
-def given(id: str, module: ModuleType) -> Found:
+def given(id: str, module: ModuleType) -> DiscoveredPlugin:
     """Return a plugin that is handed over as a module: tests and embedding."""
-    return Found(id, module.__name__, "(given)", "0", module=module)
+    return DiscoveredPlugin(id, module.__name__, "(given)", "0", module=module)
 
 
-def _describe(id: str, points: Sequence[EntryPoint]) -> Found:
+def _describe(id: str, points: Sequence[EntryPoint]) -> DiscoveredPlugin:
     point = points[0]
     if point.dist is None:
-        return Found(id, point.value, "(unknown)", "0")
+        return DiscoveredPlugin(id, point.value, "(unknown)", "0")
     about = point.dist.metadata  # parsed at each access
     distribution, version = about["Name"], about["Version"]
     if len(points) > 1:
         names = " and ".join(sorted({p.dist.name for p in points if p.dist is not None}))
-        return Found(
+        return DiscoveredPlugin(
             id, point.value, distribution, version, error=f"{names} both call themselves {id!r}; uninstall one"
         )
     sdk, error = _sdk_requirement(about.get_all("Requires-Dist") or [])
-    return Found(id, point.value, distribution, version, sdk, error)
+    return DiscoveredPlugin(id, point.value, distribution, version, sdk, error)
 
 
 def _sdk_requirement(requirements: Sequence[str]) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from cloudos_sdk.identity import Caller, act_as
 
 from cloudos_host.data.file_modes import write_private
 from cloudos_host.node import Node
-from cloudos_host.plugins.registry import Record, State
+from cloudos_host.plugins.registry import PluginRecord, PluginState
 
 _EVERY = 60.0
 _SOON = 5.0
@@ -23,7 +23,9 @@ _LIMIT = 5.0
 class HealthChecks:
     """Asks the node and the running plugins, each by itself; keeps the last answers in `<data>/health.json`."""
 
-    def __init__(self, own: Record, records: Sequence[Record], call: Callable[..., Any], node: Node) -> None:
+    def __init__(
+        self, own: PluginRecord, records: Sequence[PluginRecord], call: Callable[..., Any], node: Node
+    ) -> None:
         self._own = own
         self._records = records
         self._call = call
@@ -44,14 +46,14 @@ class HealthChecks:
     async def check(self) -> None:
         """Ask every running plugin once."""
         async with self._asking:
-            running = [record for record in self._records if record.state is State.RUNNING]
+            running = [record for record in self._records if record.state is PluginState.RUNNING]
             await asyncio.gather(*(self._ask(record) for record in [self._own, *running]))
             try:
                 await asyncio.to_thread(self._store)
             except OSError as error:
                 self._log.warning("health.json cannot be written", file=str(self._path), reason=str(error))
 
-    async def _ask(self, record: Record) -> None:
+    async def _ask(self, record: PluginRecord) -> None:
         enter_context(record.context)
         act_as(Caller(None))
         try:
@@ -69,7 +71,11 @@ class HealthChecks:
             health = Health(False, f"its health check failed: {type(error).__name__}: {error}")
         if health.ok != record.health.ok:
             log = self._log.info if health.ok else self._log.warning
-            log("plugin is well again" if health.ok else "plugin is not well", plugin=record.id, detail=health.detail)
+            log(
+                "health check passes again" if health.ok else "health check failed",
+                plugin=record.id,
+                detail=health.detail,
+            )
         record.health = health
 
     def _store(self) -> None:

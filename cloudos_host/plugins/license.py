@@ -10,7 +10,7 @@ from cloudos_sdk.capabilities import PlanSource
 from cloudos_sdk.plans import LIMITS, ORBIT_FEATURES, PLANS, includes
 
 
-class PlanLicence:
+class PlanLicense:
     """Asks the plan source at each question, so that a new plan holds on the next request."""
 
     def __init__(self, find: Callable[[type[PlanSource]], PlanSource | None]) -> None:

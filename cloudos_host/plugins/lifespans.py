@@ -1,4 +1,4 @@
-"""The last rung: a plugin lives in one task, which enters its lifespan, runs its jobs and leaves it again."""
+"""The last phase: one task for each plugin enters its lifespan, runs its jobs and leaves it again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudos_sdk.identity import Caller, act_as
 from cloudos_host.config import HostSettings
 from cloudos_host.node import is_full
 from cloudos_host.plugins import jobs
-from cloudos_host.plugins.registry import Phase, Record, State
+from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
 
@@ -27,18 +27,18 @@ class Lifespans:
         self._settings = settings
         self._log = log
 
-    async def start(self, record: Record) -> None:
+    async def start(self, record: PluginRecord) -> None:
         """Start one plugin and wait for the first outcome: it runs, it waits, or it failed."""
-        record.phase = Phase.START
+        record.phase = BootPhase.START
         first = asyncio.Event()
         self._notes.enter(record.id)
         record.runner = asyncio.create_task(self._live(record, first), name=f"plugin:{record.id}")
         await first.wait()
         self._notes.leave()
-        if record.state is State.RUNNING:
+        if record.state is PluginState.RUNNING:
             self._notes.survived(record.id)
 
-    async def stop(self, record: Record) -> None:
+    async def stop(self, record: PluginRecord) -> None:
         """End one plugin; what does not end in time is left behind and named in the log."""
         if record.runner is None:
             return
@@ -47,7 +47,7 @@ class Lifespans:
         if pending:
             self._log.error("plugin does not stop", plugin=record.id)
 
-    async def _live(self, record: Record, first: asyncio.Event) -> None:
+    async def _live(self, record: PluginRecord, first: asyncio.Event) -> None:
         enter_context(record.context)
         act_as(Caller(None))
         wait = 0.5
@@ -57,12 +57,12 @@ class Lifespans:
                     await self._once(record, first)
                     return
                 except (NotReady, Unavailable) as error:  # Unavailable: who provides what it needs is not up yet
-                    record.state, record.reason = State.WAITING, f"not ready: {error}; trying again"
+                    record.state, record.reason = PluginState.WAITING, f"not ready: {error}; trying again"
                     self._log.warning("plugin waits", plugin=record.id, reason=str(error))
                 except OSError as error:
                     if not is_full(error):
                         raise
-                    record.state, record.reason = State.WAITING, f"the disk is full: {error}; trying again"
+                    record.state, record.reason = PluginState.WAITING, f"the disk is full: {error}; trying again"
                     self._log.warning("plugin waits", plugin=record.id, reason=record.reason)
                 first.set()
                 await record.context.clock.sleep(wait)
@@ -73,7 +73,7 @@ class Lifespans:
         finally:
             first.set()
 
-    async def _once(self, record: Record, first: asyncio.Event) -> None:
+    async def _once(self, record: PluginRecord, first: asyncio.Event) -> None:
         context = record.context
         manager = self._call(record, "cloudos_lifespan", ctx=context)
         entered = False
@@ -82,14 +82,14 @@ class Lifespans:
             if manager is not None:
                 await self._enter(manager)
             entered = True
-            record.state, record.phase, record.reason = State.RUNNING, Phase.SERVE, None
+            record.state, record.phase, record.reason = PluginState.RUNNING, BootPhase.SERVE, None
             for job in record.jobs:
                 work.append(context.tasks.start(f"job {job.name}", partial(jobs.supervise, context, job, context.db)))
             self._log.info("plugin runs", plugin=record.id)
             first.set()
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            record.state = State.STOPPED
+            record.state = PluginState.STOPPED
         finally:
             for task in work:
                 task.cancel()

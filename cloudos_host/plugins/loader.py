@@ -1,4 +1,4 @@
-"""The lower rungs of the boot ladder: import, validate, order. A failure on any stops that plugin alone."""
+"""The first phases of a boot: import, validate, order. A failure in one stops that plugin alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudos_sdk.policy import Policy, policy_of
 from quart import Quart
 
 from cloudos_host import config as configuration
-from cloudos_host.plugins.registry import Phase, Record, State, covers, owner
+from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState, covers, owner
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
 
@@ -36,11 +36,16 @@ class _Rules(Quart):
         self.rules.append((rule, view_func))
 
 
-class Ladder:
-    """Takes the records up, rung by rung."""
+class PluginLoader:
+    """Takes plugins through the phases import, validate and order."""
 
     def __init__(
-        self, records: Sequence[Record], config: configuration.Config, notes: StartupCrashLog, log: Any, host: Manifest
+        self,
+        records: Sequence[PluginRecord],
+        config: configuration.Config,
+        notes: StartupCrashLog,
+        log: Any,
+        host: Manifest,
     ) -> None:
         self.records = records
         self._config = config
@@ -50,13 +55,13 @@ class Ladder:
         self.hooks = pluggy.PluginManager("cloudos")
         self.hooks.add_hookspecs(hooks)
 
-    def call(self, record: Record, hook: str, **arguments: Any) -> Any:
+    def call(self, record: PluginRecord, hook: str, **arguments: Any) -> Any:
         """Call one hook of one plugin; None where it does not have it."""
         others = [plugin for plugin in self.hooks.get_plugins() if plugin is not record.module]
         results = self.hooks.subset_hook_caller(hook, others)(**arguments)
         return results[0] if results else None
 
-    def load(self, records: Sequence[Record] | None = None) -> None:
+    def load(self, records: Sequence[PluginRecord] | None = None) -> None:
         """Import and validate these plugins, or all, then settle who owns which path.
 
         One that runs already is not touched: who clashes with it fails alone.
@@ -78,22 +83,22 @@ class Ladder:
                 try:
                     self._collect(record)
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
-                    record.fail(Phase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
+                    record.fail(BootPhase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
         self._notes.prefixes.update({r.id: list(r.prefixes) for r in loading if r.alive})
         self._notes.leave()
 
-    def examine(self, record: Record) -> None:
+    def examine(self, record: PluginRecord) -> None:
         """Import one plugin and check its manifest and settings; raises what is wrong with it."""
         self._import(record)
-        record.phase = Phase.VALIDATE
+        record.phase = BootPhase.VALIDATE
         self._validate(record)
 
-    def _import(self, record: Record) -> None:
-        record.phase = Phase.IMPORT
+    def _import(self, record: PluginRecord) -> None:
+        record.phase = BootPhase.IMPORT
         record.module = record.found.module or importlib.import_module(record.found.target)
 
-    def _validate(self, record: Record) -> None:
+    def _validate(self, record: PluginRecord) -> None:
         manifest = getattr(record.module, "manifest", None)
         if not isinstance(manifest, Manifest):
             raise InvalidPlugin(f"{record.found.target} has no `manifest = Manifest(...)`")
@@ -117,7 +122,7 @@ class Ladder:
             raise InvalidPlugin(str(error)) from None
 
     def _settle_prefixes(self) -> None:
-        claims: dict[str, list[Record]] = {}
+        claims: dict[str, list[PluginRecord]] = {}
         for record in self.records:
             if record.alive and record.manifest is not None:
                 for prefix in record.prefixes:
@@ -125,25 +130,27 @@ class Ladder:
         for prefix, claimants in claims.items():
             if len(claimants) > 1:
                 names = " and ".join(repr(r.id) for r in claimants)
-                for record in (r for r in claimants if r.state is State.PENDING):
-                    record.fail(Phase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
+                for record in (r for r in claimants if r.state is PluginState.PENDING):
+                    record.fail(BootPhase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
 
     def _settle_permissions(self) -> None:
         """Refuse a plugin that gives another's permission to a weaker or stronger role."""
         declared = {permission.name: ("the host", permission) for permission in self._host.permissions}
-        for record in sorted(self.records, key=lambda r: r.state is State.PENDING):  # first those that run already
+        for record in sorted(
+            self.records, key=lambda r: r.state is PluginState.PENDING
+        ):  # first those that run already
             for permission in record.manifest.permissions if record.alive and record.manifest else ():
                 whose, other = declared.setdefault(permission.name, (repr(record.id), permission))
                 if other.role is not permission.role:
                     record.fail(
-                        Phase.VALIDATE,
+                        BootPhase.VALIDATE,
                         f"it gives {permission.name!r} to {permission.role}s, but {whose} gives it to {other.role}s",
                     )
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
                     break
 
-    def _collect(self, record: Record) -> None:
+    def _collect(self, record: PluginRecord) -> None:
         """Take routes, mounts and jobs, and check each endpoint."""
         record.blueprints = list(self.call(record, "cloudos_routes") or ())
         record.mounts = list(self.call(record, "cloudos_mounts") or ())
@@ -160,7 +167,7 @@ class Ladder:
             if not inspect.iscoroutinefunction(inspect.unwrap(view)):
                 raise InvalidPlugin(f"{view.__name__} of {rule} is not `async def`")
 
-    def _check_place(self, record: Record, path: str, policy: Policy, known: set[str], what: str) -> None:
+    def _check_place(self, record: PluginRecord, path: str, policy: Policy, known: set[str], what: str) -> None:
         """Refuse an endpoint or a mount without a policy, or outside of its plugin's paths."""
         if policy.access == "undecided":
             raise InvalidPlugin(f"{path} has no access policy; mark {what} with @requires(...), @signed_in or @public")
@@ -171,15 +178,15 @@ class Ladder:
         if owner([r for r in self.records if r.alive], path.split("<")[0]) is not record:
             raise InvalidPlugin(f"{path} belongs to another plugin")
 
-    def complete(self, records: Sequence[Record]) -> bool:
+    def complete(self, records: Sequence[PluginRecord]) -> bool:
         """Tell whether these loaded plugins and the host provide all that these need."""
         provided = {*self._host.provides, *(c for r in records if r.alive and r.manifest for c in r.manifest.provides)}
         return all(r.manifest is None or provided.issuperset(r.manifest.requires) for r in records if r.alive)
 
-    def order(self) -> list[Record]:
+    def order(self) -> list[PluginRecord]:
         """Return the loaded plugins that are still to be started, providers before those who need them."""
         while True:
-            living = {r.id: r for r in self.records if r.state is State.PENDING and r.manifest is not None}
+            living = {r.id: r for r in self.records if r.state is PluginState.PENDING and r.manifest is not None}
             graph = {id: self._needs(record, living) for id, record in living.items() if record.alive}
             graph = {id: needs for id, needs in graph.items() if living[id].alive}
             if any(not record.alive for record in living.values()):
@@ -191,22 +198,22 @@ class Ladder:
                 except graphlib.CycleError as error:
                     cycle = set(error.args[1])
             for id in cycle:
-                living[id].fail(Phase.ORDER, f"it needs itself through {', '.join(sorted(cycle))}")
+                living[id].fail(BootPhase.ORDER, f"it needs itself through {', '.join(sorted(cycle))}")
 
-    def _needs(self, record: Record, living: dict[str, Record]) -> tuple[set[str], set[str]]:
+    def _needs(self, record: PluginRecord, living: dict[str, PluginRecord]) -> tuple[set[str], set[str]]:
         manifest = record.manifest
         if manifest is None:
             return set(), set()
         hard: set[str] = set()
-        up = {c for r in self.records if r.state in (State.RUNNING, State.WAITING) for c in _provided(r)}
+        up = {c for r in self.records if r.state in (PluginState.RUNNING, PluginState.WAITING) for c in _provided(r)}
         for capability in set(manifest.requires) - set(self._host.provides) - up:
             providers = {r.id for r in living.values() if capability in _provided(r)}
             if not providers:
-                record.fail(Phase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
+                record.fail(BootPhase.ORDER, f"it needs {capability.__name__}, which no working plugin provides")
             hard |= providers
         weak = {r.id for c in manifest.uses for r in living.values() if c in _provided(r)} - {record.id}
         return hard, weak
 
 
-def _provided(record: Record) -> tuple[type[Any], ...]:
+def _provided(record: PluginRecord) -> tuple[type[Any], ...]:
     return record.manifest.provides if record.manifest else ()

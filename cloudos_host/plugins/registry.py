@@ -11,11 +11,11 @@ from typing import Any
 
 from cloudos_sdk import Health, Job, Manifest, Mount
 
-from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.discovery import DiscoveredPlugin
 
 
-class Phase(StrEnum):
-    """The rungs of the boot ladder."""
+class BootPhase(StrEnum):
+    """The phases of a boot, in their order."""
 
     DISCOVER = "discover"
     IMPORT = "import"
@@ -26,7 +26,7 @@ class Phase(StrEnum):
     SERVE = "serve"
 
 
-class State(StrEnum):
+class PluginState(StrEnum):
     """How a plugin is."""
 
     PENDING = "pending"
@@ -38,12 +38,12 @@ class State(StrEnum):
 
 
 @dataclass
-class Record:
-    """One plugin: where it is on the ladder, and why it stands there."""
+class PluginRecord:
+    """One plugin: its phase, its state and the reason for it."""
 
-    found: Found
-    state: State = State.PENDING
-    phase: Phase = Phase.DISCOVER
+    found: DiscoveredPlugin
+    state: PluginState = PluginState.PENDING
+    phase: BootPhase = BootPhase.DISCOVER
     reason: str | None = None
     module: ModuleType | None = None
     manifest: Manifest | None = None
@@ -66,11 +66,11 @@ class Record:
     @property
     def alive(self) -> bool:
         """Whether it is still on its way up, or up."""
-        return self.state in (State.PENDING, State.RUNNING, State.WAITING)
+        return self.state in (PluginState.PENDING, PluginState.RUNNING, PluginState.WAITING)
 
-    def fail(self, phase: Phase, reason: object) -> None:
+    def fail(self, phase: BootPhase, reason: object) -> None:
         """Stop here, with the reason."""
-        self.state, self.phase, self.reason = State.FAILED, phase, _sentence(reason)
+        self.state, self.phase, self.reason = PluginState.FAILED, phase, _sentence(reason)
 
     def public(self) -> dict[str, Any]:
         """Return what `GET /api/plugins` shows."""
@@ -100,7 +100,7 @@ def covers(prefix: str, path: str) -> bool:
     return path == prefix or path.startswith(prefix.rstrip("/") + "/")
 
 
-def owner(records: Iterable[Record], path: str) -> Record | None:
+def owner(records: Iterable[PluginRecord], path: str) -> PluginRecord | None:
     """Return the plugin with the longest prefix of `path`; of two, the one that is not out of service."""
     claims = [(len(p), record.alive, record) for record in records for p in record.prefixes if covers(p, path)]
     return max(claims, key=lambda claim: claim[:2])[2] if claims else None

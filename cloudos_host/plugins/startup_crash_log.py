@@ -1,4 +1,4 @@
-"""Remembers, over a crash, which plugin was being started; what a host dies of twice comes up disabled for a while."""
+"""Records which plugin is being started, so that one in whose start the host crashed twice is disabled for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudos_host.data.file_modes import write_private
-from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.discovery import DiscoveredPlugin
 
 _DEATHS = 2
 _FADES = timedelta(hours=1)  # after which it is tried once more: the machine may have been to blame
@@ -41,7 +41,7 @@ class StartupCrashLog:
             self.died_at[died] = now.isoformat()
             self._store()
 
-    def prefixes_of(self, found: Found) -> tuple[str, ...]:
+    def prefixes_of(self, found: DiscoveredPlugin) -> tuple[str, ...]:
         """Return what a plugin owns that is not imported: as its metadata states, else as at its last start."""
         return found.stated or tuple(self.prefixes.get(found.id, found.prefixes))
 
@@ -68,7 +68,7 @@ class StartupCrashLog:
             self._store()
 
     def suspicious(self, plugin_id: str) -> bool:
-        """Tell whether the host died twice while starting it, the last time a short while ago."""
+        """Tell whether the host crashed twice while starting it, the last time a short while ago."""
         return self.deaths.get(plugin_id, 0) >= _DEATHS
 
     def _fade(self, now: datetime) -> None:

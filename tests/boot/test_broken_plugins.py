@@ -10,7 +10,7 @@ import pytest
 from cloudos_sdk import Manifest, NotReady, hookimpl, public
 from quart import Blueprint
 
-from cloudos_host.plugins.discovery import Found
+from cloudos_host.plugins.discovery import DiscoveredPlugin
 from cloudos_host.plugins.startup_crash_log import forget_crashes
 
 
@@ -51,7 +51,7 @@ def on_path(tmp_path, monkeypatch):
     def write(name, source):
         (tmp_path / f"{name}.py").write_text(source)
         sys.modules.pop(name, None)
-        return Found(name, name, "(test)", "1")
+        return DiscoveredPlugin(name, name, "(test)", "1")
 
     return write
 
@@ -71,7 +71,7 @@ async def waits():
 async def check(cloudos, broken, phase, reason, *, state="failed", **kwargs):
     """Boot the broken plugin beside a good one; the good one serves, the broken one answers 503 and says why."""
     host = await cloudos(plugin("good"), broken, **kwargs)
-    name = broken.id if isinstance(broken, Found) else broken.__name__
+    name = broken.id if isinstance(broken, DiscoveredPlugin) else broken.__name__
     assert (await host.client.get("/api/good")).status_code == 200
     answer = await host.client.get(f"/api/{name}")
     assert answer.status_code == 503
@@ -146,7 +146,7 @@ async def test_two_owners_of_one_prefix_both_fail(cloudos):
 
 
 async def test_a_plugin_for_another_sdk_is_not_imported(cloudos):
-    found = Found("old", "old_module", "cloudos-plugin-old", "1", error="it is made for cloudos-sdk >=99")
+    found = DiscoveredPlugin("old", "old_module", "cloudos-plugin-old", "1", error="it is made for cloudos-sdk >=99")
     await check(cloudos, found, "discover", ">=99")
     assert "old_module" not in sys.modules
 

@@ -3,14 +3,14 @@
 import pytest
 
 from cloudos_host.cli.cli_context import examine
-from cloudos_host.plugins.discovery import Found, discover
+from cloudos_host.plugins.discovery import DiscoveredPlugin, discover
 
 STATED = ("/api/shop", "/api/till", "/shop")
 
 
 @pytest.mark.parametrize("state", ["failed", "disabled"])
 async def test_what_was_never_imported_is_503_on_all_of_its_paths(cloudos, state):
-    shop = Found("shop", "cloudos_no_such_module", "(test)", "1", stated=STATED)
+    shop = DiscoveredPlugin("shop", "cloudos_no_such_module", "(test)", "1", stated=STATED)
     disabled = ("shop",) if state == "disabled" else ()
     host = await cloudos(shop, disabled=disabled)
     assert host.state("shop") == state
@@ -23,7 +23,7 @@ async def test_what_was_never_imported_is_503_on_all_of_its_paths(cloudos, state
 async def test_who_serves_a_path_answers_for_it_whatever_else_claims_it(cloudos):
     from boot_plugins import notes_plugin
 
-    other = Found("a-former", "cloudos_no_such_module", "(test)", "1", stated=("/api/jotter",))
+    other = DiscoveredPlugin("a-former", "cloudos_no_such_module", "(test)", "1", stated=("/api/jotter",))
     host = await cloudos(other, notes_plugin())
     assert (await host.anonymous.get("/api/jotter/nothing/here")).status_code == 404
 
@@ -32,6 +32,6 @@ def test_every_installed_plugin_states_the_prefixes_of_its_manifest(tmp_path):
     from cloudos_host.config import Config, HostSettings
 
     for found in discover():
-        host, ladder = examine(Config(HostSettings(data_dir=tmp_path), {}, "the test"), found)
-        ladder.examine(host.records[0])
+        host, loader = examine(Config(HostSettings(data_dir=tmp_path), {}, "the test"), found)
+        loader.examine(host.records[0])
         assert found.stated == tuple(sorted(host.records[0].manifest.prefixes)), found.id

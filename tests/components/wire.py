@@ -13,8 +13,8 @@ from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart, Response, request
 
 from cloudos_host.http import hypercorn_fast_path
-from cloudos_host.http.open_responses import OpenAnswers
-from cloudos_host.http.quart_fast_path import LeanHTTP
+from cloudos_host.http.open_responses import OpenResponses
+from cloudos_host.http.quart_fast_path import FastHTTPConnection
 
 
 class Wire:
@@ -24,8 +24,8 @@ class Wire:
         self.left = asyncio.Event()
         self.sent = 0
         self.app = Quart("wire", static_folder=None)
-        self.app.asgi_http_class = LeanHTTP
-        self.app.open_answers = OpenAnswers(None, 100, None)
+        self.app.asgi_http_class = FastHTTPConnection
+        self.app.open_answers = OpenResponses(None, 100, None)
 
         @self.app.route("/echo", methods=["GET", "POST", "DELETE"])
         async def echo():

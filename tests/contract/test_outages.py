@@ -31,7 +31,7 @@ async def test_what_works_in_the_background_outlives_an_outage(cloudos, outage, 
     assert before - once <= alive(host, plugin)
     assert host.ctx(plugin).tasks.trouble() is None
     await host.host.health.check()
-    assert host.host.own.health.ok
+    assert host.host.host_record.health.ok
 
 
 OPEN_ENDED = ("/api/events", "/api/system/metrics/stream")

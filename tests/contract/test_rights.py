@@ -13,7 +13,7 @@ from cloudos_sdk.capabilities import Credentials, PermissionCatalogue
 from cloudos_sdk.identity import caller
 from contract.promises import WHO, all_plugins
 
-from cloudos_host.http.open_responses import OpenAnswer
+from cloudos_host.http.open_responses import OpenResponse
 
 PEOPLE = {
     "operator": {"username": "operator", "password": "an operator's password", "role": "operator"},
@@ -278,7 +278,7 @@ async def test_a_download_outlives_its_token_and_a_stream_does_not(node):
     endpoint = next(found for name, found in gate.endpoints.items() if name.startswith("notes:") and "export" in name)
     credentials = Credentials("GET", head, {}, None, "127.0.0.1")
     principal = await gate._principal(credentials)
-    download, stream = (OpenAnswer(endpoint, principal, credentials, drained) for drained in (True, False))
+    download, stream = (OpenResponse(endpoint, principal, credentials, drained) for drained in (True, False))
     assert await gate.readmits(download) and await gate.readmits(stream)
     await node.clock.advance(16 * 60)
     assert await gate.readmits(download) and not await gate.readmits(stream)

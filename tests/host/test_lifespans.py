@@ -14,9 +14,9 @@ from boot_plugins import Jotted, notes_plugin
 from cloudos_sdk import Job, Manifest, NotReady, hookimpl
 from components.environments import clean_environ
 
-from cloudos_host.config import Config, ConfigError, HostSettings, load, strangers
+from cloudos_host.config import Config, ConfigError, HostSettings, load, unknown_sections
 from cloudos_host.data.database import Database
-from cloudos_host.data.outbox import EventLog
+from cloudos_host.data.outbox import EventOutbox
 
 
 def made(name, lifespan, *jobs, **manifest):
@@ -112,7 +112,7 @@ async def test_the_event_stream_resumes_and_shows_what_another_process_wrote(clo
         assert first[0] == "id: 2"
         assert json.loads(first[2].removeprefix("data: "))["data"]["text"] == "two"
         other = Database(host.host.db.url)
-        log = EventLog(other, host.clock, None)
+        log = EventOutbox(other, host.clock, None)
         await other.write(lambda s: log.emit(s, Jotted(resource="x", text="from outside")))
         await other.close()
         assert b"from outside" in await anext(stream)
@@ -133,14 +133,14 @@ async def test_the_event_stream_hides_what_its_listener_may_not_read(cloudos):
 
 def test_a_section_of_a_plugin_that_is_not_installed_is_a_warning():
     config = Config(HostSettings(), {"atuh": {}, "auth": {}})
-    assert strangers(config, ["auth"]) == [
-        "the settings of 'atuh' are of no use: no such plugin is installed; did you mean 'auth'?"
+    assert unknown_sections(config, ["auth"]) == [
+        "[plugins.atuh] is ignored: no plugin 'atuh' is installed; did you mean 'auth'?"
     ]
 
 
 def test_a_disabled_plugin_that_is_not_installed_is_a_warning():
     config = Config(HostSettings(disabled=("proxi", "apps")))
-    assert strangers(config, ["apps", "proxy"]) == [
+    assert unknown_sections(config, ["apps", "proxy"]) == [
         "host.disabled names 'proxi': no such plugin is installed; did you mean 'proxy'?"
     ]
 

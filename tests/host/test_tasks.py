@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from cloudos_host.data.database import Database
 from cloudos_host.data.models import JobRun
-from cloudos_host.data.outbox import EventLog
+from cloudos_host.data.outbox import EventOutbox
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ async def test_what_another_process_wrote_during_an_outage_is_noticed_after_it(c
     broken.on = True
     await until(lambda: asyncio.sleep(0, broken.tried > 0))
     other = Database(host.host.db.url)
-    log = EventLog(other, host.clock, None)
+    log = EventOutbox(other, host.clock, None)
     await other.write(lambda session: log.emit(session, Jotted(resource="x", text="from outside")))
     await other.close()
     await host.clock.advance(0)

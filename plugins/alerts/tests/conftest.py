@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.evaluation.engine import RuleEvaluator
 from cloudos_sdk.capabilities import Metrics
 from cloudos_sdk.testing.fakes import FakeMetrics, providing, sample
 
@@ -28,7 +28,7 @@ class Node:
     @property
     def engine(self):
         """The evaluation."""
-        return self.running.ctx("alerts").use(Engine)
+        return self.running.ctx("alerts").use(RuleEvaluator)
 
     async def ask(self, method, path, status=200, *, client=None, **kwargs):
         """Send a request and return the JSON of its answer, of the status that is expected."""

@@ -7,7 +7,7 @@ import json
 
 import sqlalchemy as sa
 from cloudos_alerts.channel_types import TYPES
-from cloudos_alerts.notify.outbox import Outbox
+from cloudos_alerts.notify.outbox import NotificationOutbox
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.testing.fakes import FakeAuthenticator
 from cloudos_sdk.testing.fixtures import Client
@@ -179,7 +179,7 @@ async def test_a_login_in_a_url_is_refused_where_it_has_members_and_hidden_where
     made = await node.channel(type="gotify", config={"server": server, "token": SECRET})
     assert made["config"] == {"server": "https://***@push.example.org/x?***", "token": "***"}
     await node.ask("PUT", f"/channels/{made['id']}", json={"config": made["config"]})
-    assert node.running.ctx("alerts").use(Outbox).config(await stored(node, made)).server == server
+    assert node.running.ctx("alerts").use(NotificationOutbox).config(await stored(node, made)).server == server
     at = await node.channel(type="webhook", config={"url": f"https://example.org/hook@{SECRET}/x"})
     assert at["config"]["url"] == "https://example.org/***"
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager
 
-from cloudos_alerts.notify.outbox import Outbox, Trouble
+from cloudos_alerts.notify.outbox import ChannelTrouble, NotificationOutbox
 
 
 @asynccontextmanager
@@ -86,8 +86,8 @@ async def test_a_channel_that_was_removed_is_told_no_more(alerts):
     node = await alerts()
     channel = await node.channel()
     rule = await node.rule(channel_ids=[channel["id"]])
-    outbox = node.running.ctx("alerts").use(Outbox)
-    outbox.failing[channel["id"]] = Trouble("Ops", "refused", node.clock.now())
+    outbox = node.running.ctx("alerts").use(NotificationOutbox)
+    outbox.failing[channel["id"]] = ChannelTrouble("Ops", "refused", node.clock.now())
     async with writer_held(node):
         asking = await hang_up(node, "DELETE", f"/channels/{channel['id']}?detach=true")
     await asyncio.wait([asking])

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 from cloudos_alerts.rules.conditions import Condition
-from cloudos_alerts.rules.rule_state import LiveRule
+from cloudos_alerts.rules.rule_state import RuleState
 from cloudos_alerts.startup import stored_rules
 from cloudos_sdk.testing.fakes import sample
 from hypothesis import given, settings
@@ -160,6 +160,6 @@ def test_a_rule_is_read_as_it_was_stored():
         duration, labels, severity, channel_ids = 60, {"b": "2", "a": "1"}, "info", ["ch_1"]
         repeat_interval, enabled, silenced_until = 3600, 1, None
 
-    rule = LiveRule.of(Row)
+    rule = RuleState.of(Row)
     assert rule.labels == (("a", "1"), ("b", "2"))
     assert (rule.condition.duration, rule.repeat, rule.enabled) == (60.0, timedelta(hours=1), True)

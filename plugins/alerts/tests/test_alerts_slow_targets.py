@@ -11,8 +11,8 @@ import pytest
 from cloudos_alerts.channel_types import TYPES
 from cloudos_alerts.notify import apprise_adapter
 from cloudos_alerts.notify.apprise_adapter import Message
-from cloudos_alerts.notify.outbox import Outbox
-from cloudos_alerts.notify.sender_processes import _PLACES, Couriers
+from cloudos_alerts.notify.outbox import NotificationOutbox
+from cloudos_alerts.notify.sender_processes import _PLACES, SenderProcesses
 from cloudos_sdk import TooManyRequests
 
 HELLO = Message("Critical: Disk", "It is full.", "critical")
@@ -58,7 +58,7 @@ def silent():
 @pytest.fixture
 async def couriers():
     """Return what sends, with a time that no test waits for."""
-    couriers = Couriers(60)
+    couriers = SenderProcesses(60)
     yield couriers
     await couriers.close()
 
@@ -81,7 +81,7 @@ async def test_a_far_side_that_drips_has_its_time_and_no_more(alerts, drips):
 
 async def test_what_ran_out_of_time_is_ended_with_its_process(drips):
     (url, *_), _ = drips
-    couriers = Couriers(2)
+    couriers = SenderProcesses(2)
     await couriers.check(webhook(url))
     first = couriers._courier._process.pid
     delivery = await couriers.deliver(webhook(url), HELLO)
@@ -104,7 +104,7 @@ def alive(pid):
 
 async def test_who_sends_beside_one_that_runs_out_of_time_is_not_ended_with_it(drips, sink):
     (url, *_), came = drips
-    couriers = Couriers(60)
+    couriers = SenderProcesses(60)
     sink.answer = lambda request: (200, b"ok")
     late = asyncio.create_task(couriers.deliver(webhook(url), HELLO))
     async with asyncio.timeout(10):
@@ -209,7 +209,7 @@ def test_what_accepts_and_never_answers_is_slow_and_what_refuses_at_once_is_not(
 
 async def test_a_channel_that_never_answers_is_served_after_others_until_changed(alerts, silent, sink):
     node = await alerts()
-    outbox = node.running.ctx("alerts").use(Outbox)
+    outbox = node.running.ctx("alerts").use(NotificationOutbox)
     made = await node.channel(type="apprise", config={"url": silent[0].replace("http:", "json:") + "?rto=3.5"})
     assert not (await node.ask("POST", f"/channels/{made['id']}/test", json={}))["delivered"]
     assert outbox._slow == {made["id"]}

@@ -9,8 +9,8 @@ from typing import Any
 
 from cloudos_apps.consent.host_paths import HostPaths
 from cloudos_apps.consent.programs import program_rights
-from cloudos_apps.consent.rights import Right, rights_of, texts_of
-from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.consent.rights import RequestedRight, rights_of, texts_of
+from cloudos_apps.templates.catalog import TemplateCatalog
 from cloudos_apps.templates.model.template import Template
 
 CHECK = {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000/"], "interval_s": 1, "retries": 3}
@@ -43,11 +43,11 @@ class Node:
     def offer(self, *templates: Template) -> None:
         """Put templates into the catalogue, also after a restart."""
         self.templates |= {template.name: template for template in templates}
-        self.host.ctx("apps").use(Catalogue).put_source("tests", self.templates)
+        self.host.ctx("apps").use(TemplateCatalog).put_source("tests", self.templates)
 
     def programs(self, name: str = "reaching") -> list[str]:
         """Return what is asked for beside any right that only an admin may allow: what the template runs."""
-        return texts_of(program_rights(self.templates[name], "tests:tests", [Right("x", "privileged")]))
+        return texts_of(program_rights(self.templates[name], "tests:tests", [RequestedRight("x", "privileged")]))
 
     async def restart_clients(self) -> None:
         """Take up the clients of a host that was started again, and give it the templates."""

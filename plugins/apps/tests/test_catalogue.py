@@ -4,7 +4,7 @@ import importlib.resources
 
 import pytest
 from app_node import dangers
-from cloudos_apps.templates.catalog import BrokenTemplate, Catalogue, own_templates, parse
+from cloudos_apps.templates.catalog import BrokenTemplate, TemplateCatalog, own_templates, parse
 from cloudos_apps.templates.formats.detect import read
 from cloudos_apps.templates.model.template import Template, render, validate_config, wanted_ports
 from cloudos_sdk import NotFound
@@ -142,7 +142,7 @@ async def test_an_unknown_template_is_a_404_that_names_the_nearest(cloudos):
 
 
 async def test_an_admin_may_put_templates_into_the_folder(tmp_path):
-    catalogue = Catalogue(tmp_path)
+    catalogue = TemplateCatalog(tmp_path)
     (tmp_path / "mine.yaml").write_text(
         "name: mine\ndisplay_name: Mine\ncategory: own\nversion: '1'\nservices: [{name: a, image: 'a:1'}]\n"
     )

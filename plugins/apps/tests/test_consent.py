@@ -10,7 +10,7 @@ import pytest
 from app_node import make_template
 from cloudos_apps.consent.host_paths import HostPaths, trail
 from cloudos_apps.consent.rights import rights_of, texts_of
-from cloudos_apps.consent.service import Consent
+from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.templates.model.template import Template
 from cloudos_sdk.testing.fixtures import Client
 
@@ -344,14 +344,14 @@ async def test_who_is_no_admin_any_more_when_the_app_is_stored_has_allowed_nothi
     about = {"name": "reaching", "display_name": "R", "category": "c", "version": "1", "services": [service]}
     await admin.post("/api/templates/sources", json={"name": "mgr", "content": json.dumps(about)})
     rights = (await (await admin.get("/api/templates/mgr.reaching")).get_json())["rights"]
-    look = Consent.look
+    look = ConsentService.look
 
     async def slow(self, template):
         found = await look(self, template)
         assert (await admin.put(f"/api/users/{made['id']}", json={"role": "viewer"})).status_code == 200
         return found
 
-    monkeypatch.setattr(Consent, "look", slow)
+    monkeypatch.setattr(ConsentService, "look", slow)
     answer = await person.post("/api/apps", json={"template": "mgr.reaching", "name": "r", "allow": rights})
     assert (answer.status_code, (await answer.get_json())["error"]) == (403, "rights_changed")
     assert await (await admin.get("/api/apps")).get_json() == []

@@ -6,7 +6,7 @@ import asyncio
 
 from app_node import CHECK, make_template, web_template
 from cloudos_apps.engine.client import DockerEngine
-from cloudos_apps.monitoring.engine_events import Watcher
+from cloudos_apps.monitoring.engine_events import EngineEvents
 from cloudos_apps.monitoring.metrics import AppMetrics
 from cloudos_apps.monitoring.reconciler import Reconciler
 from cloudos_apps.plugin import MetricSource
@@ -56,7 +56,7 @@ async def test_a_crash_that_is_told_after_the_restart_leaves_the_app_running(nod
 async def test_an_app_that_runs_while_its_row_says_crashed_is_found(node):
     app = await node.install()
     await node.host.ctx("apps").use(AppStore).change(app["id"], status="crashed", error="it was missed")
-    reconciler: Reconciler = node.host.ctx("apps").use(Watcher)._reconciler
+    reconciler: Reconciler = node.host.ctx("apps").use(EngineEvents)._reconciler
     await reconciler.settle_crashed()
     found = await node.app(app["id"])
     assert (found["status"], found.get("error")) == ("running", None)

@@ -11,8 +11,8 @@ import zlib
 
 import pytest
 from cloudos_apps.engine.log_lines import printable
-from cloudos_apps.templates.catalog import Catalogue
-from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.catalog import TemplateCatalog
+from cloudos_apps.templates.formats.common import UnsupportedTemplate
 from cloudos_apps.templates.formats.detect import read
 from components.ports import free_port
 from hypothesis import given, settings
@@ -133,7 +133,7 @@ def test_aliases_do_not_grow_without_end():
     levels = "\n".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 3)}]" for n in range(6))
     text = f"a: &a [{', '.join(['xxxxxxxxxxxxxxxxxxxx'] * 20_000)}]\n{levels}\nname: *g\n{GOOD_YAML}"
     begun = time.monotonic()
-    with contextlib.suppress(Unfit):
+    with contextlib.suppress(UnsupportedTemplate):
         assert not read(text, "them")[1].templates
     assert time.monotonic() - begun < 5
 
@@ -142,7 +142,7 @@ def test_aliases_do_not_grow_without_end():
     "text", ["\ud800", "a\0b", "{" * 100_000, "[" * 400_000, "- " * 400_000, "", "\ufeff", "---\n" * 9]
 )
 def test_no_text_at_all_breaks_the_reader(text):
-    with pytest.raises(Unfit):
+    with pytest.raises(UnsupportedTemplate):
         read(text, "them")
 
 
@@ -150,7 +150,7 @@ def test_a_catalogue_of_too_many_is_refused_and_many_are_read():
     entries = [{**GOOD, "title": f"Good {number}"} for number in range(5_000)]
     _, found = read(portainer(*entries), "them")
     assert len(found.templates) == 5_000
-    with pytest.raises(Unfit, match="5000"):
+    with pytest.raises(UnsupportedTemplate, match="5000"):
         read(portainer(*entries, GOOD), "them")
     _, found = read(portainer(*["1"] * 4_000, GOOD), "them")
     assert (found.left_out, len(found.templates)) == (4_000, 1) and len(found.skipped) <= 1_000
@@ -161,7 +161,7 @@ def test_a_template_cannot_be_larger_than_what_is_kept_with_an_app():
     own = {"name": "own", "display_name": "Own", "category": "c", "version": "1"}
     document = json.dumps({**own, "services": [{"name": "a", "image": "a:1", "ports": ports[:20_000]}]})
     begun = time.monotonic()
-    with contextlib.suppress(Unfit):
+    with contextlib.suppress(UnsupportedTemplate):
         assert not read("# as YAML\n" + document, "them")[1].templates
     assert time.monotonic() - begun < 5
 
@@ -181,7 +181,7 @@ def test_whatever_is_in_a_catalogue_its_good_entry_is_there(entries, version):
     typed = [json.dumps({**entry, "type": 1} if isinstance(entry, dict) else entry) for entry in entries]
     _, found = read(portainer(*typed, {**GOOD, "title": "The very good one"}), "them")
     assert "them.the-very-good-one" in found.templates
-    with contextlib.suppress(Unfit):
+    with contextlib.suppress(UnsupportedTemplate):
         read(portainer(*typed, version=json.dumps(version)), "them")
 
 
@@ -346,7 +346,7 @@ async def test_many_templates_are_listed_page_by_page_and_made_once(cloudos):
     while page := await (await host.viewer.get(f"/api/templates?limit=500{after}")).get_json():
         seen += [template["name"] for template in page]
         after = f"&after={page[-1]['name']}"
-    assert len(seen) == len(set(seen)) == len(await host.ctx("apps").use(Catalogue).all()) > 20_000
+    assert len(seen) == len(set(seen)) == len(await host.ctx("apps").use(TemplateCatalog).all()) > 20_000
     before = await (await host.viewer.get(f"/api/templates?limit=3&before={seen[10]}")).get_json()
     assert [template["name"] for template in before] == seen[7:10]
     for query in ("limit=0", "limit=501", "limit=x", "odd=1", "before=nope", "after=nope"):
@@ -354,7 +354,7 @@ async def test_many_templates_are_listed_page_by_page_and_made_once(cloudos):
 
 
 async def test_a_file_in_the_folder_that_breaks_the_reader_is_left_out_alone(tmp_path):
-    catalogue = Catalogue(tmp_path)
+    catalogue = TemplateCatalog(tmp_path)
     about = "display_name: Mine, category: own, version: '1', services: [{name: a, image: 'a:1'}]"
     (tmp_path / "mine.yaml").write_text(f"{{name: mine, {about}}}")
     for number, value in enumerate(YAML_VALUES.values()):

@@ -8,7 +8,7 @@ import json
 import pytest
 from app_node import make_template
 from cloudos_apps.consent.programs import program_rights, repository
-from cloudos_apps.consent.rights import Right
+from cloudos_apps.consent.rights import RequestedRight
 from cloudos_apps.models import App
 from cloudos_apps.templates.model.template import Template
 from cloudos_sdk.testing.fixtures import Client
@@ -186,8 +186,10 @@ def test_all_services_of_an_app_count_and_long_or_hidden_words_are_shown_in_part
         {"name": "b", "image": "b:1", "command": ["\x1b[2K\u202e" + "x" * 500]},
     ]
     template = Template.model_validate({**about, "services": services})
-    assert program_rights(template, "node", [Right("a:port:53/tcp", "low_ports")]) == set()
-    found = sorted(right.text for right in program_rights(template, "node", [Right("a:privileged", "privileged")]))
+    assert program_rights(template, "node", [RequestedRight("a:port:53/tcp", "low_ports")]) == set()
+    found = sorted(
+        right.text for right in program_rights(template, "node", [RequestedRight("a:privileged", "privileged")])
+    )
     kinds = ["a:command", "a:image", "b:command", "b:image", "source:node"]
     assert [":".join(text.split(":")[:2]) for text in found] == kinds
     assert found[2].isprintable() and len(found[2]) < 200

@@ -10,7 +10,7 @@ import hypercorn.asyncio
 import pytest
 import yaml
 from app_node import dangers
-from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.formats.common import UnsupportedTemplate
 from cloudos_apps.templates.formats.detect import read
 from hypercorn.config import Config
 from hypothesis import given, settings
@@ -196,7 +196,7 @@ services:
 
 def test_a_bomb_of_aliases_is_refused():
     levels = "\n".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]" for n in range(8))
-    with pytest.raises(Unfit, match="aliases"):
+    with pytest.raises(UnsupportedTemplate, match="aliases"):
         read(f"a: &a [x]\n{levels}\nservices: {{}}\n", "casa")
 
 
@@ -238,7 +238,7 @@ def test_whatever_a_compose_file_holds_is_taken_or_left_out(service):
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200))
 def test_any_other_text_is_refused(text):
-    with pytest.raises(Unfit):
+    with pytest.raises(UnsupportedTemplate):
         read(text, "them")
 
 

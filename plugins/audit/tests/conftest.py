@@ -52,7 +52,7 @@ def _things() -> ModuleType:
     return module
 
 
-class Node:
+class CommandNode:
     """A running host with the log, and what a test does to it."""
 
     Made = ThingMade
@@ -156,10 +156,10 @@ def _disarm(connection) -> None:
 def audit(cloudos):
     """Start a node with the audit log."""
 
-    async def start(*, installed=True, after=None, **settings) -> Node:
+    async def start(*, installed=True, after=None, **settings) -> CommandNode:
         ids = ["audit"] if installed else []
         given = {"audit": settings} if installed else {}
         where = {} if after is None else {"database_url": after.running.database_url}
-        return Node(await cloudos(*ids, _things(), settings=given, **where))
+        return CommandNode(await cloudos(*ids, _things(), settings=given, **where))
 
     return start

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import sqlalchemy as sa
 from cloudos_audit.chain import Seal
-from cloudos_audit.chain_head import Mark
+from cloudos_audit.chain_head import SealMark
 from cloudos_audit.models import Base
 from cloudos_audit.recorder import Recorder
-from cloudos_audit.retention import Retention
+from cloudos_audit.retention import AuditRetention
 from cloudos_audit.verification import Verifier
 from cloudos_sdk import Actor, Envelope
 from hypothesis import given, settings
@@ -36,7 +36,7 @@ class Bare:
         self.engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         Base.metadata.create_all(self.engine)
         self.seal = Seal(lambda text: hmac.new(b"key", text.encode(), hashlib.sha256).hexdigest())
-        self.mark = Mark(folder)
+        self.mark = SealMark(folder)
         self.recorder = Recorder(self, SimpleNamespace(), self.seal, self.mark, None)
 
     async def read(self, fn):
@@ -64,7 +64,7 @@ class Bare:
             clock=SimpleNamespace(now=lambda: START + timedelta(days=days)),
             events=SimpleNamespace(emit=lambda session, event: "evt_pruned"),
         )
-        return asyncio.run(Retention(context, self.seal).prune())
+        return asyncio.run(AuditRetention(context, self.seal).prune())
 
     def verify(self):
         return asyncio.run(Verifier(self, self.seal, self.mark).verify())

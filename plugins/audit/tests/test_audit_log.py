@@ -6,7 +6,7 @@ import asyncio
 
 import orjson
 import pytest
-from cloudos_audit.queries import Log
+from cloudos_audit.queries import AuditQueries
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.schemas import Filters
 
@@ -169,7 +169,7 @@ async def test_an_export_ends_where_the_log_ended_when_it_began(audit, monkeypat
     monkeypatch.setattr("cloudos_audit.queries._WINDOW", 3)
     node = await audit()
     await node.make(*"abcd")
-    parts = Log(node.running.ctx("audit").db).export(Filters())
+    parts = AuditQueries(node.running.ctx("audit").db).export(Filters())
     lines = (await anext(parts)).splitlines()
     await node.make("late")
     lines += [line async for part in parts for line in part.splitlines()]

@@ -117,8 +117,8 @@ async def test_a_retention_that_somebody_else_makes_up_is_found(audit):
 
 
 async def test_a_verification_begins_again_where_retention_runs_meanwhile(audit, monkeypatch):
-    from cloudos_audit.retention import Retention
-    from cloudos_audit.tamper_monitor import Watch
+    from cloudos_audit.retention import AuditRetention
+    from cloudos_audit.tamper_monitor import TamperMonitor
 
     monkeypatch.setattr("cloudos_audit.verification._PAGE", 2)
     node = await audit(retention_days=1)
@@ -126,7 +126,7 @@ async def test_a_verification_begins_again_where_retention_runs_meanwhile(audit,
     node.later(2)
     await node.make("f")
     ctx = node.running.ctx("audit")
-    verifier = ctx.use(Watch)._verifier
+    verifier = ctx.use(TamperMonitor)._verifier
     real, pages = verifier._page, []
 
     def page(session, walk):
@@ -136,7 +136,7 @@ async def test_a_verification_begins_again_where_retention_runs_meanwhile(audit,
     async def walk(begin=verifier._walk):
         if not pages:
             started = await ctx.db.read(verifier._begin)
-            await ctx.use(Retention).prune()
+            await ctx.use(AuditRetention).prune()
             while not await ctx.db.read(lambda session: page(session, started)):
                 pass
             assert started.problem is not None

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
-from cloudos_auth.login import SigningIn
+from cloudos_auth.login import Login
 from cloudos_auth.models import Lockout
 from cloudos_auth.service import Accounts
 from sqlmodel import select
@@ -73,7 +73,7 @@ async def test_codes_at_once_are_judged_as_few_as_may_fail(node):
     code = pyotp.TOTP(setup["secret"]).at(node.clock.now())
     await node.anonymous.post("/api/auth/totp/verify", headers=bearer, json={"code": code})
     begun = [(await (await login(node, f"10.2.0.{i}")).get_json())["temp_token"] for i in range(12)]
-    factors, seen = node.ctx("auth").use(SigningIn)._factors, []
+    factors, seen = node.ctx("auth").use(Login)._factors, []
     real = factors.use
     factors.use = lambda db, user, code: seen.append(code) or real(db, user, code)
     answers = await asyncio.gather(
@@ -112,7 +112,7 @@ async def hung_up(node, calls):
 
 
 async def idle(node):
-    lockouts = node.ctx("auth").use(SigningIn)._lockouts
+    lockouts = node.ctx("auth").use(Login)._lockouts
     async with asyncio.timeout(5):
         while lockouts._working:
             await asyncio.sleep(0.01)

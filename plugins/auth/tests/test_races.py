@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cloudos_auth.service import Accounts
-from cloudos_auth.users import Users
+from cloudos_auth.users import UserService
 
 ADMIN = {"username": "root", "password": "a long password"}
 ADA = {"username": "ada", "password": "another password"}
@@ -122,7 +122,7 @@ async def test_who_is_no_admin_any_more_makes_no_admin(node, change):
         else:
             await status(node, "PUT", path, node.root, json=change)
     assert await made == 403
-    assert not any(user.username == "eve" for user in node.ctx("auth").use(Users).all())
+    assert not any(user.username == "eve" for user in node.ctx("auth").use(UserService).all())
 
 
 async def test_a_key_of_who_was_demoted_meanwhile_is_not_made(node):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pyotp
 import pytest
-from cloudos_auth.login import SigningIn
+from cloudos_auth.login import Login
 
 PASSWORD = "a long password"
 
@@ -151,7 +151,7 @@ async def test_a_session_that_is_not_fresh_sets_nothing_up_without_the_password(
 
 async def test_spent_sign_ins_are_forgotten_by_the_thread_that_notes_them(node):
     setup = await enabled(node)
-    signing_in, writers = node.ctx("auth").use(SigningIn), set()
+    signing_in, writers = node.ctx("auth").use(Login), set()
 
     class Watched(dict):
         def items(self):

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from cloudos_auth.bcrypt_queue import Turns
-from cloudos_auth.rates import Rate
+from cloudos_auth.bcrypt_queue import BcryptQueue
+from cloudos_auth.rates import RateLimit
 from cloudos_auth.service import Accounts
 from cloudos_sdk import TooManyRequests
 
@@ -61,7 +61,7 @@ async def test_a_thousand_that_wait_keep_out_neither_known_addresses_nor_those_w
 
 
 async def test_a_refusal_leaves_the_turns_in_order():
-    turns = Turns(1)
+    turns = BcryptQueue(1)
     await turns.take("a")
     waiting = [asyncio.create_task(turns.take(f"{i}")) for i in range(1000)]
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_many_calls_from_an_address_leave_those_who_are_known_their_own(no
 
 
 async def test_a_rate_forgets_those_who_have_not_asked_for_a_while(node):
-    rate = Rate(node.clock, 2, 60.0)
+    rate = RateLimit(node.clock, 2, 60.0)
     for i in range(1000):
         rate.hit(f"{i}")
         await node.clock.advance(1)

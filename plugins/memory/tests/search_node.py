@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from cloudos_memory.search.vector.service import VectorSearch
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.vector.store import EmbeddingStore
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
 OWNER = "usr_admin"
@@ -64,4 +64,4 @@ class SearchNode:
 
     async def models(self) -> dict[str, int]:
         """Return the models that there are vectors of, and their dimensions."""
-        return dict(await Embeddings(self.host.ctx("memory")).models())
+        return dict(await EmbeddingStore(self.host.ctx("memory")).models())

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from cloudos_memory.embedding.remote import Ollama
 from cloudos_memory.plugin import cloudos_health
-from cloudos_memory.search.indexing.note_events import Following
-from cloudos_memory.search.indexing.worker import Indexer
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.indexing.note_events import NoteEvents
+from cloudos_memory.search.indexing.worker import IndexWorker
+from cloudos_memory.search.vector.store import EmbeddingStore
 from cloudos_sdk.capabilities import NoteChange, NoteFilter
 from components.environments import serving
 from search_node import OWNER
@@ -73,7 +73,7 @@ async def test_a_note_tagged_while_it_is_embedded_is_found_by_the_tag(search_nod
     await node.store.update(OWNER, note.id, NoteChange(tags=("orchids",), importance=0.9))
 
     async def put_in_again():
-        waiting = await Embeddings(node.host.ctx("memory")).next(10)
+        waiting = await EmbeddingStore(node.host.ctx("memory")).next(10)
         return waiting and waiting[0].round == 2
 
     await node.until(put_in_again)
@@ -110,7 +110,7 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
     await node.write("the tide table of the estuary")
 
     async def paused():
-        return node.host.ctx("memory").use(Indexer).trouble
+        return node.host.ctx("memory").use(IndexWorker).trouble
 
     await node.until(paused)
     health = await cloudos_health(node.host.ctx("memory"))
@@ -121,7 +121,7 @@ async def test_what_waits_is_embedded_once_the_backend_is_back(search_node, embe
     embedding.status = 200
     await node.host.clock.advance(10)
     await node.embedded()
-    assert node.host.ctx("memory").use(Indexer).trouble == ""
+    assert node.host.ctx("memory").use(IndexWorker).trouble == ""
 
 
 async def test_a_failure_that_nobody_foresaw_pauses_the_queue_and_searches_go_on(search_node, monkeypatch):
@@ -134,7 +134,7 @@ async def test_a_failure_that_nobody_foresaw_pauses_the_queue_and_searches_go_on
         await node.write("the tide table of the estuary", title="Tides")
 
         async def paused():
-            return node.host.ctx("memory").use(Indexer).trouble
+            return node.host.ctx("memory").use(IndexWorker).trouble
 
         await node.until(paused)
         assert await node.titles("tide table") == ["Tides"]
@@ -205,12 +205,12 @@ async def test_a_sweep_finds_what_was_missed_and_forgets_what_is_gone(search_nod
     kept = await node.write("the map of the catacombs")
     await node.embedded()
     memory = node.host.ctx("memory")
-    stored = Embeddings(memory)
+    stored = EmbeddingStore(memory)
     ghost = (await stored.page("", "ollama/words/96"))[0]
     await stored.enqueue([("note_ghost", OWNER)])
     await stored.forget([kept.id])  # as if its event had been lost
     assert ghost.note_id == kept.id
-    totals = await memory.use(Following).sweep()
+    totals = await memory.use(NoteEvents).sweep()
     assert totals == {OWNER: 1}
     assert (await node.embedded())["total_with_embedding"] == 1
 

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from cloudos_memory.keys.authenticator import KeyBearers
+from cloudos_memory.keys.authenticator import KeyAuthenticator
 from cloudos_memory.keys.hasher import Hasher
 from cloudos_memory.models import Key
 from cloudos_sdk import Unauthenticated
@@ -166,7 +166,7 @@ async def test_a_stampede_with_one_cold_bearer_is_one_check_which_outlives_those
     _, key = await create(host)
     await host.restart()
     bearers = host.ctx("memory").use(BearerAuthenticator)
-    assert isinstance(bearers, KeyBearers)
+    assert isinstance(bearers, KeyAuthenticator)
     checked = []
     matches = bearers._hasher.matches
 

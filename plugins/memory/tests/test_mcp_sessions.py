@@ -6,7 +6,7 @@ import asyncio
 import gc
 from contextlib import asynccontextmanager
 
-from cloudos_memory.mcp_server.asgi import Ends
+from cloudos_memory.mcp_server.asgi import RequestEnds
 from cloudos_memory.mcp_server.sessions import McpSessions
 from conformance_parts import test_plugin
 from mcp_node import eventually, rpc
@@ -40,7 +40,7 @@ async def test_a_session_keeps_nothing_of_the_connection_that_opened_it(mcp_node
     async with node.client(await node.bearer()) as client:
         await client.call_tool("memory_stats", {})
         (session,) = node.host.ctx("memory").use(McpSessions).all()
-        held = [ends for ends in gc.get_objects() if isinstance(ends, Ends) and ends._receive is not None]
+        held = [ends for ends in gc.get_objects() if isinstance(ends, RequestEnds) and ends._receive is not None]
         assert session.peer is not None, "the library keeps the first request, and what it came by"
         assert len(held) <= len(session.open), "only requests that are being served have a connection"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloudos_memory.keys.cache import KeyRing
+from cloudos_memory.keys.cache import KeyCache
 from cloudos_memory.mcp_server import app
 from cloudos_sdk import TooManyRequests, Unauthenticated
 from cloudos_sdk.capabilities import BearerAuthenticator
@@ -135,4 +135,4 @@ async def test_a_key_that_was_proven_is_never_locked_out_and_guesses_at_it_cost_
     assert {type(each) for each in outcomes} == {Unauthenticated}
     assert checked == []
     assert (await bearers.authenticate(header, "192.0.2.1")).id == node.key["id"]
-    assert node.ctx("memory").use(KeyRing).proven(node.key["id"])
+    assert node.ctx("memory").use(KeyCache).proven(node.key["id"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.vector.store import EmbeddingStore
 from search_node import OWNER
 
 
@@ -81,7 +81,7 @@ async def test_the_job_makes_up_for_events_that_were_lost(search_node):
     node = await search_node()
     note = await node.write("lost in between")
     await node.embedded()
-    await Embeddings(node.host.ctx("memory")).forget([note.id])
+    await EmbeddingStore(node.host.ctx("memory")).forget([note.id])
     await node.host.run_job("memory", "coverage")
 
     async def there_again():

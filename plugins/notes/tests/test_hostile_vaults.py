@@ -67,7 +67,7 @@ async def test_no_front_matter_unfolds(name):
     async with asyncio.timeout(20):
         raw, content, _known = await asyncio.to_thread(front_matter.split, text)
         assert (raw or "") + content == text
-        await asyncio.to_thread(front_matter.joined, raw, front_matter.Known(title="Another"), content)
+        await asyncio.to_thread(front_matter.joined, raw, front_matter.KnownFiles(title="Another"), content)
 
 
 async def test_a_note_that_cannot_be_stored_is_left_out_and_named(notes, monkeypatch):

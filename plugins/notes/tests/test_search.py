@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from cloudos_notes.storage.excerpts import Places
+from cloudos_notes.storage.excerpts import WordMatches
 from cloudos_notes.text.tokenizer import hidden_words, query_terms
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter
 from hypothesis import given, settings
@@ -106,20 +106,23 @@ async def test_a_snippet_marks_the_words_that_say_something(node):
     ],
 )
 def test_an_excerpt_marks_the_words_of_the_query_in_their_forms(text, terms, expected):
-    assert Places(terms).excerpt(text) == expected
+    assert WordMatches(terms).excerpt(text) == expected
 
 
 def test_an_excerpt_is_the_place_of_most_words_and_says_where_it_is_cut():
     text = f"A pump. {'x ' * 300}the old pump of the well {'y ' * 300}"
-    found = Places([["pump"], ["well"]]).excerpt(text)
+    found = WordMatches([["pump"], ["well"]]).excerpt(text)
     assert "the old **pump** of the **well** y" in found and found.startswith("…x ") and found.endswith(" y…")
-    assert len(Places([["b"]]).excerpt("a" * 500_000)) < 700 and len(Places([["a"]]).excerpt("a " * 500_000)) < 300
+    assert (
+        len(WordMatches([["b"]]).excerpt("a" * 500_000)) < 700
+        and len(WordMatches([["a"]]).excerpt("a " * 500_000)) < 300
+    )
 
 
 @given(st.text(max_size=300), st.lists(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3), max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_an_excerpt_of_a_short_text_is_the_text_but_for_its_marks(text, terms):
-    found = Places(terms).excerpt(text)
+    found = WordMatches(terms).excerpt(text)
     shown = found.replace("**", "").strip("…")
     assert shown in text.replace("**", "") or "*" in text or "…" in text
 

@@ -8,7 +8,7 @@ import struct
 import zipfile
 
 import pytest
-from cloudos_notes.storage.tables import Wanted
+from cloudos_notes.storage.tables import NoteSelection
 from cloudos_notes.vault import front_matter
 from cloudos_notes.vault.exporter import _NOTES, Exporter
 from hypothesis import given, settings
@@ -120,7 +120,7 @@ async def test_an_export_has_the_notes_of_its_beginning(notes, monkeypatch):
     await node.write("x", title="early")
     ctx = node.running.ctx("notes")
     owner = await ctx.db.read(lambda s: s.execute(text("SELECT owner FROM notes_note")).scalar_one())
-    parts = ctx.use(Exporter).export(Wanted(owner=owner))
+    parts = ctx.use(Exporter).export(NoteSelection(owner=owner))
     archive = await anext(parts)
     await node.write("x", title="late")
     archive += b"".join([part async for part in parts])
@@ -260,7 +260,7 @@ def test_any_front_matter_is_read_and_written_back(values):
     text = f"---\n{yaml.safe_dump(values)}---\nbody"
     raw, content, known = front_matter.split(text)
     assert content == "body" and front_matter.joined(raw, known, content) == text
-    changed = front_matter.Known(importance=0.125, tags=("new",))
+    changed = front_matter.KnownFiles(importance=0.125, tags=("new",))
     again = front_matter.split(front_matter.joined(raw, changed, content))
     assert again[1] == "body" and (again[2].importance, again[2].tags) == (0.125, ("new",))
     if "x" in values:

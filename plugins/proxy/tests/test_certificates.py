@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from certifying import START, add, make_pair, served, ssl_of
 from cloudos_proxy.certificates.acme_errors import explain
-from cloudos_proxy.certificates.caddy_log import Outcome
+from cloudos_proxy.certificates.caddy_log import CertificateOutcome
 from cloudos_proxy.certificates.dns_check import DnsReport
 from cloudos_proxy.domains.route_certificates import RouteCertificates
 from cloudos_proxy.routes.store import RouteStore
@@ -117,7 +117,7 @@ async def test_the_same_failure_is_told_once_until_there_was_a_certificate(door_
         ("git", "refused"),
         ("other", "refused"),
     ):
-        await certificates.tell(Outcome(f"{name}.example.test", START, error))
+        await certificates.tell(CertificateOutcome(f"{name}.example.test", START, error))
     assert [event.data["domain"] for event in await failures(node)] == ["git.example.test"] * 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from cloudos_proxy.domains.certificate_expiry import DaysLeft
+from cloudos_proxy.domains.certificate_expiry import CertificateExpiry
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -26,5 +26,5 @@ async def test_a_certificate_of_hours_is_told_only_once_it_has_ended():
     async def all():
         return rows
 
-    samples = await DaysLeft(SimpleNamespace(all=all), SimpleNamespace(now=lambda: NOW)).sample()
+    samples = await CertificateExpiry(SimpleNamespace(all=all), SimpleNamespace(now=lambda: NOW)).sample()
     assert {dict(sample.labels)["domain"]: sample.value for sample in samples} == {"ended.test": -1, "long.test": 5}

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 from browsing import PAGE
-from cloudos_proxy.sign_in.redirects import Target
-from cloudos_proxy.sign_in.session_handoff import HandOver
+from cloudos_proxy.sign_in.redirects import RedirectTarget
+from cloudos_proxy.sign_in.session_handoff import SessionHandoff
 from cloudos_sdk.testing.fixtures import FakeClock
 from components.ports import free_ports
 
-GIT = Target("git.cloud.test", "https://git.cloud.test", "/x")
+GIT = RedirectTarget("git.cloud.test", "https://git.cloud.test", "/x")
 ASK = b"GET /api/auth/validate? HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: git.cloud.test\r\n%b\r\n"
 
 
@@ -31,7 +31,7 @@ def clock():
 
 @pytest.fixture
 def hand_over(clock):
-    return HandOver(Secrets(), clock)
+    return SessionHandoff(Secrets(), clock)
 
 
 def begun(hand_over):
@@ -58,7 +58,7 @@ async def test_a_code_that_was_tried_wrongly_is_spent(hand_over):
 
 
 def test_a_cookie_that_was_taken_in_clear_is_none_over_tls(hand_over):
-    plain = Target("git.cloud.test", "http://git.cloud.test", "/")
+    plain = RedirectTarget("git.cloud.test", "http://git.cloud.test", "/")
     value = hand_over.cookie("sess_1", plain).partition(";")[0].partition("=")[2]
     assert hand_over.session_of(f"cloudos_route={value}", "git.cloud.test", secure=False) == "sess_1"
     assert hand_over.session_of(f"__Host-cloudos_route={value}", "git.cloud.test", secure=True) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from cloudos_proxy.caddy.config.limit_handlers import limit_handlers
-from cloudos_proxy.caddy.config.site import Limits
+from cloudos_proxy.caddy.config.site import RouteLimits
 
 
 def basic(name, password):
@@ -101,7 +101,9 @@ async def test_a_rate_limit_names_the_module_that_is_missing(door_node):
 
 
 def test_each_route_with_a_rate_limit_counts_for_itself():
-    one, other = (limit_handlers(Limits(rate_limit=(10, 60)), id)[0]["rate_limits"] for id in ("route_a", "route_b"))
+    one, other = (
+        limit_handlers(RouteLimits(rate_limit=(10, 60)), id)[0]["rate_limits"] for id in ("route_a", "route_b")
+    )
     assert not set(one) & set(other), "the module shares the counts of zones that have one name"
     assert list(one.values()) == [{"key": "{http.vars.share}", "window": "60s", "max_events": 10}]
 

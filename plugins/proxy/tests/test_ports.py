@@ -9,7 +9,7 @@ import socket
 import pytest
 from cloudos_proxy.caddy import sockets
 from cloudos_proxy.caddy.reuseport import PLACES
-from cloudos_proxy.caddy.sockets import PortUnavailable, Wanted, open_sockets
+from cloudos_proxy.caddy.sockets import PortUnavailable, WantedSocket, open_sockets
 from components.ports import free_ports
 
 
@@ -19,7 +19,7 @@ def test_a_port_below_1024_names_the_command_that_allows_it(monkeypatch):
 
     monkeypatch.setattr(sockets, "_bind", refuse)
     with pytest.raises(PortUnavailable) as caught:
-        open_sockets([Wanted("http", "", 80)])
+        open_sockets([WantedSocket("http", "", 80)])
     assert caught.value.code == "port_not_permitted"
     assert "ip_unprivileged_port_start=80" in str(caught.value) and "CLOUDOS_PROXY__HTTP_PORT" in str(caught.value)
 
@@ -27,7 +27,7 @@ def test_a_port_below_1024_names_the_command_that_allows_it(monkeypatch):
 def test_all_ports_are_opened_or_none():
     first, second = free_ports(2)
     with socket.create_server(("127.0.0.1", second)):
-        wanted = [Wanted("http", "127.0.0.1", first), Wanted("https", "127.0.0.1", second)]
+        wanted = [WantedSocket("http", "127.0.0.1", first), WantedSocket("https", "127.0.0.1", second)]
         with pytest.raises(PortUnavailable) as caught:
             open_sockets(wanted)
         assert (caught.value.port, caught.value.code) == (second, "port_in_use")
@@ -39,7 +39,7 @@ def test_all_ports_are_opened_or_none():
 
 def test_without_an_address_both_families_are_served():
     (port,) = free_ports(1)
-    opened = open_sockets([Wanted("http", "", port)])
+    opened = open_sockets([WantedSocket("http", "", port)])
     try:
         for address in ("127.0.0.1", "::1") if socket.has_dualstack_ipv6() else ("127.0.0.1",):
             socket.create_connection((address, port), 2).close()
@@ -50,7 +50,7 @@ def test_without_an_address_both_families_are_served():
 @pytest.mark.parametrize("address", ["", "127.0.0.1"])
 def test_all_newcomers_come_to_the_socket_whose_turn_it_is(address):
     (port,) = free_ports(1)
-    opened = open_sockets([Wanted("http", address, port)])
+    opened = open_sockets([WantedSocket("http", address, port)])
     visitors = ["127.0.0.1", "::1"] if not address and socket.has_dualstack_ipv6() else ["127.0.0.1"]
     try:
         for place in (0, 3, 4, PLACES - 1, 0):
@@ -72,7 +72,7 @@ def test_a_port_whose_holder_would_share_it_is_in_use_all_the_same():
         other.bind(("127.0.0.1", port))
         other.listen()
         with pytest.raises(PortUnavailable) as caught:
-            open_sockets([Wanted("http", "127.0.0.1", port)])
+            open_sockets([WantedSocket("http", "127.0.0.1", port)])
     assert caught.value.code == "port_in_use"
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from cloudos_proxy.caddy import process
 from cloudos_proxy.caddy.reuseport import PLACES
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 
 
 async def change_size(node, route, size):
@@ -241,7 +241,7 @@ async def test_an_apply_that_is_quicker_than_the_clearing_at_the_start_keeps_its
     await node.route("a.example.com", app.addr)
     await node.apply()
     pid = node.pid()
-    await node.host.ctx("proxy").use(Door).clear()
+    await node.host.ctx("proxy").use(CaddySupervisor).clear()
     assert node.pid() == pid
     assert (await node.visit("a.example.com")).status == 200
 

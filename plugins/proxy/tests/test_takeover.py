@@ -12,11 +12,11 @@ import subprocess
 import httpx
 import psutil
 import pytest
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.models import Takeover
-from cloudos_proxy.ports.owners import Occupant
+from cloudos_proxy.ports.owners import PortOwner
 from cloudos_proxy.ports.process_control import StopFailed, Systemd
-from cloudos_proxy.ports.takeover import Takeovers
+from cloudos_proxy.ports.takeover import TakeoverService
 from components.ports import free_ports
 from components.web_servers import listens
 from sqlmodel import select
@@ -88,7 +88,7 @@ async def test_an_apply_that_comes_while_the_ports_are_given_back_does_not_take_
     node, app = await door_node(), await backend()
     route = await node.route("app.cloud.test", app.addr)
     await node.apply()
-    async with node.host.ctx("proxy").use(Door).ports_yielded():
+    async with node.host.ctx("proxy").use(CaddySupervisor).ports_yielded():
         await node.call("PUT", f"/api/proxy/routes/{route['id']}", {"max_body_mb": 1})
         applying = asyncio.create_task(node.call("POST", "/api/proxy/apply"))
         await asyncio.sleep(0.5)
@@ -144,12 +144,12 @@ async def test_our_own_caddy_is_never_in_the_way(door_node, backend):
 @pytest.mark.parametrize(("how", "code"), [("container", "held_by_container"), ("unknown", "holder_unknown")])
 async def test_what_is_not_ours_to_stop_is_refused_with_the_way(door_node, monkeypatch, how, code):
     node = await door_node()
-    held = Occupant(1, "docker-proxy", (80,), how, container="at 172.17.0.2" if how == "container" else None)
+    held = PortOwner(1, "docker-proxy", (80,), how, container="at 172.17.0.2" if how == "container" else None)
 
     async def occupied(self):
         return [held]
 
-    monkeypatch.setattr(Takeovers, "_held", occupied)
+    monkeypatch.setattr(TakeoverService, "_held", occupied)
     status, problem = await node.call("POST", TAKEOVER, {"confirm": True})
     assert (status, problem["error"]) == (409, code)
     assert how != "container" or problem["command"].startswith("docker ps --filter publish=80")

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from browsing import browser
 from cloudos_proxy.caddy import connections
-from cloudos_proxy.caddy.open_visits import RIGHTS, Right, Visits, peer_of
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.open_visits import RIGHTS, OpenVisits, VisitRight, peer_of
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_sdk import Principal, Role
 from cloudos_sdk.capabilities import Users
 from cloudos_sdk.testing.fakes import FakeUsers, providing
@@ -227,7 +227,7 @@ async def test_a_stream_ends_with_its_own_right_whatever_came_later_by_its_conne
         answer = await client.send(page("admins.cloud.test", "admin", "/ticks"), stream=True)
         assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
         assert (await client.send(page(*later))).status_code == 200
-        assert node.host.ctx("proxy").use(Visits).known == 1, "they came by one connection"
+        assert node.host.ctx("proxy").use(OpenVisits).known == 1, "they came by one connection"
         users.set("usr_admin", Principal("user", "usr_admin", "admin", Role.VIEWER, "usr_admin"))
         with pytest.raises(httpx.TransportError):
             async with asyncio.timeout(WITHIN):
@@ -237,11 +237,11 @@ async def test_a_stream_ends_with_its_own_right_whatever_came_later_by_its_conne
 
 async def test_a_connection_of_very_many_rights_is_ended(door_node, backend, users):
     async with by_http2(door_node, backend, users) as (node, client, page):
-        visits, ended = node.host.ctx("proxy").use(Visits), []
+        visits, ended = node.host.ctx("proxy").use(OpenVisits), []
         answer = await client.send(page(NAME, "viewer", "/ticks"), stream=True)
         (peer,) = visits._rights
         for number in range(RIGHTS - 2):
-            visits.note(peer, Right("usr_viewer", None, "Bearer viewer", f"viewer,{number}"), shared=True)
+            visits.note(peer, VisitRight("usr_viewer", None, "Bearer viewer", f"viewer,{number}"), shared=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 async for _ in answer.aiter_bytes():
@@ -249,7 +249,7 @@ async def test_a_connection_of_very_many_rights_is_ended(door_node, backend, use
                 ended.append("too early")
         assert not ended
         answer = await client.send(page(NAME, "viewer", "/ticks"), stream=True)
-        visits.note(peer, Right("usr_viewer", None, "Bearer viewer", "viewer,more"), shared=True)
+        visits.note(peer, VisitRight("usr_viewer", None, "Bearer viewer", "viewer,more"), shared=True)
         with pytest.raises(httpx.TransportError):
             async with asyncio.timeout(WITHIN):
                 async for _ in answer.aiter_bytes():
@@ -266,7 +266,7 @@ async def test_with_http1_the_last_right_of_a_connection_is_the_only_one(node, u
                 await answer.read()  # what is not read to its end costs the connection
         headers = {"Host": NAME, "Authorization": "Bearer operator"}
         async with session.ws_connect(f"{url}/ws", headers=headers) as channel:
-            assert node.host.ctx("proxy").use(Visits).known == 1
+            assert node.host.ctx("proxy").use(OpenVisits).known == 1
             users.set("usr_viewer", None)
             await asyncio.sleep(1)
             assert await echoes(channel)
@@ -290,9 +290,9 @@ async def _hold(node):
 
 
 async def test_connections_by_the_thousand_are_forgotten_when_they_are_closed(node):
-    visits = node.host.ctx("proxy").use(Visits)
+    visits = node.host.ctx("proxy").use(OpenVisits)
     for number in range(6000):
-        visits.note(("192.0.2.1", number), Right("usr_viewer", None, "Bearer viewer", ""))
+        visits.note(("192.0.2.1", number), VisitRight("usr_viewer", None, "Bearer viewer", ""))
     async with channel(node.http_port, NAME, "viewer"):
         await node.until(lambda: visits.known < 10)
         assert visits.known == 1, "and those that are open are not"
@@ -308,7 +308,7 @@ async def test_where_connections_cannot_be_ended_streams_have_a_limit(door_node,
     await node.route(NAME, app.addr, require_auth=True)
     await node.route("open.cloud.test", app.addr)
     await node.apply()
-    assert not node.host.ctx("proxy").use(Door).ends_connections
+    assert not node.host.ctx("proxy").use(CaddySupervisor).ends_connections
     routes = (await node.running())["apps"]["http"]["servers"]["http"]["routes"]
     bounds = {
         route["match"][0]["host"][0]: route["handle"][-1].get("stream_timeout")
@@ -332,7 +332,7 @@ async def test_what_could_not_be_ended_for_want_of_descriptors_is_ended_at_the_n
         users.set("usr_viewer", None)
         await ended(found)
     assert len(tried) > 1
-    assert node.host.ctx("proxy").use(Door).ends_connections, "it passes"
+    assert node.host.ctx("proxy").use(CaddySupervisor).ends_connections, "it passes"
 
 
 def test_a_peer_is_read_whole_or_not_at_all():

@@ -49,9 +49,9 @@ class Node:
 
     async def settled(self) -> None:
         """Wait until all closed minutes are written."""
-        from cloudos_system.series.minute_buffer import Minutes
+        from cloudos_system.series.minute_buffer import MinuteBuffer
 
-        minutes = self.host.ctx("system").use(Minutes)
+        minutes = self.host.ctx("system").use(MinuteBuffer)
         for _ in range(500):
             if len(minutes.unwritten()) <= 1:
                 return

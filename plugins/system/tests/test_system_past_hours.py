@@ -3,10 +3,10 @@
 from cloudos_sdk.capabilities import Metrics
 from cloudos_system.schemas import HistoryQuery
 from cloudos_system.series.history import MetricHistory
-from cloudos_system.series.hour_cache import PastHours, in_columns
-from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.hour_cache import HourCache, in_columns
+from cloudos_system.series.minute_buffer import MinuteBuffer
 from cloudos_system.series.store import HOUR, MINUTE, Bucket, Minute
-from cloudos_system.series.time_buckets import Window
+from cloudos_system.series.time_buckets import TimeWindow
 from hypothesis import given
 from hypothesis import strategies as st
 from system_lab import Lab
@@ -44,21 +44,21 @@ class Rows:
     ),
 )
 def test_an_answer_is_what_the_rows_say(minutes, questions):
-    rows, hours = Rows(), PastHours()
+    rows, hours = Rows(), HourCache()
     for series, place, value in minutes:
         rows.add(series, place, value)
     for ids, place, count in questions:
-        part = Window(MINUTE, MINUTE, BEGIN + place * MINUTE, count)
+        part = TimeWindow(MINUTE, MINUTE, BEGIN + place * MINUTE, count)
         there = rows.load(part, ids)
         expected = {series: in_columns(there, series, part) for series in ids}
         assert hours.read(rows.load, sorted(ids), part, part.end - MINUTE) == expected
 
 
 def test_an_hour_that_is_over_is_read_once_and_one_that_is_not_each_time():
-    rows, hours = Rows(), PastHours()
+    rows, hours = Rows(), HourCache()
     for place in range(150):
         rows.add(1, place, place)
-    part = Window(MINUTE, MINUTE, BEGIN, 180)
+    part = TimeWindow(MINUTE, MINUTE, BEGIN, 180)
     assert hours.read(rows.load, [1], part, BEGIN + 2 * HOUR)[1][2][:150] == list(range(150))
     rows.read = 0
     rows.add(1, 150, 150)
@@ -68,11 +68,11 @@ def test_an_hour_that_is_over_is_read_once_and_one_that_is_not_each_time():
 
 def test_more_hours_than_are_kept_are_answered_all_the_same_and_not_kept(monkeypatch):
     monkeypatch.setattr("cloudos_system.series.hour_cache._MOST", 5)
-    rows, hours = Rows(), PastHours()
+    rows, hours = Rows(), HourCache()
     for place in range(240):
         rows.add(1, place, place)
         rows.add(2, place, -place)
-    part = Window(MINUTE, MINUTE, BEGIN, 240)
+    part = TimeWindow(MINUTE, MINUTE, BEGIN, 240)
     for ids in ([1, 2], [1], [1, 2], [2], [1]):
         found = hours.read(rows.load, ids, part, part.end)
         assert {id: columns[2] for id, columns in found.items()} == {
@@ -85,7 +85,7 @@ async def test_a_clock_set_back_shows_in_hours_that_were_asked_for(system):
     node = await system(Lab(a=0).plugin)
     now = (await node.first_tick()).time.timestamp()
     hour = int(now - now % HOUR) - 2 * HOUR
-    store = node.host.ctx("system").use(Minutes)._store
+    store = node.host.ctx("system").use(MinuteBuffer)._store
     history = node.host.ctx("system").use(MetricHistory)
     query = HistoryQuery(range="6h", metric=["lab.level"])
     metrics = node.host.ctx("system").use(Metrics).metrics()

@@ -5,39 +5,39 @@ import socket
 from collections import namedtuple
 
 from cloudos_sdk.capabilities import MetricSource
-from cloudos_system.machine.rates import Counter, Rates
+from cloudos_system.machine.rates import Counter, CounterRates
 
 
 def test_a_rate_needs_two_readings():
-    rates = Rates()
+    rates = CounterRates()
     assert rates.take(100, {"eth0": Counter(5_000)}) == {}
     assert rates.take(110, {"eth0": Counter(6_000), "eth1": Counter(10**9)}) == {"eth0": 100}
     assert rates.take(115, {"eth0": Counter(6_000), "eth1": Counter(10**9)}) == {"eth0": 0, "eth1": 0}
 
 
 def test_a_counter_that_wraps_or_is_reset_has_no_rate_for_one_reading():
-    rates = Rates()
+    rates = CounterRates()
     rates.take(0, {"a": Counter(2**32 - 10)})
     assert rates.take(10, {"a": Counter(90)}) == {}
     assert rates.take(20, {"a": Counter(190)}) == {"a": 10}
 
 
 def test_an_interface_made_anew_under_the_same_name_has_no_rate_for_one_reading():
-    rates = Rates()
+    rates = CounterRates()
     rates.take(0, {"wg0": Counter(1_000, identity=7)})
     assert rates.take(10, {"wg0": Counter(10**9, identity=8)}) == {}
     assert rates.take(20, {"wg0": Counter(10**9 + 50, identity=8)}) == {"wg0": 5}
 
 
 def test_a_rate_that_nothing_can_reach_is_left_out():
-    rates = Rates()
+    rates = CounterRates()
     rates.take(0, {"a": Counter(0, limit=1e6)})
     assert rates.take(10, {"a": Counter(1e9, limit=1e6)}) == {}
     assert rates.take(20, {"a": Counter(1e9 + 5e6, limit=1e6)}) == {"a": 5e5}
 
 
 def test_two_readings_at_once_are_not_compared():
-    rates = Rates()
+    rates = CounterRates()
     rates.take(0, {"a": Counter(0)})
     assert rates.take(0.01, {"a": Counter(1000)}) == {}
     assert rates.take(0.5, {"a": Counter(1000)}) == {"a": 2000}, "with the first one, not with the one just before"

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cloudos_system.series.sampling_schedule import Grid
+from cloudos_system.series.sampling_schedule import SamplingSchedule
 
 START = datetime(2026, 3, 1, 12, 0, 3, 400_000, tzinfo=UTC)
 
@@ -37,19 +37,19 @@ def seconds(stamps):
 
 
 def test_readings_lie_on_whole_tens_of_seconds():
-    stamps = run(Grid(10), Clocks(), 50, work=0.3)
+    stamps = run(SamplingSchedule(10), Clocks(), 50, work=0.3)
     assert stamps[0] == datetime(2026, 3, 1, 12, 0, 10, tzinfo=UTC)
     assert seconds(stamps) == [stamps[0].timestamp() + 10 * n for n in range(50)]
 
 
 def test_ten_thousand_late_rounds_do_not_add_up():
-    grid, clocks = Grid(10), Clocks()
+    grid, clocks = SamplingSchedule(10), Clocks()
     run(grid, clocks, 10_000, work=0.9)
     assert clocks.due(grid) == pytest.approx(5000 + 6.6 + 10 * 10_000, abs=1e-3)
 
 
 def test_a_round_that_takes_too_long_leaves_deadlines_out_and_does_not_catch_up():
-    grid, clocks = Grid(10), Clocks()
+    grid, clocks = SamplingSchedule(10), Clocks()
     run(grid, clocks, 1)
     clocks.monotonic += 37
     stamps = run(grid, clocks, 2)
@@ -57,14 +57,14 @@ def test_a_round_that_takes_too_long_leaves_deadlines_out_and_does_not_catch_up(
 
 
 def test_a_timer_that_wakes_a_little_early_does_not_sample_twice():
-    stamps = run(Grid(10), Clocks(), 100, early=0.0004)
+    stamps = run(SamplingSchedule(10), Clocks(), 100, early=0.0004)
     assert len(set(stamps)) == 100
     assert seconds(stamps) == [stamps[0].timestamp() + 10 * n for n in range(100)]
 
 
 def test_a_clock_set_forward_or_back_moves_the_grid_once():
     for jump in (timedelta(hours=1), timedelta(days=-400), timedelta(seconds=-7), timedelta(seconds=4.6)):
-        grid, clocks = Grid(10), Clocks()
+        grid, clocks = SamplingSchedule(10), Clocks()
         run(grid, clocks, 3)
         before = clocks.monotonic
         clocks.offset = jump
@@ -76,6 +76,6 @@ def test_a_clock_set_forward_or_back_moves_the_grid_once():
 
 
 def test_a_reading_that_is_taken_late_tells_when_it_was_taken():
-    grid, clocks = Grid(10), Clocks()
+    grid, clocks = SamplingSchedule(10), Clocks()
     clocks.monotonic = clocks.due(grid) + 3
     assert grid.stamp(clocks.wall) == clocks.wall

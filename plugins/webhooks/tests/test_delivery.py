@@ -313,12 +313,12 @@ async def test_deliveries_are_kept_for_their_time(webhooks, webhook_sink):
 
 
 async def test_an_event_that_comes_twice_is_one_delivery(webhooks, webhook_sink):
-    from cloudos_webhooks.delivery.event_consumer import Intake
+    from cloudos_webhooks.delivery.event_consumer import EventConsumer
 
     node = await webhooks()
     hook = await node.create(webhook_sink.url("/hook"), "thing.made")
     [id] = await node.emit("one")
     await node.state(hook, "delivered")
     [event] = [event for event in await node.running.event_log() if event.id == id]
-    await node.running.ctx("webhooks").use(Intake).handle([event])
+    await node.running.ctx("webhooks").use(EventConsumer).handle([event])
     assert len(await node.deliveries(hook)) == 1 and webhook_sink.taken("/hook") == [id]

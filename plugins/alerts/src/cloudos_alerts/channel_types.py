@@ -32,7 +32,7 @@ def _http(url: str) -> str:
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_http)]
 
 
-class Config(Body):
+class ChannelConfig(Body):
     """Base of the configurations: `hidden` are the members that are secret, `place` those that say where they go."""
 
     hidden: ClassVar[frozenset[str]] = frozenset()
@@ -118,14 +118,14 @@ def _parts(text: str) -> set[str]:
     return {path, parts.path, parts.username or "", parts.password or ""} | segments
 
 
-class Slack(Config):
+class Slack(ChannelConfig):
     """An incoming webhook of Slack (`https://hooks.slack.com/services/…`)."""
 
     hidden = frozenset({"webhook_url"})
     webhook_url: Annotated[Url, Field(pattern=r"^https://hooks\.slack\.com/services/[A-Za-z0-9]+(/[A-Za-z0-9]+){2}/?$")]
 
 
-class Discord(Config):
+class Discord(ChannelConfig):
     """A webhook of a Discord channel."""
 
     hidden = frozenset({"webhook_url"})
@@ -134,7 +134,7 @@ class Discord(Config):
     ]
 
 
-class Email(Config):
+class Email(ChannelConfig):
     """Mail by an SMTP server; `port` follows from `security` where it is not given."""
 
     hidden = frozenset({"password"})
@@ -161,7 +161,7 @@ class Email(Config):
         return password
 
 
-class Telegram(Config):
+class Telegram(ChannelConfig):
     """A bot of Telegram that writes to a chat; `chat_id` is a number or `@name`."""
 
     hidden = frozenset({"bot_token"})
@@ -169,7 +169,7 @@ class Telegram(Config):
     chat_id: Annotated[str, Field(pattern=r"^(-?[0-9]{1,32}|@?[A-Za-z_][A-Za-z0-9_-]*)$")]
 
 
-class Ntfy(Config):
+class Ntfy(ChannelConfig):
     """A topic of an ntfy server, with a token or a name and password where it wants them.
 
     On a server for everybody whoever knows the topic reads and writes it: it is as secret as a password.
@@ -185,7 +185,7 @@ class Ntfy(Config):
     password: Text | None = None
 
 
-class Gotify(Config):
+class Gotify(ChannelConfig):
     """An application of a Gotify server."""
 
     hidden = frozenset({"token"})
@@ -194,7 +194,7 @@ class Gotify(Config):
     token: Token
 
 
-class Pushover(Config):
+class Pushover(ChannelConfig):
     """A user or group of Pushover; `devices` narrows it."""
 
     hidden = frozenset({"user_key", "api_token"})
@@ -203,7 +203,7 @@ class Pushover(Config):
     devices: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,25}$")]] = Field(default_factory=list, max_length=50)
 
 
-class Matrix(Config):
+class Matrix(ChannelConfig):
     """A room of a Matrix homeserver, by an access token of an account that is in it."""
 
     hidden = frozenset({"access_token"})
@@ -214,7 +214,7 @@ class Matrix(Config):
     access_token: Token
 
 
-class Teams(Config):
+class Teams(ChannelConfig):
     """A workflow of Microsoft Teams that posts what it receives (`…/workflows/…/triggers/manual/paths/invoke?…`)."""
 
     hidden = frozenset({"webhook_url"})
@@ -228,7 +228,7 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,2000}$")]
 
 
-class Webhook(Config):
+class WebhookChannel(ChannelConfig):
     """Any URL that takes JSON: `{"version", "title", "message", "attachments", "type"}`."""
 
     hidden = frozenset({"url", "headers"})
@@ -238,14 +238,14 @@ class Webhook(Config):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=20)
 
 
-class AnyApprise(Config):
+class AnyApprise(ChannelConfig):
     """Any service that Apprise knows, by its URL; what that may name is judged by Apprise's own reading of it."""
 
     hidden = frozenset({"url"})
     url: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9.+-]*://\S+$", max_length=2000)]
 
 
-TYPES: Mapping[str, type[Config]] = {
+TYPES: Mapping[str, type[ChannelConfig]] = {
     "slack": Slack,
     "discord": Discord,
     "email": Email,
@@ -255,7 +255,7 @@ TYPES: Mapping[str, type[Config]] = {
     "pushover": Pushover,
     "matrix": Matrix,
     "teams": Teams,
-    "webhook": Webhook,
+    "webhook": WebhookChannel,
     "apprise": AnyApprise,
 }
 ChannelType = Literal[
@@ -263,7 +263,7 @@ ChannelType = Literal[
 ]
 
 
-def scrubbed(text: str, config: Config) -> str:
+def scrubbed(text: str, config: ChannelConfig) -> str:
     """Return a text without the secrets of a configuration."""
     for secret in config.secrets():
         text = text.replace(secret, HIDDEN)

@@ -6,11 +6,11 @@ from datetime import time
 
 from cloudos_sdk import Context, Job
 
-from cloudos_alerts.evaluation.history import History
+from cloudos_alerts.evaluation.history import AlertHistory
 
 
 async def _prune(ctx: Context) -> None:
-    await ctx.use(History).prune()
+    await ctx.use(AlertHistory).prune()
 
 
 PRUNE = Job(name="prune-history", daily=time(3, 40), run=_prune)

@@ -53,7 +53,7 @@ class Rule(Base, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Series(Base, table=True):
+class SeriesRow(Base, table=True):
     """A series of a rule that is pending, firing or without data; `labels` is the JSON of its sorted pairs."""
 
     rule_id: str = Field(primary_key=True)

@@ -14,17 +14,17 @@ from quart import Blueprint
 from cloudos_alerts import events
 from cloudos_alerts.api.alerts import routes
 from cloudos_alerts.api.channels import channel_routes
-from cloudos_alerts.evaluation.alert_writer import Ledger
-from cloudos_alerts.evaluation.engine import Engine
-from cloudos_alerts.evaluation.evaluation_loop import Watching
-from cloudos_alerts.evaluation.event_counts import Occurrences
-from cloudos_alerts.evaluation.history import History
+from cloudos_alerts.evaluation.alert_writer import AlertWriter
+from cloudos_alerts.evaluation.engine import RuleEvaluator
+from cloudos_alerts.evaluation.evaluation_loop import EvaluationLoop
+from cloudos_alerts.evaluation.event_counts import EventCounts
+from cloudos_alerts.evaluation.history import AlertHistory
 from cloudos_alerts.jobs import PRUNE
 from cloudos_alerts.models import Base
-from cloudos_alerts.notify.channels import Channels
-from cloudos_alerts.notify.outbox import Outbox
-from cloudos_alerts.rules.metric_catalog import Catalogue
-from cloudos_alerts.service import Rules
+from cloudos_alerts.notify.channels import ChannelService
+from cloudos_alerts.notify.outbox import NotificationOutbox
+from cloudos_alerts.rules.metric_catalog import MetricCatalog
+from cloudos_alerts.service import RuleService
 from cloudos_alerts.settings import AlertsSettings
 from cloudos_alerts.startup import make_first_rules, stored_rules
 
@@ -61,20 +61,20 @@ def cloudos_jobs() -> Sequence[Job]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Take up the states as they were, evaluate and send. There need be no metrics."""
     await make_first_rules(ctx)
-    outbox, catalogue = Outbox(ctx), Catalogue(ctx)
-    occurrences = Occurrences(ctx)
-    engine = Engine(ctx, Ledger(ctx), occurrences, catalogue, outbox.wake)
-    watching = Watching(ctx, engine)
+    outbox, catalogue = NotificationOutbox(ctx), MetricCatalog(ctx)
+    occurrences = EventCounts(ctx)
+    engine = RuleEvaluator(ctx, AlertWriter(ctx), occurrences, catalogue, outbox.wake)
+    watching = EvaluationLoop(ctx, engine)
     await occurrences.load()
     await outbox.load()
     engine.load(*await stored_rules(ctx))
-    ctx.provide(Catalogue, catalogue)
-    ctx.provide(Channels, Channels(ctx, engine, outbox))
-    ctx.provide(Engine, engine)
-    ctx.provide(History, History(ctx, engine, occurrences))
-    ctx.provide(Outbox, outbox)
-    ctx.provide(Rules, Rules(ctx, engine, catalogue))
-    ctx.provide(Watching, watching)
+    ctx.provide(MetricCatalog, catalogue)
+    ctx.provide(ChannelService, ChannelService(ctx, engine, outbox))
+    ctx.provide(RuleEvaluator, engine)
+    ctx.provide(AlertHistory, AlertHistory(ctx, engine, occurrences))
+    ctx.provide(NotificationOutbox, outbox)
+    ctx.provide(RuleService, RuleService(ctx, engine, catalogue))
+    ctx.provide(EvaluationLoop, watching)
     occurrences.on_change(watching.events_changed)
     ctx.events.subscribe(occurrences.handle, "*", name="metrics")
     tasks = [
@@ -93,5 +93,5 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether rules are evaluated and notifications arrive."""
-    evaluated = ctx.use(Watching).health()
-    return evaluated if not evaluated.ok else ctx.use(Outbox).health()
+    evaluated = ctx.use(EvaluationLoop).health()
+    return evaluated if not evaluated.ok else ctx.use(NotificationOutbox).health()

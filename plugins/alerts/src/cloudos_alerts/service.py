@@ -11,7 +11,7 @@ from cloudos_sdk.capabilities import Apps
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
-from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.evaluation.engine import RuleEvaluator
 from cloudos_alerts.events import (
     AlertRuleAdded,
     AlertRuleChanged,
@@ -23,8 +23,8 @@ from cloudos_alerts.models import Channel, Rule
 from cloudos_alerts.rules.conditions import State
 from cloudos_alerts.rules.durations import seconds_of, span
 from cloudos_alerts.rules.event_metrics import is_event
-from cloudos_alerts.rules.metric_catalog import Catalogue, nearest, unknown
-from cloudos_alerts.rules.rule_state import LiveRule
+from cloudos_alerts.rules.metric_catalog import MetricCatalog, nearest, unknown
+from cloudos_alerts.rules.rule_state import RuleState
 from cloudos_alerts.schemas import NewRule, RuleChange, Silence
 from cloudos_alerts.validation import checked
 
@@ -35,10 +35,10 @@ _EMPTY: Mapping[str, Any] = {"labels": {}, "channel_ids": []}
 _LONGEST_SILENCE = timedelta(days=366)
 
 
-class Rules:
+class RuleService:
     """The rules of the node."""
 
-    def __init__(self, ctx: Context, engine: Engine, catalogue: Catalogue) -> None:
+    def __init__(self, ctx: Context, engine: RuleEvaluator, catalogue: MetricCatalog) -> None:
         self._ctx = ctx
         self._engine = engine
         self._catalogue = catalogue
@@ -77,7 +77,7 @@ class Rules:
                 raise Conflict("too_many_rules", f"There are {count} rules; remove one first.")
             _check_channels(session, data)
             insert_rule(session, self._ctx, rule_id, data, made_by_node=False)
-            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
+            self._engine.put(session, RuleState.of(_row(session, rule_id)))
 
         await self._engine.change(store)
         return await self.get(rule_id)
@@ -100,7 +100,7 @@ class Rules:
             _check_channels(session, new)
             self._set(session, rule_id, **_columns(new))
             self._emit(session, AlertRuleChanged, rule_id, f"Changed the alert rule {new.name}", name=new.name)
-            rule, old = LiveRule.of(_row(session, rule_id)), self._engine.rules[rule_id]
+            rule, old = RuleState.of(_row(session, rule_id)), self._engine.rules[rule_id]
             if not rule.enabled:
                 self._engine.end(session, old, "rule_disabled")
             elif not rule.asks_the_same(old):
@@ -147,7 +147,7 @@ class Rules:
             details = f"Silenced the alert rule {row.name} until {iso(until)}{why}"
             fields = {"name": row.name, "until": iso(until), "reason": data.reason}
             self._emit(session, AlertRuleSilenced, rule_id, details, **fields)
-            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
+            self._engine.put(session, RuleState.of(_row(session, rule_id)))
 
         await self._engine.change(store)
         return await self.get(rule_id)
@@ -161,7 +161,7 @@ class Rules:
                 self._set(session, rule_id, silenced_until=None, silence_reason=None)
                 details = f"The alert rule {row.name} notifies again"
                 self._emit(session, AlertRuleUnsilenced, rule_id, details, name=row.name)
-            self._engine.put(session, LiveRule.of(_row(session, rule_id)))
+            self._engine.put(session, RuleState.of(_row(session, rule_id)))
 
         await self._engine.change(store)
         return await self.get(rule_id)

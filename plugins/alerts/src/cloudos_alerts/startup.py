@@ -10,10 +10,9 @@ from sqlalchemy import insert, select
 from sqlmodel import Session
 
 from cloudos_alerts.default_rules import default_rules
-from cloudos_alerts.models import Alert, Progress, Rule
-from cloudos_alerts.models import Series as SeriesRow
-from cloudos_alerts.rules.conditions import Series
-from cloudos_alerts.rules.rule_state import LiveRule, labels_in
+from cloudos_alerts.models import Alert, Progress, Rule, SeriesRow
+from cloudos_alerts.rules.conditions import RuleSeries
+from cloudos_alerts.rules.rule_state import RuleState, labels_in
 from cloudos_alerts.service import insert_rule
 
 ALERT = Alert.__table__
@@ -36,20 +35,20 @@ async def make_first_rules(ctx: Context) -> None:
         await ctx.db.write(make)
 
 
-async def stored_rules(ctx: Context) -> tuple[Iterable[LiveRule], datetime | None]:
+async def stored_rules(ctx: Context) -> tuple[Iterable[RuleState], datetime | None]:
     """Return the rules with what was known of their series, and when was last looked."""
 
-    def read(session: Session) -> tuple[Iterable[LiveRule], datetime | None]:
+    def read(session: Session) -> tuple[Iterable[RuleState], datetime | None]:
         progress = session.execute(select(PROGRESS)).first()
         looked_at: datetime | None = progress.looked_at if progress is not None else None
-        rules = {row.id: LiveRule.of(row) for row in session.execute(select(RULE))}
+        rules = {row.id: RuleState.of(row) for row in session.execute(select(RULE))}
         firing = {row.id: row for row in session.execute(select(ALERT).where(ALERT.c.state == "firing"))}
         for row in session.execute(select(SERIES)):
             rule = rules.get(row.rule_id)
             if rule is None:
                 continue
             labels, alert = labels_in(row.labels), firing.get(row.alert_id)
-            series = Series(labels, row.state, row.since, looked_at or row.since, row.value, row.alert_id)
+            series = RuleSeries(labels, row.state, row.since, looked_at or row.since, row.value, row.alert_id)
             if alert is not None:
                 series.notified_at, series.acknowledged = alert.notified_at, alert.acknowledged_at is not None
             rule.series[labels] = series

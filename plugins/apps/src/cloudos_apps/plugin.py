@@ -25,7 +25,7 @@ from cloudos_apps.api.apps import routes
 from cloudos_apps.api.sources import source_routes
 from cloudos_apps.api.templates import template_routes
 from cloudos_apps.consent.host_paths import HostPaths
-from cloudos_apps.consent.service import Consent
+from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.engine.client import DockerEngine
 from cloudos_apps.events import (
     AppRightsAllowed,
@@ -36,20 +36,20 @@ from cloudos_apps.events import (
 )
 from cloudos_apps.jobs import REFRESH_TEMPLATES
 from cloudos_apps.lifecycle.containers import Containers
-from cloudos_apps.lifecycle.operations import Installer
+from cloudos_apps.lifecycle.operations import AppOperations
 from cloudos_apps.lifecycle.relocation import Relocation
 from cloudos_apps.lifecycle.secret_files import SecretFiles
 from cloudos_apps.lifecycle.service import AppService
 from cloudos_apps.models import Base
-from cloudos_apps.monitoring.container_events import Following
-from cloudos_apps.monitoring.engine_events import Watcher
-from cloudos_apps.monitoring.logs import Observer
+from cloudos_apps.monitoring.container_events import ContainerEvents
+from cloudos_apps.monitoring.engine_events import EngineEvents
+from cloudos_apps.monitoring.logs import LogReader
 from cloudos_apps.monitoring.metrics import AppMetrics
 from cloudos_apps.monitoring.reconciler import Reconciler
 from cloudos_apps.monitoring.stats import UsageReader
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
-from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.catalog import TemplateCatalog
 from cloudos_apps.templates.sources.service import TemplateSources
 
 
@@ -110,33 +110,33 @@ def cloudos_jobs() -> Sequence[Job]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow the engine and take up what was interrupted. The engine need not be there."""
     engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
-    store, catalogue = AppStore(ctx), Catalogue(ctx.data_dir / "templates", ctx.log)
+    store, catalogue = AppStore(ctx), TemplateCatalog(ctx.data_dir / "templates", ctx.log)
     sources = TemplateSources(ctx, catalogue)
     await sources.load()
     files = ctx.settings.data_folder or ctx.data_dir / "files"
     paths = HostPaths(files, ctx.settings.docker_host, ctx.data_dir.parent)
     secrets = SecretFiles(ctx.data_dir / "secrets", local=ctx.settings.docker_host.startswith("unix:"))
-    containers, consent = Containers(engine, ctx.settings, paths, secrets), Consent(ctx, paths)
+    containers, consent = Containers(engine, ctx.settings, paths, secrets), ConsentService(ctx, paths)
     await consent.fill_in(catalogue)
-    installer = Installer(ctx, store, containers, consent)
+    installer = AppOperations(ctx, store, containers, consent)
     metrics = AppMetrics(engine)
     service = AppService(ctx, store, containers, consent, installer, catalogue)
-    following = Following(engine, store)
-    observer = Observer(engine, store)
+    following = ContainerEvents(engine, store)
+    observer = LogReader(engine, store)
     usage = UsageReader(engine, store, metrics.sampled)
     relocation = Relocation(ctx, store, containers)
     reconciler = Reconciler(ctx.log, containers, store, service, following, relocation)
-    watcher = Watcher(ctx, engine, following, reconciler)
+    watcher = EngineEvents(ctx, engine, following, reconciler)
     ctx.provide(AppStore, store)
-    ctx.provide(Consent, consent)
+    ctx.provide(ConsentService, consent)
     ctx.provide(Apps, store)
     ctx.provide(MetricSource, metrics)
-    ctx.provide(Catalogue, catalogue)
+    ctx.provide(TemplateCatalog, catalogue)
     ctx.provide(TemplateSources, sources)
     ctx.provide(AppService, service)
-    ctx.provide(Observer, observer)
+    ctx.provide(LogReader, observer)
     ctx.provide(UsageReader, usage)
-    ctx.provide(Watcher, watcher)
+    ctx.provide(EngineEvents, watcher)
     installer.register()
     watching = ctx.tasks.start("events of the engine", watcher.run)
     try:
@@ -154,7 +154,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether the engine is being followed."""
-    trouble = await ctx.use(Watcher).trouble()
+    trouble = await ctx.use(EngineEvents).trouble()
     return Health(trouble is None, trouble or "")
 
 

@@ -10,17 +10,17 @@ from sqlalchemy import Table, func, select
 from sqlmodel import Session
 
 from cloudos_audit.chain import GENESIS, Seal
-from cloudos_audit.models import Checkpoint, Entry, Head
+from cloudos_audit.models import AuditEntry, Checkpoint, Head
 from cloudos_audit.raw_columns import exact, plain
 
-ENTRY: Table = Entry.__table__
+ENTRY: Table = AuditEntry.__table__
 HEAD: Table = Head.__table__
 CHECKPOINT: Table = Checkpoint.__table__
 
 HEAD_ID = 1
 
 
-class Mark:
+class SealMark:
     """A file outside the database that is made with the first head: from then on a head must be there.
 
     In it is where the log ended (`PositionFile`).
@@ -42,7 +42,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Ends:
+class LogEnds:
     """Both ends of the log as one statement saw them; `seq` is None where there is no head."""
 
     seq: Any
@@ -62,7 +62,7 @@ class Ends:
         return self.seq is None and self.last_entry is None and self.checkpoint is None
 
 
-class Ending:
+class LogEndReader:
     """Reads both ends of the log."""
 
     def __init__(self, dialect: str) -> None:
@@ -82,12 +82,12 @@ class Ending:
             ),
         )
 
-    def read(self, session: Session) -> Ends:
+    def read(self, session: Session) -> LogEnds:
         """Return the ends."""
-        return Ends(*(plain(value) for value in session.execute(self._statement).one()))
+        return LogEnds(*(plain(value) for value in session.execute(self._statement).one()))
 
 
-def last_link(session: Session, ends: Ends, dialect: str) -> tuple[int, str]:
+def last_link(session: Session, ends: LogEnds, dialect: str) -> tuple[int, str]:
     """Return number and hash of the newest entry that is there, or that the newest checkpoint remembers."""
     if ends.last_entry is not None:
         hash = session.execute(select(exact(ENTRY.c.hash, dialect)).where(ENTRY.c.seq == ends.last_entry)).scalar()

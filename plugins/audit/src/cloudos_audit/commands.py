@@ -11,14 +11,14 @@ from cloudos_sdk import Context, InvalidRequest
 from pydantic import ValidationError
 
 from cloudos_audit.external_seal import Position
-from cloudos_audit.queries import Log
+from cloudos_audit.queries import AuditQueries
 from cloudos_audit.schemas import Filters, Verification
 from cloudos_audit.verification import Verifier
 
 T = TypeVar("T")
 
 
-class Node(Protocol):
+class CommandNode(Protocol):
     """What the host puts at the click context's `obj`."""
 
     def run(self, fn: Callable[[Context], Awaitable[T]]) -> T:
@@ -30,7 +30,7 @@ class Node(Protocol):
 @click.option("--number", type=click.IntRange(1), help="Number of an entry that was noted elsewhere.")
 @click.option("--hash", help="The hash that was noted with it.")
 @click.pass_obj
-def verify(node: Node, number: int | None, hash: str | None) -> None:
+def verify(node: CommandNode, number: int | None, hash: str | None) -> None:
     """Verify the audit log; exit 1 where an entry was altered, removed, added or reordered."""
     if (number is None) != (hash is None):
         raise click.UsageError("--number and --hash go together")
@@ -57,12 +57,12 @@ def verify(node: Node, number: int | None, hash: str | None) -> None:
 @click.option("--since", help="From this time on (ISO 8601; UTC without an offset).")
 @click.option("--until", help="Up to, and without, this time.")
 @click.pass_obj
-def export(node: Node, since: str | None, until: str | None) -> None:
+def export(node: CommandNode, since: str | None, until: str | None) -> None:
     """Write the audit log to standard output as JSON lines, oldest first."""
     filters = _filters({"since": since, "until": until})
 
     async def write(ctx: Context) -> None:
-        async for lines in Log(ctx.db).export(filters):
+        async for lines in AuditQueries(ctx.db).export(filters):
             click.echo(lines, nl=False)
 
     node.run(write)

@@ -86,7 +86,7 @@ class PositionFile:
         _sync(self._path.parent)
 
 
-class Durable:
+class DurableFile:
     """Makes what was committed last through a loss of power, before anybody is told that it was.
 
     SQLite in WAL mode with `synchronous=NORMAL` does so only from time to time, and a position that the database

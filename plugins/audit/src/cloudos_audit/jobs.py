@@ -6,13 +6,13 @@ from datetime import time, timedelta
 
 from cloudos_sdk import Context, Job
 
-from cloudos_audit.retention import Retention
-from cloudos_audit.tamper_monitor import Watch
+from cloudos_audit.retention import AuditRetention
+from cloudos_audit.tamper_monitor import TamperMonitor
 
 
 async def _keep(ctx: Context) -> None:
-    await ctx.use(Watch).verify()
-    await ctx.use(Retention).prune()
+    await ctx.use(TamperMonitor).verify()
+    await ctx.use(AuditRetention).prune()
 
 
 KEEP = Job(name="verify-and-prune", run=_keep, daily=time(3, 10), timeout=timedelta(hours=2))

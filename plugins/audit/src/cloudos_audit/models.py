@@ -18,7 +18,7 @@ SEQ = BigInteger().with_variant(Integer(), "sqlite")
 NAME = String().with_variant(String(collation="C"), "postgresql")
 
 
-class Entry(Base, table=True):
+class AuditEntry(Base, table=True):
     """One event, as it happened; `hash` covers every column and the hash of the entry before."""
 
     __table_args__ = (

@@ -11,17 +11,17 @@ from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookim
 from quart import Blueprint
 
 from cloudos_audit.chain import Seal
-from cloudos_audit.chain_head import Mark
+from cloudos_audit.chain_head import SealMark
 from cloudos_audit.external_seal import Syslog
 from cloudos_audit.jobs import KEEP
 from cloudos_audit.models import Base
-from cloudos_audit.queries import Log
+from cloudos_audit.queries import AuditQueries
 from cloudos_audit.recorder import Recorder
-from cloudos_audit.retention import AuditPruned, Retention
+from cloudos_audit.retention import AuditPruned, AuditRetention
 from cloudos_audit.routes import routes
 from cloudos_audit.seal_event import AuditSealed, seal_for_ever
 from cloudos_audit.settings import AuditSettings
-from cloudos_audit.tamper_monitor import AuditTampered, Watch
+from cloudos_audit.tamper_monitor import AuditTampered, TamperMonitor
 from cloudos_audit.verification import Verifier
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ def cloudos_commands() -> Sequence[click.Command]:
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Follow all events from the first one on."""
-    seal, mark = Seal(ctx.secrets.digest), Mark(ctx.data_dir)
+    seal, mark = Seal(ctx.secrets.digest), SealMark(ctx.data_dir)
     syslog = Syslog(ctx.settings.syslog, ctx.log) if ctx.settings.syslog else None
     recorder = Recorder(ctx.db, ctx.clock, seal, mark, ctx.log, syslog)
     await recorder.open()
-    ctx.provide(Log, Log(ctx.db))
+    ctx.provide(AuditQueries, AuditQueries(ctx.db))
     ctx.provide(Recorder, recorder)
-    ctx.provide(Retention, Retention(ctx, seal))
-    ctx.provide(Watch, Watch(ctx, Verifier(ctx.db, seal, mark)))
+    ctx.provide(AuditRetention, AuditRetention(ctx, seal))
+    ctx.provide(TamperMonitor, TamperMonitor(ctx, Verifier(ctx.db, seal, mark)))
     ctx.events.subscribe_batches(recorder.handle, "*", name="log", from_start=True)
     ctx.tasks.start("hourly seal", partial(seal_for_ever, ctx))
     try:
@@ -82,7 +82,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether the log follows the events and verified when it was last looked at."""
-    recorder, watch = ctx.find(Recorder), ctx.find(Watch)
+    recorder, watch = ctx.find(Recorder), ctx.find(TamperMonitor)
     if recorder is None or watch is None:
         return Health(False, "The audit log does not run.")
     following = recorder.health()

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 Condition = ColumnElement[bool]
 
 
-class Log:
+class AuditQueries:
     """The entries, for those who read them. An entry that was tampered with is shown as far as it can be read."""
 
     def __init__(self, db: Database) -> None:

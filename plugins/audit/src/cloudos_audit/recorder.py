@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, canonical, entry_hash, time_text
-from cloudos_audit.chain_head import ENTRY, HEAD, HEAD_ID, Ending, Ends, Mark, last_link
-from cloudos_audit.external_seal import BrokenPosition, Durable, Position, PositionFile, Syslog
+from cloudos_audit.chain_head import ENTRY, HEAD, HEAD_ID, LogEndReader, LogEnds, SealMark, last_link
+from cloudos_audit.external_seal import BrokenPosition, DurableFile, Position, PositionFile, Syslog
 
 _LONGEST_WAIT = 30.0
 _LATE = 60.0
@@ -27,7 +27,7 @@ class Recorder:
     """The reader of all events. It never gives one up: what cannot be written now is tried until it can."""
 
     def __init__(
-        self, db: Database, clock: Clock, seal: Seal, mark: Mark, log: Any, syslog: Syslog | None = None
+        self, db: Database, clock: Clock, seal: Seal, mark: SealMark, log: Any, syslog: Syslog | None = None
     ) -> None:
         self._db = db
         self._clock = clock
@@ -36,11 +36,11 @@ class Recorder:
         self._log = log
         self._file = PositionFile(mark.path, seal)
         self._syslog = syslog
-        self._durable: Durable | None = None
+        self._durable: DurableFile | None = None
         self._sealed: Position | None = None
         self._turned_back = False
         """Whether the database ends before where it was sealed, or elsewhere: then the file stays as it is."""
-        self._ending = Ending(db.dialect)
+        self._ending = LogEndReader(db.dialect)
         self._refused: tuple[str, datetime] | None = None
         self._late: tuple[float, float] = (0.0, 0.0)
 
@@ -50,7 +50,7 @@ class Recorder:
         A host that ended between the commit and the file left the file behind: it goes on from what it says, where
         the database still says the same.
         """
-        ends, durable = await self._db.read(lambda s: (self._ending.read(s), Durable(s, self._db.dialect)))
+        ends, durable = await self._db.read(lambda s: (self._ending.read(s), DurableFile(s, self._db.dialect)))
         self._durable = durable
         try:
             self._sealed = await asyncio.to_thread(self._file.read)
@@ -136,7 +136,7 @@ class Recorder:
             session.execute(update(HEAD).where(HEAD.c.id == HEAD_ID), head)
         return len(entries)
 
-    def _follow(self, session: Session, ends: Ends) -> tuple[int, str, int | None]:
+    def _follow(self, session: Session, ends: LogEnds) -> tuple[int, str, int | None]:
         """Return number and link of the next entry, and where the head was lost, if it ever was.
 
         A head that is gone or does not hold is made anew, so that the log goes on; it says so from then on.

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlmodel import Session
 
 from cloudos_audit.chain import Seal, time_text
-from cloudos_audit.chain_head import CHECKPOINT, ENTRY, HEAD, HEAD_ID, Ending
+from cloudos_audit.chain_head import CHECKPOINT, ENTRY, HEAD, HEAD_ID, LogEndReader
 from cloudos_audit.raw_columns import exact, plain
 
 _STEP = 10_000
@@ -25,13 +25,13 @@ class AuditPruned(Event, type="audit.pruned", audience="audit:read"):
     first_kept: int
 
 
-class Retention:
+class AuditRetention:
     """Removes what is older than the policy."""
 
     def __init__(self, ctx: Context, seal: Seal) -> None:
         self._ctx = ctx
         self._seal = seal
-        self._ending = Ending(ctx.db.dialect)
+        self._ending = LogEndReader(ctx.db.dialect)
 
     async def prune(self) -> int:
         """Remove what is due, some thousands a transaction; return how many."""

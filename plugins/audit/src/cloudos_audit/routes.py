@@ -8,9 +8,9 @@ from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_response
 
 from cloudos_audit.external_seal import Position
-from cloudos_audit.queries import Log
+from cloudos_audit.queries import AuditQueries
 from cloudos_audit.schemas import EntryOut, Filters, KeptPosition, LogQuery, Verification
-from cloudos_audit.tamper_monitor import Watch
+from cloudos_audit.tamper_monitor import TamperMonitor
 
 routes = Blueprint("audit", __name__)
 
@@ -21,7 +21,7 @@ routes = Blueprint("audit", __name__)
 @document_response(list[EntryOut], 200)
 async def logs(query_args: LogQuery) -> Response:
     """List the audit log, newest first."""
-    return json_rows(await use(Log).page(query_args))
+    return json_rows(await use(AuditQueries).page(query_args))
 
 
 @routes.get("/api/audit/export")
@@ -30,7 +30,7 @@ async def logs(query_args: LogQuery) -> Response:
 @answers(200, "application/x-ndjson")
 async def export(query_args: Filters) -> Response:
     """Return the audit log as JSON lines, oldest first, with hashes."""
-    return stream(await begun(use(Log).export(query_args)), "application/x-ndjson")
+    return stream(await begun(use(AuditQueries).export(query_args)), "application/x-ndjson")
 
 
 @routes.get("/api/audit/verify")
@@ -40,4 +40,4 @@ async def export(query_args: Filters) -> Response:
 async def verify(query_args: KeptPosition) -> Verification:
     """Verify that no entry was altered, removed, added or reordered; also against what was noted elsewhere."""
     number, hash = query_args.number, query_args.hash
-    return await use(Watch).verify(None if number is None or hash is None else Position(number, hash))
+    return await use(TamperMonitor).verify(None if number is None or hash is None else Position(number, hash))

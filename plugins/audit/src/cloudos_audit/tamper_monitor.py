@@ -22,7 +22,7 @@ class AuditTampered(Event, type="audit.tampered", audience="audit:read"):
     seq: int
 
 
-class Watch:
+class TamperMonitor:
     """Verifies and keeps the outcome; emits `audit.tampered` once for each problem."""
 
     def __init__(self, ctx: Context, verifier: Verifier) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from cloudos_audit.chain import GENESIS, Seal, entry_hash
-from cloudos_audit.chain_head import CHECKPOINT, ENTRY, Ending, Ends, Mark
+from cloudos_audit.chain_head import CHECKPOINT, ENTRY, LogEndReader, LogEnds, SealMark
 from cloudos_audit.external_seal import BrokenPosition, Position, PositionFile
 from cloudos_audit.raw_columns import exact, plain, plain_time
 from cloudos_audit.schemas import Problem, Verification
@@ -23,7 +23,7 @@ _PAGE = 2000
 class _Walk:
     """How far a verification is: the entry that must come next, and the hash that it must name."""
 
-    ends: Ends
+    ends: LogEnds
     expected: int = 1
     link: Any = GENESIS
     entries: int = 0
@@ -40,12 +40,12 @@ class _Walk:
 class Verifier:
     """Finds what was altered, removed, added or reordered."""
 
-    def __init__(self, db: Database, seal: Seal, mark: Mark) -> None:
+    def __init__(self, db: Database, seal: Seal, mark: SealMark) -> None:
         self._db = db
         self._seal = seal
         self._mark = mark
         self._file = PositionFile(mark.path, seal)
-        self._ending = Ending(db.dialect)
+        self._ending = LogEndReader(db.dialect)
         self._one_at_a_time = asyncio.Lock()
         self._entries = select(*(exact(column, db.dialect) for column in ENTRY.c)).order_by(ENTRY.c.seq).limit(_PAGE)
         self._checkpoints = select(*(exact(column, db.dialect) for column in CHECKPOINT.c)).order_by(CHECKPOINT.c.id)
@@ -53,7 +53,7 @@ class Verifier:
     @classmethod
     def of(cls, ctx: Context) -> Verifier:
         """Return the verifier of a node's log."""
-        return cls(ctx.db, Seal(ctx.secrets.digest), Mark(ctx.data_dir))
+        return cls(ctx.db, Seal(ctx.secrets.digest), SealMark(ctx.data_dir))
 
     async def expect(self, outcome: Verification, kept: Position) -> Verification:
         """Return the outcome with what a position says that was kept outside of the node.

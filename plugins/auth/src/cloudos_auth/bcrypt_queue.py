@@ -16,7 +16,7 @@ _MOST_OF_ONE = 20
 _Queue = OrderedDict[str, deque[asyncio.Future[None]]]
 
 
-class Turns:
+class BcryptQueue:
     """Gives so many places at a time."""
 
     def __init__(self, places: int) -> None:

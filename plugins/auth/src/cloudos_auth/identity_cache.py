@@ -19,8 +19,8 @@ from cloudos_auth.models import ApiKey, Session, User
 _CACHE = 10_000
 
 
-class Directory:
-    """Answers without the database; also the capability `Users` of other plugins."""
+class IdentityCache:
+    """Answers without the database; also the capability `UserService` of other plugins."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

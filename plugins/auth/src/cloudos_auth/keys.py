@@ -14,7 +14,7 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, update
 
 from cloudos_auth.events import KeyCreated, KeyRevoked
-from cloudos_auth.identity_cache import Directory, program
+from cloudos_auth.identity_cache import IdentityCache, program
 from cloudos_auth.models import ApiKey
 from cloudos_auth.schemas import KeyOut, NewKey
 from cloudos_auth.users import still_admin
@@ -23,10 +23,10 @@ PREFIX = "qzr_"
 _FLUSH = 30.0
 
 
-class Keys:
+class ApiKeys:
     """Makes, lists, revokes and recognises keys. When a key was last used is stored twice a minute at most."""
 
-    def __init__(self, ctx: Context, directory: Directory) -> None:
+    def __init__(self, ctx: Context, directory: IdentityCache) -> None:
         self._ctx = ctx
         self._directory = directory
         self._used: dict[str, datetime] = {}

@@ -23,7 +23,7 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, select
 
 from cloudos_auth.models import KnownAddress, Lockout
-from cloudos_auth.rates import Rate
+from cloudos_auth.rates import RateLimit
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _MOST_IN_A_MINUTE = 40  # a sign-in with a second factor is two attempts
 
 
 @dataclass(frozen=True)
-class Attempt:
+class LoginAttempt:
     """A try to sign in that was admitted. `account` counts it for the user, `address` for where it comes from.
 
     `address` is None where the user is known there.
@@ -65,7 +65,7 @@ class Lockouts:
         self._working: dict[str, int] = {}
         self._waiting = {True: 0, False: 0}  # by whether the user is known there
         self._ended = asyncio.Event()
-        self._rate = Rate(ctx.clock, _MOST_IN_A_MINUTE, 60.0)
+        self._rate = RateLimit(ctx.clock, _MOST_IN_A_MINUTE, 60.0)
         settings = ctx.settings
         self._limits = {
             "user": (settings.account_failures, 900.0),
@@ -90,7 +90,12 @@ class Lockouts:
         await self._ctx.db.write(read)
 
     async def judged(
-        self, user_id: str | None, username: str, judge: Callable[[Attempt], Awaitable[T]], *, signed_in: bool = False
+        self,
+        user_id: str | None,
+        username: str,
+        judge: Callable[[LoginAttempt], Awaitable[T]],
+        *,
+        signed_in: bool = False,
     ) -> T:
         """Reserve a try of the caller's and judge it, also where the caller is cancelled meanwhile.
 
@@ -118,7 +123,7 @@ class Lockouts:
         self._ctx.tasks.start("attempts to sign in", work, restart=False).add_done_callback(ended)
         return await asyncio.shield(outcome)
 
-    async def _reserve(self, attempt: Attempt) -> None:
+    async def _reserve(self, attempt: LoginAttempt) -> None:
         while True:
             wait = max(self._wait(subject) for subject in attempt.subjects)
             if wait > 0:
@@ -135,7 +140,7 @@ class Lockouts:
         for subject in attempt.subjects:
             self._working[subject] = self._working.get(subject, 0) + 1
 
-    def _release(self, attempt: Attempt) -> None:
+    def _release(self, attempt: LoginAttempt) -> None:
         for subject in attempt.subjects:
             self._working[subject] -= 1
             if not self._working[subject]:
@@ -143,7 +148,7 @@ class Lockouts:
         ended, self._ended = self._ended, asyncio.Event()
         ended.set()
 
-    def failed(self, db: Db, attempt: Attempt) -> None:
+    def failed(self, db: Db, attempt: LoginAttempt) -> None:
         """Count a failure, in the transaction in hand."""
         now = self._ctx.clock.now()
         counted: dict[str, tuple[int, datetime]] = {}
@@ -154,13 +159,13 @@ class Lockouts:
             db.merge(Lockout(subject=subject, failures=counted[subject][0], failed_at=now))
         self._ctx.db.after_commit(db, lambda: self._failures.update(counted))
 
-    def failed_unstored(self, attempt: Attempt) -> None:
+    def failed_unstored(self, attempt: LoginAttempt) -> None:
         """Count a failure that the database could not take: an attacker gains nothing by a full disk."""
         now = self._ctx.clock.now()
         for subject in attempt.subjects:
             self._failures[subject] = (self._failures.get(subject, (0, now))[0] + 1, now)
 
-    def succeeded(self, db: Db, attempt: Attempt) -> None:
+    def succeeded(self, db: Db, attempt: LoginAttempt) -> None:
         """Forget an account's failures, there and in the count of the address, which becomes a known one.
 
         Other accounts' failures from the address stay: whoever has an account of their own cannot clear them by it.
@@ -203,12 +208,12 @@ class Lockouts:
             for share in [share for share, at in places.items() if at < seen]:
                 del places[share]
 
-    def _of(self, user_id: str | None, username: str, address: str | None, *, signed_in: bool) -> Attempt:
+    def _of(self, user_id: str | None, username: str, address: str | None, *, signed_in: bool) -> LoginAttempt:
         share = address_share(address) if address else None
         known = signed_in or (user_id is not None and share in self._known.get(user_id, {}))
         place = "signed-in" if signed_in else share
         account = f"known:{username[:64]}|{place}" if known else f"user:{username[:64]}"
-        return Attempt(user_id, account, f"address:{share}" if share and not known else None, share, known)
+        return LoginAttempt(user_id, account, f"address:{share}" if share and not known else None, share, known)
 
     def _clear(self, subject: str) -> None:
         self._failures.pop(subject, None)

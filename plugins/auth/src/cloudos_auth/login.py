@@ -15,12 +15,12 @@ from cloudos_sdk.identity import act_as
 from sqlmodel import Session as Db
 from sqlmodel import select
 
-from cloudos_auth.identity_cache import Directory, person
-from cloudos_auth.lockout import Attempt, Lockouts
+from cloudos_auth.identity_cache import IdentityCache, person
+from cloudos_auth.lockout import Lockouts, LoginAttempt
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.schemas import SecondFactorNeeded, TotpSetup
-from cloudos_auth.tokens import REFRESH, TokenMint
+from cloudos_auth.tokens import REFRESH, TokenIssuer
 from cloudos_auth.totp import SecondFactors, wrong_code
 
 T = TypeVar("T")
@@ -28,14 +28,14 @@ T = TypeVar("T")
 _FRESH = timedelta(minutes=10)
 
 
-class SigningIn:
+class Login:
     """Begins sessions, for who proves to be a user."""
 
     def __init__(
         self,
         ctx: Context,
-        mint: TokenMint,
-        directory: Directory,
+        mint: TokenIssuer,
+        directory: IdentityCache,
         passwords: Passwords,
         lockouts: Lockouts,
         factors: SecondFactors,
@@ -55,7 +55,7 @@ class SigningIn:
         """
         user = self._directory.by_name(username)
 
-        async def judge(attempt: Attempt) -> Session | SecondFactorNeeded:
+        async def judge(attempt: LoginAttempt) -> Session | SecondFactorNeeded:
             checked = user.password if user else None
             if not await self._holds(attempt, password, checked) or user is None or user.disabled:
                 await self._failed(attempt, username, "wrong credentials")
@@ -81,7 +81,7 @@ class SigningIn:
         """Check the password of who is signed in; return its hash. Raises Unauthenticated, TooManyRequests."""
         user = self._directory.users[who.user_id]
 
-        async def judge(attempt: Attempt) -> str:
+        async def judge(attempt: LoginAttempt) -> str:
             checked = user.password
             if not await self._holds(attempt, password, checked):
                 await self._failed(attempt, user.username, "wrong current password")
@@ -109,7 +109,7 @@ class SigningIn:
         if not user.totp_enabled:
             raise Conflict("totp_not_enabled", "The second factor is not in force.")
 
-        async def judge(attempt: Attempt) -> None:
+        async def judge(attempt: LoginAttempt) -> None:
             checked = user.password
             held = await self._holds(attempt, password, checked)
 
@@ -130,7 +130,7 @@ class SigningIn:
         """Put the caller's second factor in force by a first code."""
         user = self._directory.users[who.user_id]
 
-        async def judge(attempt: Attempt) -> None:
+        async def judge(attempt: LoginAttempt) -> None:
             try:
                 await self._factors.confirm(user, code)
             except Unauthenticated:
@@ -139,10 +139,10 @@ class SigningIn:
 
         await self._lockouts.judged(user.id, user.username, judge, signed_in=True)
 
-    async def _failed(self, attempt: Attempt, username: str, reason: str) -> None:
+    async def _failed(self, attempt: LoginAttempt, username: str, reason: str) -> None:
         await self._write(attempt, lambda db: self._count(db, attempt, username, reason))
 
-    def _count(self, db: Db, attempt: Attempt, username: str, reason: str) -> None:
+    def _count(self, db: Db, attempt: LoginAttempt, username: str, reason: str) -> None:
         """Count a failure and tell of it, in the transaction in hand."""
         name = username[:64]
         told = UserLoginFailed(
@@ -151,7 +151,7 @@ class SigningIn:
         self._lockouts.failed(db, attempt)
         self._ctx.events.emit(db, told)
 
-    async def _write(self, attempt: Attempt, fn: Callable[[Db], T]) -> T:
+    async def _write(self, attempt: LoginAttempt, fn: Callable[[Db], T]) -> T:
         """Write what judges or counts an attempt, which counts as failed where that cannot be stored."""
         try:
             return await self._ctx.db.write(fn)
@@ -159,7 +159,7 @@ class SigningIn:
             self._lockouts.failed_unstored(attempt)
             raise
 
-    async def _begin(self, user: User, attempt: Attempt, begun: _Begun | None = None) -> Session:
+    async def _begin(self, user: User, attempt: LoginAttempt, begun: _Begun | None = None) -> Session:
         """Make a session, where the user is as was checked and the code holds; one that does not is counted at once."""
         now, origin = self._ctx.clock.now(), caller()
         session = Session(
@@ -207,7 +207,7 @@ class SigningIn:
         self._spent[begun.id] = begun.expires
         return True
 
-    async def _holds(self, attempt: Attempt, password: str, checked: str | None) -> bool:
+    async def _holds(self, attempt: LoginAttempt, password: str, checked: str | None) -> bool:
         return await self._passwords.check(password, checked, share=attempt.share or "", known=attempt.known)
 
     def _mark(self, user: User) -> str:

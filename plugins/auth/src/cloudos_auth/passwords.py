@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from cloudos_auth.bcrypt_queue import Turns
+from cloudos_auth.bcrypt_queue import BcryptQueue
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Passwords:
     def __init__(self, cost: int) -> None:
         self._cost = cost
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt")
-        self._turns = Turns(_THREADS)
+        self._turns = BcryptQueue(_THREADS)
 
     async def hash(self, password: str, *, share: str = "", known: bool = False) -> str:
         """Return a hash to store. `share` is who waits for it in turn with others; `known` callers come first."""

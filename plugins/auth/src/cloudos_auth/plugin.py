@@ -9,27 +9,26 @@ from contextlib import asynccontextmanager
 
 import click
 from cloudos_sdk import Context, Envelope, Job, Manifest, Permission, Role, hookimpl
-from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue, Sessions
-from cloudos_sdk.capabilities import Users as KnownUsers
+from cloudos_sdk.capabilities import Authenticator, ControlPanelLink, PermissionCatalogue, Sessions, Users
 from cloudos_sdk.events import UserLogin, UserLoginFailed
 from quart import Blueprint
 
 from cloudos_auth.events import OWN, PasswordChanged, TotpDisabled
-from cloudos_auth.identity_cache import Directory
+from cloudos_auth.identity_cache import IdentityCache
 from cloudos_auth.jobs import PURGE
-from cloudos_auth.keys import Keys
+from cloudos_auth.keys import ApiKeys
 from cloudos_auth.lockout import Lockouts
-from cloudos_auth.login import SigningIn
+from cloudos_auth.login import Login
 from cloudos_auth.models import Base
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
 from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.settings import AuthSettings
-from cloudos_auth.tokens import TokenMint
+from cloudos_auth.tokens import TokenIssuer
 from cloudos_auth.totp import SecondFactors
 from cloudos_auth.user_routes import administration
-from cloudos_auth.users import Users
+from cloudos_auth.users import UserService
 
 manifest = Manifest(
     title="Sign-in",
@@ -37,7 +36,7 @@ manifest = Manifest(
     settings=AuthSettings,
     tables=Base,
     migrations="cloudos_auth.migrations",
-    provides=(Authenticator, Sessions, KnownUsers),
+    provides=(Authenticator, Sessions, Users),
     requires=(PermissionCatalogue,),
     uses=(ControlPanelLink,),
     emits=(UserLogin, UserLoginFailed, *OWN),
@@ -76,10 +75,10 @@ def cloudos_commands() -> Sequence[click.Command]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Load users and sessions and begin to recognise callers."""
     passwords = Passwords(ctx.settings.bcrypt_cost)
-    directory, lockouts = Directory(ctx), Lockouts(ctx)
-    factors, keys = SecondFactors(ctx, directory), Keys(ctx, directory)
-    mint = TokenMint(lambda: _signing_key(ctx), ctx.clock)
-    sign_in = SigningIn(ctx, mint, directory, passwords, lockouts, factors)
+    directory, lockouts = IdentityCache(ctx), Lockouts(ctx)
+    factors, keys = SecondFactors(ctx, directory), ApiKeys(ctx, directory)
+    mint = TokenIssuer(lambda: _signing_key(ctx), ctx.clock)
+    sign_in = Login(ctx, mint, directory, passwords, lockouts, factors)
     mark = SetUpMark(ctx.data_dir, ctx.log)
     accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in, mark)
     await directory.load()
@@ -94,16 +93,16 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
             await lockouts.load()
 
     ctx.events.subscribe(notice, PasswordChanged, TotpDisabled, name="command-line")
-    ctx.provide(Directory, directory)
+    ctx.provide(IdentityCache, directory)
     ctx.provide(SecondFactors, factors)
-    ctx.provide(Keys, keys)
-    ctx.provide(Users, Users(ctx, directory, passwords, factors, lockouts))
-    ctx.provide(TokenMint, mint)
-    ctx.provide(SigningIn, sign_in)
+    ctx.provide(ApiKeys, keys)
+    ctx.provide(UserService, UserService(ctx, directory, passwords, factors, lockouts))
+    ctx.provide(TokenIssuer, mint)
+    ctx.provide(Login, sign_in)
     ctx.provide(Accounts, accounts)
     ctx.provide(Authenticator, accounts)
     ctx.provide(Sessions, accounts)
-    ctx.provide(KnownUsers, directory)
+    ctx.provide(Users, directory)
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from collections import deque
 from cloudos_sdk import Clock, TooManyRequests
 
 
-class Rate:
+class RateLimit:
     """Admits so many in so many seconds for each key."""
 
     def __init__(self, clock: Clock, limit: int, seconds: float) -> None:

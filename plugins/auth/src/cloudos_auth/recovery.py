@@ -7,7 +7,7 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, select, update
 
 from cloudos_auth.events import PasswordChanged
-from cloudos_auth.identity_cache import Directory
+from cloudos_auth.identity_cache import IdentityCache
 from cloudos_auth.models import Lockout, Session, User
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.totp import SecondFactors
@@ -21,7 +21,7 @@ async def all_users(ctx: Context) -> list[User]:
 
 async def reset_from_outside(ctx: Context, username: str, password: str, *, disable_totp: bool) -> bool:
     """Set a password, enable the user, end all sessions and lift every lock-out; False where there is no such user."""
-    directory = Directory(ctx)
+    directory = IdentityCache(ctx)
     await directory.load()
     user = directory.by_name(username)
     if user is None:

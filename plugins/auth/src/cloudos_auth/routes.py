@@ -27,7 +27,7 @@ from quart_schema import (
 
 from cloudos_auth import cookies
 from cloudos_auth.cookies import set_cookie
-from cloudos_auth.login import SigningIn
+from cloudos_auth.login import Login
 from cloudos_auth.schemas import (
     Account,
     Code,
@@ -50,7 +50,7 @@ from cloudos_auth.schemas import (
     UserOut,
 )
 from cloudos_auth.service import Accounts, Session
-from cloudos_auth.tokens import ACCESS, REFRESH, TokenMint
+from cloudos_auth.tokens import ACCESS, REFRESH, TokenIssuer
 
 routes = Blueprint("auth", __name__)
 
@@ -62,7 +62,7 @@ def _answer(model: BaseModel) -> Response:
 def _signed_in(session: Session, *, cookie: bool) -> Response:
     """Answer with the tokens, or put them into cookies that scripts cannot read."""
     accounts = use(Accounts)
-    tokens = use(TokenMint).pair(session)
+    tokens = use(TokenIssuer).pair(session)
     if not cookie:
         return _answer(tokens)
     response = _answer(CookieSession(csrf_token=accounts.csrf_token(session.id)))
@@ -91,8 +91,8 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @answers(429)
 async def login(data: SignIn) -> Response:
     """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
-    await use(TokenMint).load()
-    begun = await use(SigningIn).sign_in(data.username, data.password)
+    await use(TokenIssuer).load()
+    begun = await use(Login).sign_in(data.username, data.password)
     if isinstance(begun, SecondFactorNeeded):
         return _answer(begun)
     return _signed_in(begun, cookie=data.cookie)
@@ -107,7 +107,7 @@ async def login(data: SignIn) -> Response:
 @answers(429)
 async def refresh(data: Refresh) -> Response:
     """Exchange a refresh token, once, for a new pair; a browser's comes as a cookie, and the body may be left out."""
-    await use(TokenMint).load()
+    await use(TokenIssuer).load()
     accounts = use(Accounts)
     token, by_cookie = data.refresh_token, data.refresh_token is None
     try:
@@ -132,7 +132,7 @@ async def enable_totp(data: EnableTotp) -> TotpSetup:
 
     Later than ten minutes after the sign-in, `password` is needed.
     """
-    return await use(SigningIn).enable_totp(principal(), data.password)
+    return await use(Login).enable_totp(principal(), data.password)
 
 
 @routes.post("/api/auth/totp/verify")
@@ -144,13 +144,13 @@ async def enable_totp(data: EnableTotp) -> TotpSetup:
 @answers(429)
 async def verify_totp(data: Code) -> Response:
     """Complete a sign-in by a code and its `temp_token`, or, signed in, put a new second factor in force."""
-    await use(TokenMint).load()
+    await use(TokenIssuer).load()
     if data.temp_token is not None:
-        return _signed_in(await use(SigningIn).complete(data.temp_token, data.code), cookie=data.cookie)
+        return _signed_in(await use(Login).complete(data.temp_token, data.code), cookie=data.cookie)
     who = caller().principal
     if who is None or who.kind != "user":
         raise Unauthenticated("Sign in, or send the temp_token of a sign-in.")
-    await use(SigningIn).confirm_totp(who, data.code)
+    await use(Login).confirm_totp(who, data.code)
     return _answer(TotpState(totp_enabled=True))
 
 
@@ -161,7 +161,7 @@ async def verify_totp(data: Code) -> Response:
 @validate_response(TotpState)
 async def disable_totp(data: DisableTotp) -> TotpState:
     """Take the caller's second factor away, for password and code."""
-    await use(SigningIn).disable_totp(principal(), data.password, data.code)
+    await use(Login).disable_totp(principal(), data.password, data.code)
     return TotpState(totp_enabled=False)
 
 

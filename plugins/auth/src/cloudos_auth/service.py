@@ -17,16 +17,16 @@ from sqlmodel import delete, select, update
 
 from cloudos_auth.cookies import ACCESS, cookie_values
 from cloudos_auth.events import PasswordChanged, SetupCompleted
-from cloudos_auth.identity_cache import Directory, person
-from cloudos_auth.keys import PREFIX, Keys
+from cloudos_auth.identity_cache import IdentityCache, person
+from cloudos_auth.keys import PREFIX, ApiKeys
 from cloudos_auth.lockout import Lockouts
-from cloudos_auth.login import SigningIn, ended, stored_password
+from cloudos_auth.login import Login, ended, stored_password
 from cloudos_auth.models import Session, User
 from cloudos_auth.passwords import Passwords
-from cloudos_auth.rates import Rate
+from cloudos_auth.rates import RateLimit
 from cloudos_auth.schemas import UserOut
 from cloudos_auth.set_up_mark import SetUpMark
-from cloudos_auth.tokens import REFRESH, TokenMint
+from cloudos_auth.tokens import REFRESH, TokenIssuer
 
 __all__ = ["Accounts", "Session"]
 
@@ -40,12 +40,12 @@ class Accounts:
     def __init__(
         self,
         ctx: Context,
-        mint: TokenMint,
-        directory: Directory,
+        mint: TokenIssuer,
+        directory: IdentityCache,
         passwords: Passwords,
         lockouts: Lockouts,
-        keys: Keys,
-        sign_in: SigningIn,
+        keys: ApiKeys,
+        sign_in: Login,
         mark: SetUpMark,
     ) -> None:
         self._ctx = ctx
@@ -56,7 +56,7 @@ class Accounts:
         self._keys = keys
         self._sign_in = sign_in
         self._mark = mark
-        self._refused = Rate(ctx.clock, _MOST_REFUSED, 60.0)
+        self._refused = RateLimit(ctx.clock, _MOST_REFUSED, 60.0)
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:

@@ -20,7 +20,7 @@ REFRESH = timedelta(days=30)
 TEMPORARY = timedelta(minutes=5)
 
 
-class TokenMint:
+class TokenIssuer:
     """Makes tokens and reads them."""
 
     def __init__(self, key: Callable[[], str], clock: Clock) -> None:

@@ -13,7 +13,7 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, func, select, update
 
 from cloudos_auth.events import BackupCodeUsed, TotpDisabled, TotpEnabled
-from cloudos_auth.identity_cache import Directory
+from cloudos_auth.identity_cache import IdentityCache
 from cloudos_auth.models import BackupCode, User
 from cloudos_auth.schemas import TotpSetup
 
@@ -25,7 +25,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 class SecondFactors:
     """Sets codes up and checks them. A code is accepted once, one step early or late."""
 
-    def __init__(self, ctx: Context, directory: Directory) -> None:
+    def __init__(self, ctx: Context, directory: IdentityCache) -> None:
         self._ctx = ctx
         self._directory = directory
 

@@ -7,9 +7,9 @@ from cloudos_sdk.http import answers
 from quart import Blueprint
 from quart_schema import validate_request, validate_response
 
-from cloudos_auth.keys import Keys
+from cloudos_auth.keys import ApiKeys
 from cloudos_auth.schemas import KeyCreatedOut, KeyOut, NewAccount, NewKey, UserChange, UserOut
-from cloudos_auth.users import Users
+from cloudos_auth.users import UserService
 
 administration = Blueprint("administration", __name__)
 
@@ -19,7 +19,7 @@ administration = Blueprint("administration", __name__)
 @validate_response(list[UserOut])
 async def list_users() -> list[UserOut]:
     """List the users, oldest first."""
-    return [UserOut.model_validate(user, from_attributes=True) for user in use(Users).all()]
+    return [UserOut.model_validate(user, from_attributes=True) for user in use(UserService).all()]
 
 
 @administration.post("/api/users")
@@ -28,7 +28,7 @@ async def list_users() -> list[UserOut]:
 @validate_response(UserOut, 201)
 async def create_user(data: NewAccount) -> tuple[UserOut, int]:
     """Make a user."""
-    return UserOut.model_validate(await use(Users).create(principal(), data), from_attributes=True), 201
+    return UserOut.model_validate(await use(UserService).create(principal(), data), from_attributes=True), 201
 
 
 @administration.get("/api/users/<user_id>")
@@ -36,7 +36,7 @@ async def create_user(data: NewAccount) -> tuple[UserOut, int]:
 @validate_response(UserOut)
 async def get_user(user_id: str) -> UserOut:
     """Return a user."""
-    return UserOut.model_validate(use(Users).get(user_id), from_attributes=True)
+    return UserOut.model_validate(use(UserService).get(user_id), from_attributes=True)
 
 
 @administration.put("/api/users/<user_id>")
@@ -45,7 +45,7 @@ async def get_user(user_id: str) -> UserOut:
 @validate_response(UserOut)
 async def change_user(user_id: str, data: UserChange) -> UserOut:
     """Change a user's role or password, or disable the user; it holds on the next request."""
-    return UserOut.model_validate(await use(Users).change(principal(), user_id, data), from_attributes=True)
+    return UserOut.model_validate(await use(UserService).change(principal(), user_id, data), from_attributes=True)
 
 
 @administration.delete("/api/users/<user_id>")
@@ -53,7 +53,7 @@ async def change_user(user_id: str, data: UserChange) -> UserOut:
 @answers(204)
 async def delete_user(user_id: str) -> tuple[str, int]:
     """Delete a user, with all sessions and keys."""
-    await use(Users).delete(principal(), user_id)
+    await use(UserService).delete(principal(), user_id)
     return "", 204
 
 
@@ -62,7 +62,7 @@ async def delete_user(user_id: str) -> tuple[str, int]:
 @validate_response(list[KeyOut])
 async def list_keys() -> list[KeyOut]:
     """List the API keys, newest first; to who lacks `keys:read` those of their own, left from another role."""
-    return use(Keys).list(_own_only("keys:read"))
+    return use(ApiKeys).list(_own_only("keys:read"))
 
 
 @administration.post("/api/keys")
@@ -73,8 +73,8 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
     """Make an API key of the caller's; its text is shown this once."""
     if principal().kind != "user":
         raise Forbidden("Only a signed-in person may make a key.", code="person_required")
-    key, text = await use(Keys).create(principal(), data)
-    return KeyCreatedOut(**use(Keys).shown(key).model_dump(), key=text), 201
+    key, text = await use(ApiKeys).create(principal(), data)
+    return KeyCreatedOut(**use(ApiKeys).shown(key).model_dump(), key=text), 201
 
 
 @administration.delete("/api/keys/<key_id>")
@@ -82,7 +82,7 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 @answers(204)
 async def revoke_key(key_id: str) -> tuple[str, int]:
     """Revoke an API key; it is refused from the next request on. One's own may be revoked in any role."""
-    await use(Keys).revoke(key_id, _own_only("keys:write"))
+    await use(ApiKeys).revoke(key_id, _own_only("keys:write"))
     return "", 204
 
 
@@ -95,6 +95,6 @@ def _own_only(permission: str) -> str | None:
     scoped = who.scopes is None or permission in who.scopes or permission.replace(":read", ":write") in who.scopes
     if who.role is Role.ADMIN and scoped:
         return None
-    if who.kind != "user" or not use(Keys).list(who.user_id):
+    if who.kind != "user" or not use(ApiKeys).list(who.user_id):
         raise Forbidden(f"You lack the permission {permission}.", permission=permission)
     return who.user_id

@@ -9,7 +9,7 @@ from sqlmodel import Session as Db
 from sqlmodel import delete, func, select
 
 from cloudos_auth.events import PasswordChanged, UserChanged, UserCreated, UserDeleted
-from cloudos_auth.identity_cache import Directory
+from cloudos_auth.identity_cache import IdentityCache
 from cloudos_auth.lockout import Lockouts
 from cloudos_auth.models import ApiKey, BackupCode, Session, User
 from cloudos_auth.passwords import Passwords
@@ -17,11 +17,11 @@ from cloudos_auth.schemas import NewAccount, UserChange
 from cloudos_auth.totp import SecondFactors
 
 
-class Users:
+class UserService:
     """Makes, changes and deletes users. The last admin who can sign in stays one."""
 
     def __init__(
-        self, ctx: Context, directory: Directory, passwords: Passwords, factors: SecondFactors, lockouts: Lockouts
+        self, ctx: Context, directory: IdentityCache, passwords: Passwords, factors: SecondFactors, lockouts: Lockouts
     ) -> None:
         self._ctx = ctx
         self._directory = directory

@@ -22,7 +22,7 @@ class Layout(Base, table=True):
     saved_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Version(Base, table=True):
+class LayoutVersion(Base, table=True):
     """A layout as it was saved under a number, the one in force included."""
 
     user_id: str = Field(primary_key=True)

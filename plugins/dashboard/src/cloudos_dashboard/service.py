@@ -13,13 +13,13 @@ from sqlmodel import Session
 
 from cloudos_dashboard.defaults import DEFAULTS
 from cloudos_dashboard.events import LayoutSaved
-from cloudos_dashboard.models import Layout, Version
+from cloudos_dashboard.models import Layout, LayoutVersion
 from cloudos_dashboard.schemas import NewLayout
 
 EARLIER = 20
 """How many versions are kept beside the one in force."""
 
-LAYOUT, VERSION = Layout.__table__, Version.__table__
+LAYOUT, VERSION = Layout.__table__, LayoutVersion.__table__
 
 
 class Dashboards:

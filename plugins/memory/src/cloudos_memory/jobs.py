@@ -6,13 +6,13 @@ from datetime import time
 
 from cloudos_sdk import Context, Job
 
-from cloudos_memory.keys.service import Keys
-from cloudos_memory.tools.idempotency import Once
+from cloudos_memory.keys.service import KeyService
+from cloudos_memory.tools.idempotency import IdempotentCalls
 
 
 async def _prune(ctx: Context) -> None:
-    await ctx.use(Keys).prune()
-    await ctx.use(Once).prune()
+    await ctx.use(KeyService).prune()
+    await ctx.use(IdempotentCalls).prune()
 
 
 PRUNE = Job(name="prune", run=_prune, daily=time(3, 40))

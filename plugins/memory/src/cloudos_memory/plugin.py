@@ -31,7 +31,7 @@ from cloudos_memory.mcp_server.own_parts import offering_memory
 from cloudos_memory.mcp_server.sessions import keeping_sessions
 from cloudos_memory.models import Base
 from cloudos_memory.search.analytics import COVERAGE
-from cloudos_memory.search.indexing.worker import Indexer
+from cloudos_memory.search.indexing.worker import IndexWorker
 from cloudos_memory.search.lifespan import searching
 from cloudos_memory.settings import MemorySettings
 from cloudos_memory.sync.service import keeping_sync
@@ -109,7 +109,7 @@ async def cloudos_health(ctx: Context) -> Health:
     """Tell whether there are notes to serve, and what holds up their embedding; search goes on by words."""
     if ctx.find(NoteStore) is None:
         return Health(False, "No plugin provides the notes that memories are kept in; install and enable notes.")
-    indexer = ctx.find(Indexer)
+    indexer = ctx.find(IndexWorker)
     if indexer is not None and indexer.trouble:
         return Health(True, f"Embedding pauses, search goes on by words: {indexer.trouble}")
     return Health(True)

@@ -21,7 +21,7 @@ def _name(given: str) -> str:
     return given.strip()
 
 
-class OfUser(Query):
+class UserQuery(Query):
     """Whose keys or sessions are listed: the caller's, or those of a user whom an admin names."""
 
     user: str | None = Field(default=None, max_length=64)

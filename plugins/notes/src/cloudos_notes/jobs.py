@@ -6,7 +6,9 @@ from datetime import time, timedelta
 
 from cloudos_sdk import Context, Job
 
-from cloudos_notes.service import Importer, Store, Versions
+from cloudos_notes.storage.store import Store
+from cloudos_notes.storage.versions import Versions
+from cloudos_notes.vault.importer import Importer
 
 
 async def _forget_versions(ctx: Context) -> None:

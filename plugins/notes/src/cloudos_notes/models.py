@@ -115,7 +115,7 @@ class Link(Base, table=True):
     target: int | None = Field(default=None, sa_column=_note("target", nullable=True, ondelete="SET NULL"))
 
 
-class Version(Base, table=True):
+class VersionRow(Base, table=True):
     """What a note was before a change of its text, title, tags or folder."""
 
     __tablename__ = "notes_version"
@@ -131,7 +131,7 @@ class Version(Base, table=True):
     replaced_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Once(Base, table=True):
+class IdempotencyRow(Base, table=True):
     """The note that a create with an idempotency key made."""
 
     __tablename__ = "notes_once"
@@ -161,7 +161,7 @@ class Attachment(Base, table=True):
     modified_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Import(Base, table=True):
+class ImportRow(Base, table=True):
     """How many entries of an archive are imported, and what became of them."""
 
     __tablename__ = "notes_import"

@@ -32,7 +32,7 @@ from cloudos_notes.vault.attachments import Attachments
 from cloudos_notes.vault.exporter import Exporter
 from cloudos_notes.vault.importer import Importer
 from cloudos_notes.views.graph import GraphReader
-from cloudos_notes.views.listing import Listing
+from cloudos_notes.views.note_list import NoteList
 
 manifest = Manifest(
     title="Notes",
@@ -80,7 +80,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     ctx.provide(Attachments, attachments)
     ctx.provide(Store, store)
     ctx.provide(NoteStore, store)
-    ctx.provide(Listing, Listing(ctx, store))
+    ctx.provide(NoteList, NoteList(ctx, store))
     ctx.provide(Versions, Versions(ctx, store))
     ctx.provide(GraphReader, GraphReader(ctx))
     ctx.provide(Importer, importer)

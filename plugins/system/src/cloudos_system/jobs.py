@@ -7,7 +7,7 @@ from datetime import timedelta
 from cloudos_sdk import Context, Job
 
 from cloudos_system.disks.health import DiskChecks
-from cloudos_system.series.retention import Retention
+from cloudos_system.series.retention import SeriesRetention
 
 
 async def _check_disks(ctx: Context) -> None:
@@ -15,7 +15,7 @@ async def _check_disks(ctx: Context) -> None:
 
 
 async def _prune(ctx: Context) -> None:
-    await ctx.use(Retention).prune()
+    await ctx.use(SeriesRetention).prune()
 
 
 CHECK_DISKS = Job(name="check-disks", run=_check_disks, every=timedelta(minutes=30), timeout=timedelta(minutes=10))

@@ -13,7 +13,7 @@ Base: Any = model_base("system")
 MOMENT = BigInteger().with_variant(Integer(), "sqlite")
 
 
-class Series(Base, table=True):
+class SeriesRow(Base, table=True):
     """A series that was measured once: the metric's name and its labels as JSON with sorted names."""
 
     __table_args__ = (UniqueConstraint("metric", "labels"),)

@@ -20,9 +20,9 @@ from cloudos_system.machine.system_source import SystemSource
 from cloudos_system.models import Base
 from cloudos_system.routes import routes
 from cloudos_system.series.history import MetricHistory
-from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.minute_buffer import MinuteBuffer
 from cloudos_system.series.network_history import NetworkTraffic
-from cloudos_system.series.retention import Retention
+from cloudos_system.series.retention import SeriesRetention
 from cloudos_system.series.sampler import PERIOD, Sampler
 from cloudos_system.series.store import SeriesStore
 from cloudos_system.series.stream import MetricStreams
@@ -67,18 +67,18 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     askers = ThreadPoolExecutor(1, thread_name_prefix="smartctl")
     store = SeriesStore(ctx.db, ctx.log)
     await store.load()
-    minutes = Minutes(store, ctx.log)
+    minutes = MinuteBuffer(store, ctx.log)
     checks = DiskChecks(ctx.settings.smartctl, ctx.clock, ctx.log, askers)
     sampler = Sampler(ctx.clock, ctx.log, lambda: ctx.all(MetricSource), minutes)
     ctx.provide(MetricSource, SystemSource(checks.reports, readers))
     ctx.provide(Metrics, sampler)
     ctx.provide(Sampler, sampler)
     ctx.provide(DiskChecks, checks)
-    ctx.provide(Minutes, minutes)
+    ctx.provide(MinuteBuffer, minutes)
     ctx.provide(MetricHistory, MetricHistory(ctx.db, store, minutes))
     ctx.provide(MetricStreams, MetricStreams(sampler))
     ctx.provide(NetworkTraffic, NetworkTraffic(ctx.db, store, minutes, sampler.recent, PERIOD))
-    ctx.provide(Retention, Retention(store, ctx.clock, ctx.log))
+    ctx.provide(SeriesRetention, SeriesRetention(store, ctx.clock, ctx.log))
     ctx.provide(SystemService, SystemService(node_id(ctx.data_dir), sampler, readers))
     writing = ctx.tasks.start("minutes of metrics", minutes.run)
     sampling = ctx.tasks.start("sampler", sampler.run)
@@ -102,7 +102,7 @@ async def cloudos_health(ctx: Context) -> Health:
         return Health(False, "The sampler does not run.")
     if sampler.behind() > 6 * PERIOD:
         return Health(False, f"Nothing was measured for {sampler.behind():.0f} seconds.")
-    if (trouble := ctx.use(Minutes).trouble) is not None:
+    if (trouble := ctx.use(MinuteBuffer).trouble) is not None:
         return Health(False, trouble)
     failing = sorted(name for name, report in checks.reports().items() if report.status == "failing")
     if failing:

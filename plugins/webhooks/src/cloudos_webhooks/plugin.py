@@ -9,10 +9,10 @@ from datetime import timedelta
 from cloudos_sdk import Context, Health, Job, Manifest, Permission, Role, hookimpl
 from quart import Blueprint
 
-from cloudos_webhooks.delivery.attempt_results import Bookkeeper
-from cloudos_webhooks.delivery.event_consumer import Intake
-from cloudos_webhooks.delivery.manual_delivery import ByHand
-from cloudos_webhooks.delivery.queues import Dispatcher
+from cloudos_webhooks.delivery.attempt_results import AttemptResults
+from cloudos_webhooks.delivery.event_consumer import EventConsumer
+from cloudos_webhooks.delivery.manual_delivery import ManualDelivery
+from cloudos_webhooks.delivery.queues import DeliveryQueues
 from cloudos_webhooks.delivery.sender import LONGEST_WAIT, Sender
 from cloudos_webhooks.delivery.store import Deliveries
 from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookFailing, WebhookRecovered, WebhookUpdated
@@ -21,7 +21,7 @@ from cloudos_webhooks.models import Base
 from cloudos_webhooks.routes import routes
 from cloudos_webhooks.service import Webhooks
 from cloudos_webhooks.settings import WebhooksSettings
-from cloudos_webhooks.subscription_cache import Directory
+from cloudos_webhooks.subscription_cache import SubscriptionCache
 
 manifest = Manifest(
     title="Webhooks",
@@ -54,19 +54,19 @@ def cloudos_jobs() -> Sequence[Job]:
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Go on with what waits and read the events."""
     longest = timedelta(seconds=max([LONGEST_WAIT, *(1.1 * wait for wait in ctx.settings.retry_seconds)]))
-    directory, deliveries, sender = Directory(ctx), Deliveries(ctx.db, longest), Sender(ctx.settings)
+    directory, deliveries, sender = SubscriptionCache(ctx), Deliveries(ctx.db, longest), Sender(ctx.settings)
     await directory.load()
     await deliveries.open()
-    bookkeeper = Bookkeeper(ctx, directory, deliveries)
-    dispatcher = Dispatcher(ctx, directory, deliveries, sender, bookkeeper)
-    intake = Intake(ctx, directory, deliveries, dispatcher)
+    bookkeeper = AttemptResults(ctx, directory, deliveries)
+    dispatcher = DeliveryQueues(ctx, directory, deliveries, sender, bookkeeper)
+    intake = EventConsumer(ctx, directory, deliveries, dispatcher)
     webhooks = Webhooks(ctx, directory, deliveries, sender, dispatcher)
     ctx.provide(Sender, sender)
-    ctx.provide(Bookkeeper, bookkeeper)
-    ctx.provide(Intake, intake)
+    ctx.provide(AttemptResults, bookkeeper)
+    ctx.provide(EventConsumer, intake)
     ctx.provide(Deliveries, deliveries)
     ctx.provide(Webhooks, webhooks)
-    ctx.provide(ByHand, ByHand(ctx, directory, deliveries, sender, bookkeeper))
+    ctx.provide(ManualDelivery, ManualDelivery(ctx, directory, deliveries, sender, bookkeeper))
     dispatcher.start()
     ctx.events.subscribe_batches(intake.handle, "*", name="deliveries")
     try:
@@ -80,7 +80,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether events become deliveries, and which endpoints take none."""
-    trouble = ctx.use(Intake).trouble or ctx.use(Bookkeeper).trouble
+    trouble = ctx.use(EventConsumer).trouble or ctx.use(AttemptResults).trouble
     if trouble is not None:
         return Health(False, trouble)
     failing = [hook.url for hook in await ctx.use(Webhooks).listed() if hook.status == "failing"]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
-from cloudos_webhooks.delivery.manual_delivery import ByHand
+from cloudos_webhooks.delivery.manual_delivery import ManualDelivery
 from cloudos_webhooks.delivery.store import Deliveries
 from cloudos_webhooks.event_catalog import event_types
 from cloudos_webhooks.schemas import DeliveryOut, EventType, NewWebhook, Rotated, WebhookChange, WebhookMade, WebhookOut
@@ -87,7 +87,7 @@ async def rotate_secret(webhook_id: str) -> Response:
 @document_response(DeliveryOut)
 async def test_webhook(webhook_id: str) -> Response:
     """Send a message of type `webhook.test` now and return how that went."""
-    return _answer(DeliveryOut(**await use(ByHand).test(webhook_id)))
+    return _answer(DeliveryOut(**await use(ManualDelivery).test(webhook_id)))
 
 
 @routes.get("/api/webhooks/<webhook_id>/deliveries")
@@ -105,4 +105,4 @@ async def list_deliveries(webhook_id: str, query_args: Page) -> Response:
 @document_response(DeliveryOut)
 async def redeliver(webhook_id: str, delivery_id: str) -> Response:
     """Send a delivery once more, now, and return it with that try."""
-    return _answer(DeliveryOut(**await use(ByHand).redeliver(webhook_id, delivery_id)))
+    return _answer(DeliveryOut(**await use(ManualDelivery).redeliver(webhook_id, delivery_id)))

@@ -14,14 +14,14 @@ from cloudos_sdk.outbound import check_url
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
-from cloudos_webhooks.delivery.queues import Dispatcher
+from cloudos_webhooks.delivery.queues import DeliveryQueues
 from cloudos_webhooks.delivery.sender import Sender
 from cloudos_webhooks.delivery.store import Deliveries
 from cloudos_webhooks.event_catalog import check
 from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from cloudos_webhooks.schemas import NewWebhook, Rotated, WebhookChange, WebhookMade, WebhookOut
 from cloudos_webhooks.signature import Signer, new_secret
-from cloudos_webhooks.subscription_cache import TABLE, Directory, Hook, Secret
+from cloudos_webhooks.subscription_cache import TABLE, Secret, Subscription, SubscriptionCache
 
 MOST = 100
 OVERLAP = timedelta(hours=24)
@@ -32,7 +32,12 @@ class Webhooks:
     """The webhooks, for those who manage them."""
 
     def __init__(
-        self, ctx: Context, directory: Directory, deliveries: Deliveries, sender: Sender, dispatcher: Dispatcher
+        self,
+        ctx: Context,
+        directory: SubscriptionCache,
+        deliveries: Deliveries,
+        sender: Sender,
+        dispatcher: DeliveryQueues,
     ) -> None:
         self._ctx = ctx
         self._directory = directory
@@ -56,7 +61,7 @@ class Webhooks:
         events = check(wanted.events)
         await self._check(wanted.url)
         now, secret = self._ctx.clock.now(), Secret(new_secret())
-        hook = Hook(
+        hook = Subscription(
             id=new_id("wh"),
             url=wanted.url,
             events=tuple(events),
@@ -92,7 +97,7 @@ class Webhooks:
         if change.active is not None:
             given["active"] = change.active
 
-        def apply(hook: Hook) -> Hook:
+        def apply(hook: Subscription) -> Subscription:
             anew = "url" in given or given.get("active") is True
             return replace(hook, **given, failing_since=None if anew else hook.failing_since)
 
@@ -103,7 +108,7 @@ class Webhooks:
         """Replace the secret; for a day the one before signs too. Raises NotFound."""
         now, fresh = self._ctx.clock.now(), new_secret()
 
-        def apply(hook: Hook) -> Hook:
+        def apply(hook: Subscription) -> Subscription:
             held = [(old, until) for old, until in hook.secret.previous if until > now]
             previous = (*held, (hook.secret.current, now + OVERLAP))[-_OLD_SECRETS:]
             return hook.with_secret(Secret(fresh, previous))
@@ -130,7 +135,7 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._cleaning, return_exceptions=True)
 
-    async def _change(self, webhook_id: str, apply: Callable[[Hook], Hook]) -> None:
+    async def _change(self, webhook_id: str, apply: Callable[[Subscription], Subscription]) -> None:
         """Change one in the transaction that reads it, so that of two changes none is lost."""
 
         def store(session: Session) -> None:
@@ -176,13 +181,13 @@ class Webhooks:
         rows = await self._ctx.db.read(lambda s: s.execute(select(TABLE.c.id, TABLE.c.delivered_at)).all())
         return {id: (waiting.get(id, 0), delivered_at) for id, delivered_at in rows}
 
-    def _known(self, webhook_id: str) -> Hook:
+    def _known(self, webhook_id: str) -> Subscription:
         hook = self._directory.get(webhook_id)
         if hook is None:
             raise NotFound("webhook", webhook_id)
         return hook
 
-    def _know(self, hook: Hook) -> None:
+    def _know(self, hook: Subscription) -> None:
         self._directory.put(hook)
         self._dispatcher.changed(hook.id)
 
@@ -194,7 +199,7 @@ class Webhooks:
         task.add_done_callback(self._cleaning.discard)
 
 
-def _shown(hook: Hook, waiting: int, delivered_at: Any) -> WebhookOut:
+def _shown(hook: Subscription, waiting: int, delivered_at: Any) -> WebhookOut:
     return WebhookOut(
         id=hook.id,
         url=hook.url,

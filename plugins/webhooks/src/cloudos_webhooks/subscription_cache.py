@@ -32,7 +32,7 @@ class Secret:
 
 
 @dataclass(frozen=True)
-class Hook:
+class Subscription:
     """A webhook as it is now."""
 
     id: str
@@ -59,36 +59,36 @@ class Hook:
         """Tell whether an event of this type is for it."""
         return self.active and (ALL in self.events or type in self.events)
 
-    def with_secret(self, secret: Secret) -> Hook:
+    def with_secret(self, secret: Secret) -> Subscription:
         """Return it with another secret."""
         return replace(self, secret=secret, signer=Signer(secret.current, secret.previous))
 
 
-class Directory:
+class SubscriptionCache:
     """All webhooks, as the committed rows say."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._hooks: dict[str, Hook] = {}
+        self._hooks: dict[str, Subscription] = {}
 
     async def load(self) -> None:
         """Read the rows. Raises ValueError where they were encrypted with another key."""
         rows = await self._ctx.db.read(lambda s: s.execute(select(TABLE)).all())
         self._hooks = {row.id: self.read(row) for row in rows}
 
-    def all(self) -> Sequence[Hook]:
+    def all(self) -> Sequence[Subscription]:
         """Return all, newest first."""
         return sorted(self._hooks.values(), key=lambda hook: (hook.created_at, hook.id), reverse=True)
 
-    def get(self, webhook_id: str) -> Hook | None:
+    def get(self, webhook_id: str) -> Subscription | None:
         """Return one, or None."""
         return self._hooks.get(webhook_id)
 
-    def wanting(self, type: str) -> list[Hook]:
+    def wanting(self, type: str) -> list[Subscription]:
         """Return those that an event of this type is for."""
         return [hook for hook in self._hooks.values() if hook.wants(type)]
 
-    def put(self, hook: Hook) -> None:
+    def put(self, hook: Subscription) -> None:
         """Know a webhook from now on."""
         self._hooks[hook.id] = hook
 
@@ -105,7 +105,7 @@ class Directory:
     def __len__(self) -> int:
         return len(self._hooks)
 
-    def row(self, hook: Hook) -> dict[str, Any]:
+    def row(self, hook: Subscription) -> dict[str, Any]:
         """Return the columns of a webhook, what is secret encrypted."""
         return {
             "id": hook.id,
@@ -118,11 +118,11 @@ class Directory:
             "updated_at": hook.updated_at,
         }
 
-    def read(self, row: Any) -> Hook:
+    def read(self, row: Any) -> Subscription:
         """Return the webhook of a row."""
         current, *previous = orjson.loads(self._ctx.secrets.decrypt(row.secrets))
         secret = Secret(current, tuple(_dated(previous)))
-        return Hook(
+        return Subscription(
             id=row.id,
             url=self._ctx.secrets.decrypt(row.url),
             events=tuple(orjson.loads(row.events)),

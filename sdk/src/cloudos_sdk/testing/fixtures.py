@@ -221,14 +221,14 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
     """Run plugins, by id or as modules, in a temporary folder, without a network; stopped at the end of the test."""
     from cloudos_host.config import Config, HostSettings
     from cloudos_host.host import Host
-    from cloudos_host.plugins.discovery import Found, discover, given
+    from cloudos_host.plugins.discovery import DiscoveredPlugin, discover, given
 
     hosts: list[RunningHost] = []
     made: list[str] = []
     server = os.environ.get("CLOUDOS_HOST__DATABASE_URL")
 
     async def run(
-        *plugins: str | ModuleType | Found,
+        *plugins: str | ModuleType | DiscoveredPlugin,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         **host_settings: Any,
     ) -> RunningHost:
@@ -237,7 +237,7 @@ async def cloudos(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Runni
         for plugin in plugins:
             if isinstance(plugin, str):
                 found.append(installed[plugin])
-            elif isinstance(plugin, Found):
+            elif isinstance(plugin, DiscoveredPlugin):
                 found.append(plugin)
             else:
                 found.append(given(plugin.__name__.rsplit(".", 1)[-1], plugin))

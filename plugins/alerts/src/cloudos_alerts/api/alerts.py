@@ -7,8 +7,8 @@ from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request, validate_response
 
-from cloudos_alerts.evaluation.history import History
-from cloudos_alerts.rules.metric_catalog import Catalogue
+from cloudos_alerts.evaluation.history import AlertHistory
+from cloudos_alerts.rules.metric_catalog import MetricCatalog
 from cloudos_alerts.schemas import (
     Acknowledgement,
     ActiveQuery,
@@ -22,7 +22,7 @@ from cloudos_alerts.schemas import (
     RuleOut,
     Silence,
 )
-from cloudos_alerts.service import Rules
+from cloudos_alerts.service import RuleService
 
 routes = Blueprint("alerts", __name__)
 
@@ -33,7 +33,7 @@ routes = Blueprint("alerts", __name__)
 @document_response(list[AlertOut])
 async def active(query_args: ActiveQuery) -> Response:
     """List what fires now, newest first."""
-    return json_rows(await use(History).active(query_args))
+    return json_rows(await use(AlertHistory).active(query_args))
 
 
 @routes.get("/api/alerts/history")
@@ -42,7 +42,7 @@ async def active(query_args: ActiveQuery) -> Response:
 @document_response(list[AlertOut])
 async def history(query_args: HistoryQuery) -> Response:
     """List the alerts that there were, those that fire among them, newest first."""
-    return json_rows(await use(History).page(query_args))
+    return json_rows(await use(AlertHistory).page(query_args))
 
 
 @routes.get("/api/alerts/metrics")
@@ -50,7 +50,7 @@ async def history(query_args: HistoryQuery) -> Response:
 @document_response(list[MetricOut])
 async def metrics() -> Response:
     """List the metrics that a rule may be on, by name."""
-    found = use(Catalogue).metrics().values()
+    found = use(MetricCatalog).metrics().values()
     return json_rows([{"name": m.name, "unit": m.unit, "help": m.help, "labels": list(m.labels)} for m in found])
 
 
@@ -59,7 +59,7 @@ async def metrics() -> Response:
 @validate_response(AlertDetails)
 async def get_alert(alert_id: str) -> AlertDetails:
     """Return an alert with the messages about it."""
-    return AlertDetails(**await use(History).get(alert_id))
+    return AlertDetails(**await use(AlertHistory).get(alert_id))
 
 
 @routes.post("/api/alerts/<alert_id>/acknowledge")
@@ -68,7 +68,7 @@ async def get_alert(alert_id: str) -> AlertDetails:
 @validate_response(AlertDetails)
 async def acknowledge(alert_id: str, data: Acknowledgement) -> AlertDetails:
     """Take notice of an alert: it is not repeated any more."""
-    return AlertDetails(**await use(History).acknowledge(alert_id, data.note))
+    return AlertDetails(**await use(AlertHistory).acknowledge(alert_id, data.note))
 
 
 @routes.get("/api/alerts/rules")
@@ -76,7 +76,7 @@ async def acknowledge(alert_id: str, data: Acknowledgement) -> AlertDetails:
 @document_response(list[RuleOut])
 async def list_rules() -> Response:
     """List the rules with their states, oldest first."""
-    return json_rows(await use(Rules).listed())
+    return json_rows(await use(RuleService).listed())
 
 
 @routes.post("/api/alerts/rules")
@@ -85,7 +85,7 @@ async def list_rules() -> Response:
 @validate_response(RuleDetails, 201)
 async def add_rule(data: NewRule) -> tuple[RuleDetails, int]:
     """Add a rule on a metric of the system, an app or an event."""
-    return RuleDetails(**await use(Rules).add(data)), 201
+    return RuleDetails(**await use(RuleService).add(data)), 201
 
 
 @routes.get("/api/alerts/rules/<rule_id>")
@@ -93,7 +93,7 @@ async def add_rule(data: NewRule) -> tuple[RuleDetails, int]:
 @validate_response(RuleDetails)
 async def get_rule(rule_id: str) -> RuleDetails:
     """Return a rule with the state of each of its series."""
-    return RuleDetails(**await use(Rules).get(rule_id))
+    return RuleDetails(**await use(RuleService).get(rule_id))
 
 
 @routes.put("/api/alerts/rules/<rule_id>")
@@ -102,7 +102,7 @@ async def get_rule(rule_id: str) -> RuleDetails:
 @validate_response(RuleDetails)
 async def change_rule(rule_id: str, data: RuleChange) -> RuleDetails:
     """Change a rule; what is not named stays."""
-    return RuleDetails(**await use(Rules).change(rule_id, data))
+    return RuleDetails(**await use(RuleService).change(rule_id, data))
 
 
 @routes.delete("/api/alerts/rules/<rule_id>")
@@ -110,7 +110,7 @@ async def change_rule(rule_id: str, data: RuleChange) -> RuleDetails:
 @answers(204)
 async def remove_rule(rule_id: str) -> Response:
     """Remove a rule; its alerts stay in the history."""
-    await use(Rules).remove(rule_id)
+    await use(RuleService).remove(rule_id)
     return Response(status=204)
 
 
@@ -120,7 +120,7 @@ async def remove_rule(rule_id: str) -> Response:
 @validate_response(RuleDetails)
 async def silence(rule_id: str, data: Silence) -> RuleDetails:
     """Have a rule notify nobody for a time, and say why."""
-    return RuleDetails(**await use(Rules).silence(rule_id, data))
+    return RuleDetails(**await use(RuleService).silence(rule_id, data))
 
 
 @routes.post("/api/alerts/rules/<rule_id>/unsilence")
@@ -128,7 +128,7 @@ async def silence(rule_id: str, data: Silence) -> RuleDetails:
 @validate_response(RuleDetails)
 async def unsilence(rule_id: str) -> RuleDetails:
     """End a silence."""
-    return RuleDetails(**await use(Rules).unsilence(rule_id))
+    return RuleDetails(**await use(RuleService).unsilence(rule_id))
 
 
 @routes.post("/api/alerts/rules/<rule_id>/acknowledge")
@@ -137,4 +137,4 @@ async def unsilence(rule_id: str) -> RuleDetails:
 @document_response(list[AlertOut])
 async def acknowledge_rule(rule_id: str, data: Acknowledgement) -> Response:
     """Take notice of all that fires of a rule."""
-    return json_rows(await use(History).acknowledge_rule(rule_id, data.note))
+    return json_rows(await use(AlertHistory).acknowledge_rule(rule_id, data.note))

@@ -7,7 +7,7 @@ from cloudos_sdk.http import answers, json_rows
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request, validate_response
 
-from cloudos_alerts.notify.channels import Channels
+from cloudos_alerts.notify.channels import ChannelService
 from cloudos_alerts.schemas import ChannelChange, ChannelOut, NewChannel, RemoveChannel, Trial
 
 channel_routes = Blueprint("alert_channels", __name__)
@@ -18,7 +18,7 @@ channel_routes = Blueprint("alert_channels", __name__)
 @document_response(list[ChannelOut])
 async def list_channels() -> Response:
     """List the channels, their secrets hidden, oldest first."""
-    return json_rows(await use(Channels).listed())
+    return json_rows(await use(ChannelService).listed())
 
 
 @channel_routes.post("/api/alerts/channels")
@@ -27,7 +27,7 @@ async def list_channels() -> Response:
 @validate_response(ChannelOut, 201)
 async def add_channel(data: NewChannel) -> tuple[ChannelOut, int]:
     """Add a channel; the node's own rules that have none take the first one."""
-    return ChannelOut(**await use(Channels).add(data)), 201
+    return ChannelOut(**await use(ChannelService).add(data)), 201
 
 
 @channel_routes.get("/api/alerts/channels/<channel_id>")
@@ -35,7 +35,7 @@ async def add_channel(data: NewChannel) -> tuple[ChannelOut, int]:
 @validate_response(ChannelOut)
 async def get_channel(channel_id: str) -> ChannelOut:
     """Return a channel, its secrets hidden."""
-    return ChannelOut(**await use(Channels).get(channel_id))
+    return ChannelOut(**await use(ChannelService).get(channel_id))
 
 
 @channel_routes.put("/api/alerts/channels/<channel_id>")
@@ -44,7 +44,7 @@ async def get_channel(channel_id: str) -> ChannelOut:
 @validate_response(ChannelOut)
 async def change_channel(channel_id: str, data: ChannelChange) -> ChannelOut:
     """Change a channel; what waits for it is tried at once."""
-    return ChannelOut(**await use(Channels).change(channel_id, data))
+    return ChannelOut(**await use(ChannelService).change(channel_id, data))
 
 
 @channel_routes.delete("/api/alerts/channels/<channel_id>")
@@ -53,7 +53,7 @@ async def change_channel(channel_id: str, data: ChannelChange) -> ChannelOut:
 @answers(204)
 async def remove_channel(channel_id: str, query_args: RemoveChannel) -> Response:
     """Remove a channel that no rule uses; with `detach=true` the rules do without it."""
-    await use(Channels).remove(channel_id, detach=query_args.detach)
+    await use(ChannelService).remove(channel_id, detach=query_args.detach)
     return Response(status=204)
 
 
@@ -63,4 +63,4 @@ async def remove_channel(channel_id: str, query_args: RemoveChannel) -> Response
 @validate_response(Trial)
 async def test_channel(channel_id: str) -> Trial:
     """Send a test notification now and tell what the far side said, its own words to people only."""
-    return await use(Channels).test(channel_id, principal())
+    return await use(ChannelService).test(channel_id, principal())

@@ -14,8 +14,8 @@ from sqlmodel import Session
 
 from cloudos_alerts.evaluation import messages
 from cloudos_alerts.models import Alert, Notification, Progress
-from cloudos_alerts.models import Series as SeriesRow
-from cloudos_alerts.rules.rule_state import Change, LiveRule, text
+from cloudos_alerts.models import SeriesRow as SeriesRow
+from cloudos_alerts.rules.rule_state import Change, RuleState, text
 
 ALERT = Alert.__table__
 NOTIFICATION = Notification.__table__
@@ -25,7 +25,7 @@ PROGRESS_ID = 1
 _DROP = delete(SERIES).where(SERIES.c.rule_id == bindparam("rule"), SERIES.c.labels == bindparam("of"))
 
 
-class Ledger:
+class AlertWriter:
     """The rows behind the states in memory."""
 
     def __init__(self, ctx: Context) -> None:
@@ -51,7 +51,7 @@ class Ledger:
         """Note when was last looked."""
         session.execute(update(PROGRESS).where(PROGRESS.c.id == PROGRESS_ID).values(looked_at=now))
 
-    def forget_series(self, session: Session, rule: LiveRule) -> None:
+    def forget_series(self, session: Session, rule: RuleState) -> None:
         """Delete what is known of a rule's series."""
         session.execute(delete(SERIES).where(SERIES.c.rule_id == rule.id))
 

@@ -17,12 +17,12 @@ from cloudos_sdk.capabilities import Sample
 from sqlmodel import Session
 
 from cloudos_alerts.evaluation import messages
-from cloudos_alerts.evaluation.alert_writer import Ledger
-from cloudos_alerts.evaluation.event_counts import Occurrences
-from cloudos_alerts.rules.conditions import Labels, Series, follow, shift, unseen
+from cloudos_alerts.evaluation.alert_writer import AlertWriter
+from cloudos_alerts.evaluation.event_counts import EventCounts
+from cloudos_alerts.rules.conditions import Labels, RuleSeries, follow, shift, unseen
 from cloudos_alerts.rules.event_metrics import is_event
-from cloudos_alerts.rules.metric_catalog import Catalogue
-from cloudos_alerts.rules.rule_state import Change, Kind, LiveRule
+from cloudos_alerts.rules.metric_catalog import MetricCatalog
+from cloudos_alerts.rules.rule_state import Change, Kind, RuleState
 
 T = TypeVar("T")
 
@@ -32,15 +32,15 @@ _NOTED_EVERY = timedelta(minutes=1)
 _FORGOTTEN_AFTER = timedelta(days=1)
 
 
-class Engine:
+class RuleEvaluator:
     """The rules with the states of their series, and when was last looked. Rows of rules change by `change`."""
 
     def __init__(
         self,
         ctx: Context,
-        ledger: Ledger,
-        occurrences: Occurrences,
-        catalogue: Catalogue,
+        ledger: AlertWriter,
+        occurrences: EventCounts,
+        catalogue: MetricCatalog,
         wake_sender: Callable[[], None],
     ) -> None:
         self._ctx = ctx
@@ -54,9 +54,9 @@ class Engine:
         self._noted_at: datetime | None = None
         self._units: dict[str, str] = {}
         self.lock = asyncio.Lock()
-        self.rules: dict[str, LiveRule] = {}
+        self.rules: dict[str, RuleState] = {}
 
-    def load(self, rules: Iterable[LiveRule], looked_at: datetime | None) -> None:
+    def load(self, rules: Iterable[RuleState], looked_at: datetime | None) -> None:
         """Take up the rules, with what was known of their series at the last look."""
         self.rules = {rule.id: rule for rule in rules}
         self.looked_at = self._noted_at = looked_at
@@ -67,7 +67,7 @@ class Engine:
         async with self.lock:
             return await to_the_end(self._ctx.db.write(store))
 
-    def put(self, session: Session, rule: LiveRule) -> None:
+    def put(self, session: Session, rule: RuleState) -> None:
         """Take a new or changed rule once the transaction in hand is committed."""
         self._ctx.db.after_commit(session, lambda: self._put(rule))
 
@@ -75,7 +75,7 @@ class Engine:
         """Forget a rule once the transaction in hand is committed."""
         self._ctx.db.after_commit(session, lambda: self._drop(rule_id))
 
-    def _put(self, rule: LiveRule) -> None:
+    def _put(self, rule: RuleState) -> None:
         """Take a rule; series stay where it asks the same as before."""
         before = self.rules.get(rule.id)
         if before is not None and before.asks_the_same(rule) and rule.enabled:
@@ -87,7 +87,7 @@ class Engine:
         self.rules.pop(rule_id, None)
         self._occurrences.want(self.rules.values())
 
-    def end(self, session: Session, rule: LiveRule, resolution: str) -> None:
+    def end(self, session: Session, rule: RuleState, resolution: str) -> None:
         """End what fires of a rule, in the transaction in hand, and forget its series; who was told of it is told."""
         now, changes = self._ctx.clock.now(), []
         for series in rule.series.values():
@@ -122,7 +122,7 @@ class Engine:
             await self._look(now, defaultdict(list), [r for r in self.rules.values() if is_event(r.metric)], [])
 
     async def _look(
-        self, now: datetime, by_metric: dict[str, list[Sample]], rules: Iterable[LiveRule], changes: list[Change]
+        self, now: datetime, by_metric: dict[str, list[Sample]], rules: Iterable[RuleState], changes: list[Change]
     ) -> None:
         for sample in self._occurrences.samples(now):
             by_metric[sample.name].append(sample)
@@ -178,7 +178,7 @@ class Engine:
                     moved.append(Change(rule, series, "pending", series.since, None))
         return moved
 
-    def _judge(self, rule: LiveRule, samples: Sequence[Sample], now: datetime, changes: list[Change]) -> None:
+    def _judge(self, rule: RuleState, samples: Sequence[Sample], now: datetime, changes: list[Change]) -> None:
         wanted = rule.labels
         if wanted:
             samples = [s for s in samples if all(pair in s.labels for pair in wanted)]
@@ -190,7 +190,7 @@ class Engine:
         if len(rule.series) > len(samples):
             self._look_for_missing(rule, {sample.labels for sample in samples}, now, changes)
 
-    def _look_for_missing(self, rule: LiveRule, there: set[Labels], now: datetime, changes: list[Change]) -> None:
+    def _look_for_missing(self, rule: RuleState, there: set[Labels], now: datetime, changes: list[Change]) -> None:
         none = 0.0 if is_event(rule.metric) else None  # of events there are none, of measurements no knowledge
         for labels, series in list(rule.series.items()):
             if labels in there:
@@ -202,11 +202,11 @@ class Engine:
                 self._look_at(rule, labels, none, now, changes)
 
     def _look_at(
-        self, rule: LiveRule, labels: Labels, value: float | None, now: datetime, changes: list[Change]
+        self, rule: RuleState, labels: Labels, value: float | None, now: datetime, changes: list[Change]
     ) -> None:
         series = rule.series.get(labels)
         if series is None:
-            series = rule.series[labels] = Series(labels, "ok", now, now)
+            series = rule.series[labels] = RuleSeries(labels, "ok", now, now)
         state = follow(rule.condition, series, value, now, self._patience)
         if value is not None or rule.condition.kind == "absent":
             series.value, series.seen = value, now

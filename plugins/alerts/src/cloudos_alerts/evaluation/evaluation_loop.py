@@ -10,15 +10,15 @@ from typing import Any
 from cloudos_sdk import Context, Health
 from cloudos_sdk.capabilities import Metrics, Tick
 
-from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.evaluation.engine import RuleEvaluator
 
 _RETRY = 5.0
 
 
-class Watching:
+class EvaluationLoop:
     """Evaluates when there is something to evaluate, from the start of the plugin to its end."""
 
-    def __init__(self, ctx: Context, engine: Engine) -> None:
+    def __init__(self, ctx: Context, engine: RuleEvaluator) -> None:
         self._ctx = ctx
         self._engine = engine
         self._patience = timedelta(seconds=ctx.settings.patience_seconds)

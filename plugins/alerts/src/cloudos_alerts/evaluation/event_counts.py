@@ -14,7 +14,7 @@ from sqlmodel import Session
 from cloudos_alerts.models import Occurrence
 from cloudos_alerts.rules.conditions import Labels
 from cloudos_alerts.rules.event_metrics import ended_by, is_event, labels_of, lasts, metric_of
-from cloudos_alerts.rules.rule_state import LiveRule, labels_in, text
+from cloudos_alerts.rules.rule_state import RuleState, labels_in, text
 
 TABLE = Occurrence.__table__
 _LONGEST = timedelta(days=30)
@@ -22,14 +22,14 @@ Key = tuple[str, Labels]
 
 
 @dataclass
-class Counted:
+class EventCount:
     """What counts of one kind for one thing: the times, oldest first, and the words of the newest."""
 
     times: list[datetime] = field(default_factory=list)
     details: str = ""
 
 
-class Occurrences:
+class EventCounts:
     """Counts events by metric and labels."""
 
     def __init__(self, ctx: Context) -> None:
@@ -37,7 +37,7 @@ class Occurrences:
         self._changed: Callable[[], None] = _nobody
         self._window = timedelta(seconds=ctx.settings.event_seconds)
         self._wanted: frozenset[str] = frozenset()
-        self._counted: dict[Key, Counted] = {}
+        self._counted: dict[Key, EventCount] = {}
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Have `changed` called whenever a count changes."""
@@ -49,7 +49,7 @@ class Occurrences:
         for row in await self._ctx.db.read(lambda s: s.execute(statement).all()):
             self._add((row.metric, labels_in(row.labels)), row.time, row.details)
 
-    def want(self, rules: Iterable[LiveRule]) -> None:
+    def want(self, rules: Iterable[RuleState]) -> None:
         """Keep the events that these rules are on."""
         self._wanted = frozenset(rule.metric for rule in rules if rule.enabled and is_event(rule.metric))
 
@@ -105,7 +105,7 @@ class Occurrences:
         session.execute(delete(TABLE).where(*over))
 
     def _add(self, key: Key, time: datetime, details: str) -> None:
-        counted = self._counted.setdefault(key, Counted())
+        counted = self._counted.setdefault(key, EventCount())
         counted.times.append(time)
         counted.details = details
 

@@ -10,8 +10,8 @@ from cloudos_sdk import Context, InvalidRequest, NotFound, caller, iso
 from sqlalchemy import Select, delete, select, update
 from sqlmodel import Session
 
-from cloudos_alerts.evaluation.engine import Engine
-from cloudos_alerts.evaluation.event_counts import Occurrences
+from cloudos_alerts.evaluation.engine import RuleEvaluator
+from cloudos_alerts.evaluation.event_counts import EventCounts
 from cloudos_alerts.events import AlertAcknowledged
 from cloudos_alerts.models import Alert, Notification, Rule
 from cloudos_alerts.schemas import ActiveQuery, HistoryQuery
@@ -37,10 +37,10 @@ _PLAIN = (
 )
 
 
-class History:
+class AlertHistory:
     """Reads and acknowledges alerts."""
 
-    def __init__(self, ctx: Context, engine: Engine, occurrences: Occurrences) -> None:
+    def __init__(self, ctx: Context, engine: RuleEvaluator, occurrences: EventCounts) -> None:
         self._ctx = ctx
         self._engine = engine
         self._occurrences = occurrences

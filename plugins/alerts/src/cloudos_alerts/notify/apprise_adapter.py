@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from cloudos_alerts import channel_types as types
-from cloudos_alerts.channel_types import Config, scrubbed
+from cloudos_alerts.channel_types import ChannelConfig, scrubbed
 from cloudos_alerts.notify.response_capture import listening
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class SendResult:
     """How a sending ended; `status` and `response` are the far side's own words."""
 
     delivered: bool
@@ -52,17 +52,17 @@ class Delivery:
     """Whether it took so long, or waited in vain for so long, that others are to be served before it."""
 
 
-def check(config: Config) -> None:
+def check(config: ChannelConfig) -> None:
     """Make the service and send nothing. Raises UnfitConfig."""
     _service(config)
 
 
-def send(config: Config, message: Message) -> Delivery:
+def send(config: ChannelConfig, message: Message) -> SendResult:
     """Send a message, once; its title as one line, which a header of a mail is."""
     try:
         service = _service(config)
     except UnfitConfig as error:
-        return Delivery(False, None, None, str(error))
+        return SendResult(False, None, None, str(error))
     from apprise import Apprise
 
     begun = time.monotonic()
@@ -81,7 +81,7 @@ def send(config: Config, message: Message) -> Delivery:
     reason = None if delivered else _reason(said, heard.trouble)
     # a service whose reading timed out has failed like any other for Apprise: the time that it took tells them apart
     slow = time.monotonic() - begun >= (_SLOW if delivered else _SLOW_FAILURE)
-    return Delivery(delivered, status, _clean(response, config), _clean(reason, config), slow)
+    return SendResult(delivered, status, _clean(response, config), _clean(reason, config), slow)
 
 
 def _printable(text: str) -> str:
@@ -89,7 +89,7 @@ def _printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t\u200d")
 
 
-def _clean(text: str | None, config: Config) -> str | None:
+def _clean(text: str | None, config: ChannelConfig) -> str | None:
     return None if text is None else scrubbed(text, config)
 
 
@@ -102,7 +102,7 @@ def _reason(said: list[tuple[str, str]], trouble: str | None) -> str:
     return " ".join(dict.fromkeys(parts))[:_LONGEST_REASON] or "The service did not take it."
 
 
-def _service(config: Config) -> NotifyBase:
+def _service(config: ChannelConfig) -> NotifyBase:
     try:
         kind, arguments = _MAKERS[type(config)](config)
         service: NotifyBase | None = kind(asset=_asset(), **_TIMEOUTS, **arguments)
@@ -259,7 +259,7 @@ def _teams(config: types.Teams) -> Made:
     )
 
 
-def _webhook(config: types.Webhook) -> Made:
+def _webhook(config: types.WebhookChannel) -> Made:
     from apprise.plugins.custom_json import NotifyJSON
 
     parts, place = urlsplit(config.url), _place(config.url)
@@ -284,7 +284,7 @@ def _of_url(url: str, asset: AppriseAsset, **_: Any) -> NotifyBase | None:
     return Apprise.instantiate(read, asset=asset, suppress_exceptions=False)
 
 
-_MAKERS: Mapping[type[Config], Callable[[Any], Made]] = {
+_MAKERS: Mapping[type[ChannelConfig], Callable[[Any], Made]] = {
     types.Slack: _slack,
     types.Discord: _discord,
     types.Email: _email,
@@ -294,6 +294,6 @@ _MAKERS: Mapping[type[Config], Callable[[Any], Made]] = {
     types.Pushover: _pushover,
     types.Matrix: _matrix,
     types.Teams: _teams,
-    types.Webhook: _webhook,
+    types.WebhookChannel: _webhook,
     types.AnyApprise: _any,
 }

@@ -13,8 +13,8 @@ from cloudos_sdk.identity import caller
 from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import Session
 
-from cloudos_alerts.channel_types import TYPES, Config
-from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.channel_types import TYPES, ChannelConfig
+from cloudos_alerts.evaluation.engine import RuleEvaluator
 from cloudos_alerts.events import (
     AlertChannelAdded,
     AlertChannelChanged,
@@ -23,10 +23,10 @@ from cloudos_alerts.events import (
     AlertRuleChanged,
 )
 from cloudos_alerts.models import Channel, Notification, Rule
-from cloudos_alerts.notify.apprise_adapter import Delivery, Message, UnfitConfig
-from cloudos_alerts.notify.kept_secrets import Moved, kept
-from cloudos_alerts.notify.outbox import Outbox, own_words, told
-from cloudos_alerts.rules.rule_state import LiveRule
+from cloudos_alerts.notify.apprise_adapter import Message, SendResult, UnfitConfig
+from cloudos_alerts.notify.kept_secrets import ChangedSeries, kept
+from cloudos_alerts.notify.outbox import NotificationOutbox, own_words, told
+from cloudos_alerts.rules.rule_state import RuleState
 from cloudos_alerts.schemas import ChannelChange, NewChannel, Trial
 from cloudos_alerts.validation import checked
 
@@ -36,10 +36,10 @@ RULE = Rule.__table__
 _MOST = 100
 
 
-class Channels:
+class ChannelService:
     """The ways to notify."""
 
-    def __init__(self, ctx: Context, engine: Engine, outbox: Outbox) -> None:
+    def __init__(self, ctx: Context, engine: RuleEvaluator, outbox: NotificationOutbox) -> None:
         self._ctx = ctx
         self._engine = engine
         self._outbox = outbox
@@ -138,7 +138,9 @@ class Channels:
             delivery = await self._outbox.couriers.trial(self._outbox.config(row), message, by=by.id)
             self._outbox.timed(channel_id, slow=delivery.slow)
         except ValueError:
-            delivery = Delivery(False, None, None, "The settings cannot be read with this host's key; set them again.")
+            delivery = SendResult(
+                False, None, None, "The settings cannot be read with this host's key; set them again."
+            )
         took = round((time.perf_counter() - begun) * 1000)
         if not _is_person():
             delivery = replace(delivery, response=None)
@@ -162,7 +164,7 @@ class Channels:
             duration_ms=took,
         )
 
-    async def _checked(self, type: str, given: Mapping[str, Any]) -> Config:
+    async def _checked(self, type: str, given: Mapping[str, Any]) -> ChannelConfig:
         config = checked(TYPES[type], given, below="config")
         if (fault := config.fault()) is not None:
             raise InvalidRequest.field(f"config.{fault[0]}", fault[1])
@@ -179,10 +181,10 @@ class Channels:
             return given
         try:
             return kept(given, before)
-        except Moved as error:
+        except ChangedSeries as error:
             raise InvalidRequest.field(f"config.{error.path}", str(error)) from None
 
-    def _sealed(self, config: Config) -> str:
+    def _sealed(self, config: ChannelConfig) -> str:
         plain = orjson.dumps(config.model_dump(by_alias=True, exclude_none=True)).decode()
         return self._ctx.secrets.encrypt(plain)
 
@@ -190,7 +192,7 @@ class Channels:
         values = {"channel_ids": channel_ids, "updated_at": self._ctx.clock.now()}
         session.execute(update(RULE).where(RULE.c.id == row.id).values(**values))
         self._emit(session, AlertRuleChanged, row.id, details, name=row.name)
-        self._engine.put(session, LiveRule.of(session.execute(select(RULE).where(RULE.c.id == row.id)).one()))
+        self._engine.put(session, RuleState.of(session.execute(select(RULE).where(RULE.c.id == row.id)).one()))
 
     def _emit(self, session: Session, event: type[Event], resource: str, details: str, **fields: Any) -> None:
         self._ctx.events.emit(session, event(resource=resource, details=details, **fields))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cloudos_alerts.channel_types import HIDDEN, Config
+from cloudos_alerts.channel_types import HIDDEN, ChannelConfig
 
 
-class Moved(ValueError):
+class ChangedSeries(ValueError):
     """What is hidden was given back for another place than it was given for; `path` names it."""
 
     def __init__(self, path: str) -> None:
@@ -16,7 +16,7 @@ class Moved(ValueError):
         self.path = path
 
 
-def kept(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
+def kept(given: Mapping[str, Any], before: ChannelConfig) -> dict[str, Any]:
     """Return a configuration as given back, with what is hidden in it as it was before.
 
     Raises Moved where that would go to another place: who may change a channel need not know its secrets.
@@ -37,5 +37,5 @@ def kept(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
     fields = type(before).model_fields
     moved = any(merged.get(name, fields[name].default) != getattr(before, name) for name in before.place)
     if moved and back:
-        raise Moved(back[0])
+        raise ChangedSeries(back[0])
     return merged

@@ -17,11 +17,11 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from cloudos_alerts.channel_types import TYPES, Config
+from cloudos_alerts.channel_types import TYPES, ChannelConfig
 from cloudos_alerts.events import AlertChannelFailed, AlertChannelRecovered
 from cloudos_alerts.models import Channel, Notification
-from cloudos_alerts.notify.apprise_adapter import Delivery, Message
-from cloudos_alerts.notify.sender_processes import Couriers
+from cloudos_alerts.notify.apprise_adapter import Message, SendResult
+from cloudos_alerts.notify.sender_processes import SenderProcesses
 
 CHANNEL = Channel.__table__
 NOTIFICATION = Notification.__table__
@@ -34,7 +34,7 @@ _PAUSE = 5.0
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ChannelTrouble:
     """What is wrong with a channel, and since when it was last seen."""
 
     name: str
@@ -42,17 +42,17 @@ class Trouble:
     at: datetime
 
 
-class Outbox:
+class NotificationOutbox:
     """The queue of notifications and its sender."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self.couriers = Couriers(ctx.settings.send_seconds)
+        self.couriers = SenderProcesses(ctx.settings.send_seconds)
         self._slow: set[str] = set()
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._closing = False
-        self.failing: dict[str, Trouble] = {}
+        self.failing: dict[str, ChannelTrouble] = {}
 
     def wake(self) -> None:
         """Look at what waits now."""
@@ -62,7 +62,7 @@ class Outbox:
         """Remember which channels failed when the host stopped."""
         for row in await self._ctx.db.read(lambda s: s.execute(select(CHANNEL).where(CHANNEL.c.failing)).all()):
             error = own_words(row.last_error or "")
-            self.failing[row.id] = Trouble(row.name, error, row.last_error_at or row.updated_at)
+            self.failing[row.id] = ChannelTrouble(row.name, error, row.last_error_at or row.updated_at)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -152,11 +152,13 @@ class Outbox:
 
         return await self._ctx.db.write(choose)
 
-    async def _deliver(self, channel: Any, row: Any) -> Delivery:
+    async def _deliver(self, channel: Any, row: Any) -> SendResult:
         try:
             config = self.config(channel)
         except ValueError:
-            return Delivery(False, None, None, "The channel's settings cannot be read with this host's key; set them.")
+            return SendResult(
+                False, None, None, "The channel's settings cannot be read with this host's key; set them."
+            )
         message = Message(row.title, row.body, row.level)
         proven = channel.last_sent_at is not None and not channel.failures
         delivery = await self.couriers.deliver(config, message, slow=channel.id in self._slow, proven=proven)
@@ -172,11 +174,11 @@ class Outbox:
         self.failing.pop(channel_id, None)
         self._slow.discard(channel_id)
 
-    def config(self, channel: Any) -> Config:
+    def config(self, channel: Any) -> ChannelConfig:
         """Return a channel's configuration, decrypted. ValueError where that cannot be done."""
         return TYPES[channel.type].model_validate(orjson.loads(self._ctx.secrets.decrypt(channel.config)))
 
-    async def _record(self, channel_id: str, row: Any, delivery: Delivery) -> None:
+    async def _record(self, channel_id: str, row: Any, delivery: SendResult) -> None:
         values: dict[str, Any] = {"attempts": row.attempts + 1, "error": None if delivery.delivered else told(delivery)}
         if delivery.delivered:
             values |= {"state": "sent", "done_at": self._ctx.clock.now()}
@@ -204,7 +206,7 @@ class Outbox:
             self._ctx.events.emit(session, event)
         self._ctx.db.after_commit(session, lambda: self._well(channel_id))
 
-    def _failed(self, session: Session, channel_id: str, delivery: Delivery) -> None:
+    def _failed(self, session: Session, channel_id: str, delivery: SendResult) -> None:
         channel = session.execute(select(CHANNEL).where(CHANNEL.c.id == channel_id)).first()
         if channel is None:
             return
@@ -224,7 +226,7 @@ class Outbox:
             event = AlertChannelFailed(resource=channel_id, name=channel.name, error=own_words(error), details=details)
             self._ctx.events.emit(session, event)
         if failing:
-            trouble = Trouble(channel.name, own_words(error), now)
+            trouble = ChannelTrouble(channel.name, own_words(error), now)
             self._ctx.db.after_commit(session, lambda: self.failing.update({channel_id: trouble}))
 
     def _well(self, channel_id: str) -> None:
@@ -244,7 +246,7 @@ def wait_after(failures: int) -> float:
     return wait * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
 
 
-def told(delivery: Delivery) -> str:
+def told(delivery: SendResult) -> str:
     """Return why a delivery failed in one line, the far side's own words last."""
     parts = [delivery.reason or "It was not delivered."]
     if delivery.response:

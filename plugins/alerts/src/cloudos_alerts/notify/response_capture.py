@@ -25,7 +25,7 @@ _EXCERPT = 500
 
 
 @dataclass
-class Heard:
+class CapturedResponse:
     """The answers of one sending, in order: status and text."""
 
     answers: list[tuple[int, str]] = field(default_factory=list)
@@ -38,15 +38,15 @@ class Heard:
         return chosen[0] if chosen else (None, None)
 
 
-_heard: ContextVar[Heard | None] = ContextVar("cloudos_alerts_heard", default=None)
+_heard: ContextVar[CapturedResponse | None] = ContextVar("cloudos_alerts_heard", default=None)
 _observed = False
 
 
 @contextmanager
-def listening() -> Iterator[Heard]:
+def listening() -> Iterator[CapturedResponse]:
     """Collect what the far side says to whatever is sent in this context."""
     _observe()
-    heard = Heard()
+    heard = CapturedResponse()
     token = _heard.set(heard)
     try:
         yield heard

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import orjson
 from cloudos_sdk import TooManyRequests
 
-from cloudos_alerts.channel_types import TYPES, Config
-from cloudos_alerts.notify.apprise_adapter import Delivery, Message, UnfitConfig
+from cloudos_alerts.channel_types import TYPES, ChannelConfig
+from cloudos_alerts.notify.apprise_adapter import Message, SendResult, UnfitConfig
 
 _PLACES = {"delivery": 12, "unproven": 6, "slow": 3, "trial": 4, "check": 4}
 _OF_A_TARGET = 2
@@ -32,7 +32,7 @@ _GONE = "The process that sends ended; it is tried again."
 _NAMES = {config: name for name, config in TYPES.items()}
 
 
-class Courier:
+class SenderProcess:
     """One process that sends, and who waits for it."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Courier:
             await asyncio.gather(self._reading, return_exceptions=True)
 
 
-class Couriers:
+class SenderProcesses:
     """Sends, each message within `seconds`: what takes longer is ended with its process, once nobody else needs that.
 
     Channels that were too slow have a few places for them alone, as have tries by hand, and each target has two. Those
@@ -130,18 +130,20 @@ class Couriers:
         self._targets: dict[str, tuple[asyncio.Semaphore, int]] = {}
         self._trials: Counter[str] = Counter()
         self._lingering = 0
-        self._courier: Courier | None = None
-        self._known: set[Courier] = set()
+        self._courier: SenderProcess | None = None
+        self._known: set[SenderProcess] = set()
         self._resting: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, config: Config, message: Message, *, slow: bool = False, proven: bool = False) -> Delivery:
+    async def deliver(
+        self, config: ChannelConfig, message: Message, *, slow: bool = False, proven: bool = False
+    ) -> SendResult:
         """Send a message, once; `slow` is a channel whose last one took too long, `proven` one whose last arrived."""
         kinds = ("slow",) if slow else ("delivery",) if proven else ("unproven", "delivery")
         async with self._target(config), self._place(*kinds, lingers=not slow):
             return await self._sent(config, message)
 
-    async def trial(self, config: Config, message: Message, *, by: str = "") -> Delivery:
+    async def trial(self, config: ChannelConfig, message: Message, *, by: str = "") -> SendResult:
         """Send a message that somebody waits for. Raises TooManyRequests where too many do, or one for too many."""
         if self._trials.total() >= _WAITING_TRIALS or self._trials[by] >= _OF_A_CALLER:
             raise TooManyRequests("Too many channels are being tried; wait until some are done.", retry_after=5)
@@ -154,7 +156,7 @@ class Couriers:
             if not self._trials[by]:
                 del self._trials[by]
 
-    async def check(self, config: Config) -> None:
+    async def check(self, config: ChannelConfig) -> None:
         """Have Apprise make a service of a configuration. Raises UnfitConfig."""
         try:
             async with self._place("check"):
@@ -172,20 +174,20 @@ class Couriers:
             self._resting.cancel()
         await asyncio.gather(*(courier.close() for courier in self._known), *self._closing, return_exceptions=True)
 
-    async def _sent(self, config: Config, message: Message) -> Delivery:
+    async def _sent(self, config: ChannelConfig, message: Message) -> SendResult:
         try:
             said = await self._do(config, message, self._seconds)
         except TimeoutError:
-            return Delivery(False, None, None, f"It took longer than {self._seconds:g} s.", slow=True)
+            return SendResult(False, None, None, f"It took longer than {self._seconds:g} s.", slow=True)
         except ConnectionError:
-            return Delivery(False, None, None, _GONE)
+            return SendResult(False, None, None, _GONE)
         if "unfit" in said:
-            return Delivery(False, None, None, said["unfit"])
+            return SendResult(False, None, None, said["unfit"])
         if "crash" in said:
-            return Delivery(False, None, None, f"It cannot be sent ({said['crash']}).")
-        return Delivery(**said)
+            return SendResult(False, None, None, f"It cannot be sent ({said['crash']}).")
+        return SendResult(**said)
 
-    async def _do(self, config: Config, message: Message | None, seconds: float) -> dict[str, Any]:
+    async def _do(self, config: ChannelConfig, message: Message | None, seconds: float) -> dict[str, Any]:
         courier = self._take()
         plain = config.model_dump(by_alias=True, exclude_none=True)
         job = {"type": _NAMES[type(config)], "config": plain, "message": asdict(message) if message else None}
@@ -194,9 +196,9 @@ class Couriers:
         finally:
             self._rest_soon()
 
-    def _take(self) -> Courier:
+    def _take(self) -> SenderProcess:
         if self._courier is None or self._courier.spent:
-            self._courier = Courier()
+            self._courier = SenderProcess()
             self._known = {courier for courier in self._known if not (courier.spent and courier.idle)}
             self._known.add(self._courier)
         return self._courier
@@ -244,7 +246,7 @@ class Couriers:
         self._lingering -= 1
 
     @asynccontextmanager
-    async def _target(self, config: Config) -> AsyncIterator[None]:
+    async def _target(self, config: ChannelConfig) -> AsyncIterator[None]:
         """Hold one of the two places of where a configuration sends to."""
         target = _target(config)
         semaphore, users = self._targets.get(target, (asyncio.Semaphore(_OF_A_TARGET), 0))
@@ -260,7 +262,7 @@ class Couriers:
                 del self._targets[target]
 
 
-def _target(config: Config) -> str:
+def _target(config: ChannelConfig) -> str:
     """Return where a configuration sends to, as far as it says: the host, else the kind of service."""
     for name in ("webhook_url", "server", "homeserver", "url", "host"):
         given = getattr(config, name, None)

@@ -42,7 +42,7 @@ class Condition:
 
 
 @dataclass(slots=True)
-class Series:
+class RuleSeries:
     """A rule on one series: its state since when, and the newest value and when that was seen."""
 
     labels: Labels
@@ -55,7 +55,7 @@ class Series:
     acknowledged: bool = False
 
 
-def follow(condition: Condition, series: Series, value: float | None, now: datetime, patience: timedelta) -> State:
+def follow(condition: Condition, series: RuleSeries, value: float | None, now: datetime, patience: timedelta) -> State:
     """Return the state after a look at `now` that found `value`, or did not find the series.
 
     A series that is missed for less than `patience` stays as it is.
@@ -83,7 +83,7 @@ def unseen(before: datetime, now: datetime, patience: timedelta) -> timedelta:
     return gap - min(max(gap, timedelta(0)), patience)
 
 
-def shift(series: Series, by: timedelta, now: datetime, tolerance: timedelta) -> None:
+def shift(series: RuleSeries, by: timedelta, now: datetime, tolerance: timedelta) -> None:
     """Leave unseen time out of what is counted; after more than `tolerance` of it a pending series begins anew."""
     series.seen += by
     if series.state == "pending":

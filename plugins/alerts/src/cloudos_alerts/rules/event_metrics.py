@@ -42,7 +42,7 @@ _ALLOWED_OWN = "alert.channel_failed"  # the others would feed themselves
 
 
 @dataclass(frozen=True)
-class Ending:
+class EventEnd:
     """Which events end the matter of another; without one it ends by time."""
 
     by: tuple[str, ...]
@@ -51,10 +51,10 @@ class Ending:
 
 
 ENDINGS = {
-    "app.crashed": Ending(("app.uninstalled",), alone=False),
-    "backup.failed": Ending(("backup.completed",), alone=True),
-    "certificate.failed": Ending(("certificate.issued", "domain.removed"), alone=True),
-    "alert.channel_failed": Ending(("alert.channel_recovered", "alert.channel_removed"), alone=True),
+    "app.crashed": EventEnd(("app.uninstalled",), alone=False),
+    "backup.failed": EventEnd(("backup.completed",), alone=True),
+    "certificate.failed": EventEnd(("certificate.issued", "domain.removed"), alone=True),
+    "alert.channel_failed": EventEnd(("alert.channel_recovered", "alert.channel_removed"), alone=True),
 }
 _ENDS: dict[str, list[str]] = {}
 for _type, _ending in ENDINGS.items():

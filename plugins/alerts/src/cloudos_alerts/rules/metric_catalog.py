@@ -22,7 +22,7 @@ _STANDARD = (
 )
 
 
-class Catalogue:
+class MetricCatalog:
     """The metrics of every source, of events, and those a node usually has: a rule may come before its source."""
 
     def __init__(self, ctx: Context) -> None:

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import orjson
 
-from cloudos_alerts.rules.conditions import Condition, Labels, Series, State
+from cloudos_alerts.rules.conditions import Condition, Labels, RuleSeries, State
 
 Kind = Literal["fired", "repeated", "resolved"]
 _RANK = {"firing": 3, "pending": 2, "ok": 1, "no_data": 0}
 
 
 @dataclass(slots=True)
-class LiveRule:
+class RuleState:
     """A rule and the states of its series."""
 
     id: str
@@ -29,10 +29,10 @@ class LiveRule:
     repeat: timedelta | None
     enabled: bool
     silenced_until: datetime | None
-    series: dict[Labels, Series] = field(default_factory=dict)
+    series: dict[Labels, RuleSeries] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, row: Any) -> LiveRule:
+    def of(cls, row: Any) -> RuleState:
         """Return the rule of a row, without series."""
         condition = Condition(row.condition, row.threshold, row.recovery_threshold, float(row.duration))
         return cls(
@@ -48,7 +48,7 @@ class LiveRule:
             silenced_until=row.silenced_until,
         )
 
-    def asks_the_same(self, other: LiveRule) -> bool:
+    def asks_the_same(self, other: RuleState) -> bool:
         """Tell whether what is known of the series holds for `other` too."""
         return (self.metric, self.condition, self.labels) == (other.metric, other.condition, other.labels)
 
@@ -56,7 +56,7 @@ class LiveRule:
         """Tell whether it notifies nobody now."""
         return self.silenced_until is not None and now < self.silenced_until
 
-    def due(self, series: Series, now: datetime) -> bool:
+    def due(self, series: RuleSeries, now: datetime) -> bool:
         """Tell whether somebody is to be told now that a series fires."""
         if not self.channel_ids or series.acknowledged or self.silenced(now):
             return False
@@ -75,8 +75,8 @@ class LiveRule:
 class Change:
     """What a look changes of a series: its state, an alert that begins or ends, somebody to be told."""
 
-    rule: LiveRule
-    series: Series
+    rule: RuleState
+    series: RuleSeries
     state: State
     since: datetime
     alert_id: str | None

@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
 from cloudos_apps.lifecycle.service import AppService
-from cloudos_apps.monitoring.logs import Observer
+from cloudos_apps.monitoring.logs import LogReader
 from cloudos_apps.monitoring.stats import UsageReader
 from cloudos_apps.schemas import AppChange, AppDetails, AppOut, LogQuery, Logs, NewApp, Stats, Uninstall
 from cloudos_apps.store import AppStore, shown
@@ -103,8 +103,8 @@ async def restart(app_id: str) -> Response:
 async def logs(app_id: str, query_args: LogQuery) -> Response:
     """Return an app's newest log lines; with `follow=true` a stream of JSON lines that goes on."""
     if query_args.follow:
-        return stream(await use(Observer).follow(app_id, query_args), "application/x-ndjson", live=True)
-    return _answer(await use(Observer).logs(app_id, query_args))
+        return stream(await use(LogReader).follow(app_id, query_args), "application/x-ndjson", live=True)
+    return _answer(await use(LogReader).logs(app_id, query_args))
 
 
 @routes.get("/api/apps/<app_id>/stats")

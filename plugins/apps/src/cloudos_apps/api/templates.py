@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring
 
-from cloudos_apps.consent.service import Consent
-from cloudos_apps.templates.catalog import Catalogue, shown
+from cloudos_apps.consent.service import ConsentService
+from cloudos_apps.templates.catalog import TemplateCatalog, shown
 from cloudos_apps.templates.model.template import wanted_ports
 
 template_routes = Blueprint("templates", __name__)
@@ -54,7 +54,7 @@ class Category(BaseModel):
 @document_response(list[TemplateOut])
 async def list_templates(query_args: Page) -> Response:
     """List the templates by name, `limit` of them; `after` the last one's name comes the next page."""
-    listing = await use(Catalogue).listing()
+    listing = await use(TemplateCatalog).listing()
     return _json(listing.page(query_args.limit, query_args.before, query_args.after))
 
 
@@ -63,7 +63,7 @@ async def list_templates(query_args: Page) -> Response:
 @document_response(list[Category])
 async def categories() -> Response:
     """List the categories of the templates."""
-    return _json((await use(Catalogue).listing()).categories)
+    return _json((await use(TemplateCatalog).listing()).categories)
 
 
 @template_routes.get("/api/templates/<name>")
@@ -71,9 +71,9 @@ async def categories() -> Response:
 @document_response(TemplateDetails)
 async def get_template(name: str) -> Response:
     """Return a template with the settings that it takes."""
-    template, origin = await use(Catalogue).find(name)
+    template, origin = await use(TemplateCatalog).find(name)
     defaults = {field.name: field.default for field in template.config if field.default is not None}
-    dangers, rights = await use(Consent).asked(template, wanted_ports(template, defaults), origin)
+    dangers, rights = await use(ConsentService).asked(template, wanted_ports(template, defaults), origin)
     body = {
         **shown(template),
         "website": template.website,
@@ -95,7 +95,7 @@ async def get_template(name: str) -> Response:
         ],
         "dangers": dangers,
         "rights": rights,
-        "source": await use(Catalogue).source_of(name),
+        "source": await use(TemplateCatalog).source_of(name),
     }
     return _json(orjson.dumps(body))
 

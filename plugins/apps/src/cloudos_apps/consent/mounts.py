@@ -21,7 +21,7 @@ from cloudos_apps.templates.model.template import Template
 _TABLE = App.__table__
 
 
-class Mount(NamedTuple):
+class RequestedMount(NamedTuple):
     """A path of the machine that an app has, a device's too.
 
     `trusted`: the app was allowed the whole machine, and so needs no tricks. `real` is where it led when it was looked
@@ -35,7 +35,7 @@ class Mount(NamedTuple):
     folders: tuple[str, ...]
 
 
-def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) -> list[Mount]:
+def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) -> list[RequestedMount]:
     """Return the machine's paths in a template. Reads the disk. Nobody is trusted for the paths `lost`."""
     found = set()
     for service in template.services:
@@ -48,9 +48,9 @@ def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) 
     return sorted(found)
 
 
-def _mount(path: str, writable: bool, trusted: bool) -> Mount:
+def _mount(path: str, writable: bool, trusted: bool) -> RequestedMount:
     real, folders = trail(path)
-    return Mount(path, writable, trusted, real, tuple(dict.fromkeys(folders)))
+    return RequestedMount(path, writable, trusted, real, tuple(dict.fromkeys(folders)))
 
 
 def astray(templates: Iterable[Template], paths: HostPaths) -> set[str]:
@@ -65,26 +65,26 @@ def astray(templates: Iterable[Template], paths: HostPaths) -> set[str]:
     return {path for path, (_, folders) in found.items() if any(within(f, o) for f in folders for o in outer)}
 
 
-def packed(mounts: Iterable[Mount]) -> str:
+def packed(mounts: Iterable[RequestedMount]) -> str:
     """Return mounts as they are stored."""
     return orjson.dumps([list(mount) for mount in sorted(set(mounts))]).decode()
 
 
-def unpacked(text: str | None) -> list[Mount]:
+def unpacked(text: str | None) -> list[RequestedMount]:
     """Return mounts that were stored."""
     return [
-        Mount(path, writable, trusted, real, tuple(folders))
+        RequestedMount(path, writable, trusted, real, tuple(folders))
         for path, writable, trusted, real, folders in orjson.loads(text or "[]")
     ]
 
 
-def of_others(session: Session, app_id: str | None) -> list[tuple[str, Mount]]:
+def of_others(session: Session, app_id: str | None) -> list[tuple[str, RequestedMount]]:
     """Return the mounts of all apps but one, each with the app's name."""
     rows = session.execute(select(_TABLE.c.id, _TABLE.c.name, _TABLE.c.mounts).where(_TABLE.c.mounts != "[]"))
     return [(row.name, mount) for row in rows if row.id != app_id for mount in unpacked(row.mounts)]
 
 
-def check_nesting(name: str, mine: Sequence[Mount], others: Sequence[tuple[str, Mount]]) -> None:
+def check_nesting(name: str, mine: Sequence[RequestedMount], others: Sequence[tuple[str, RequestedMount]]) -> None:
     """Refuse mounts that lie in a folder which an app can write, or hold another's. Raises Conflict."""
     if not mine:
         return
@@ -103,8 +103,8 @@ def check_nesting(name: str, mine: Sequence[Mount], others: Sequence[tuple[str, 
 
 
 def nested(
-    mine: Sequence[tuple[str, Mount]], others: Sequence[tuple[str, Mount]]
-) -> Iterable[tuple[str, Mount, str, Mount]]:
+    mine: Sequence[tuple[str, RequestedMount]], others: Sequence[tuple[str, RequestedMount]]
+) -> Iterable[tuple[str, RequestedMount, str, RequestedMount]]:
     """Yield each mount that is reached through a folder that an app can write, with that folder and their apps."""
     everything = [*mine, *others]
     writable = [(name, mount) for name, mount in everything if mount.writable and not mount.trusted]

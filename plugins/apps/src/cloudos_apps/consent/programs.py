@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import get_args
 
-from cloudos_apps.consent.rights import Danger, Right
+from cloudos_apps.consent.rights import Danger, RequestedRight
 from cloudos_apps.display_text import printable
 from cloudos_apps.templates.model.template import Service, Template
 
@@ -15,7 +15,7 @@ _GRAVE = [danger for danger in get_args(Danger) if danger != "low_ports"]  # the
 _LONGEST_SHOWN = 120
 
 
-def program_rights(template: Template, origin: str, asked: Collection[Right]) -> set[Right]:
+def program_rights(template: Template, origin: str, asked: Collection[RequestedRight]) -> set[RequestedRight]:
     """Return what a template runs and where it is from, as rights, where it asks for what only an admin may allow.
 
     All its services count: one may write what another one, which has the right, runs.
@@ -25,7 +25,7 @@ def program_rights(template: Template, origin: str, asked: Collection[Right]) ->
     if grave is None:
         return set()
     texts = [f"source:{origin}", *(text for service in template.services for text in _of_service(service))]
-    return {Right(text, grave) for text in texts}
+    return {RequestedRight(text, grave) for text in texts}
 
 
 def _of_service(service: Service) -> Iterator[str]:

@@ -27,30 +27,30 @@ _TIME_ZONE, _TIME_ZONES = "/etc/localtime", "/usr/share/zoneinfo"
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class RequestedRight:
     """A right as it is shown, stored and allowed, e.g. `web:host_path:/srv/media:ro`, and the kind of danger it is."""
 
     text: str
     danger: Danger
 
 
-class Claim(NamedTuple):
+class PathClaim(NamedTuple):
     """A name directly in the apps' files that a template asks for: the right, should somebody else have it.
 
     `path` is its real place; `there` says that something is there already.
     """
 
-    right: Right
+    right: RequestedRight
     path: str
     there: bool
 
 
-def rights_of(template: Template, ports: Mapping[str, int | None], paths: HostPaths) -> set[Right]:
+def rights_of(template: Template, ports: Mapping[str, int | None], paths: HostPaths) -> set[RequestedRight]:
     """Return the rights to the machine that a template asks for, with the port of each port's name. Reads the disk."""
     return path_rights(template, paths) | other_rights(template, ports)
 
 
-def path_rights(template: Template, paths: HostPaths) -> set[Right]:
+def path_rights(template: Template, paths: HostPaths) -> set[RequestedRight]:
     """Return the rights to paths of the machine that a template asks for. Reads the disk."""
     return {
         of_path(service.name, volume, volume.host_path, paths)
@@ -60,10 +60,10 @@ def path_rights(template: Template, paths: HostPaths) -> set[Right]:
     }
 
 
-def claims(template: Template, paths: HostPaths) -> list[Claim]:
+def claims(template: Template, paths: HostPaths) -> list[PathClaim]:
     """Return the names directly in the apps' files that a template asks for. Reads the disk."""
     return [
-        Claim(
+        PathClaim(
             of_path(service.name, volume, volume.host_path, paths),
             paths.named_in_files(volume.host_path),
             os.path.lexists(volume.host_path),
@@ -74,29 +74,29 @@ def claims(template: Template, paths: HostPaths) -> list[Claim]:
     ]
 
 
-def other_rights(template: Template, ports: Mapping[str, int | None]) -> set[Right]:
+def other_rights(template: Template, ports: Mapping[str, int | None]) -> set[RequestedRight]:
     """Return the rights of a template to all that is no path."""
     return {right for service in template.services for right in _of_service(service, ports)}
 
 
-def _of_service(service: Service, ports: Mapping[str, int | None]) -> Iterator[Right]:
+def _of_service(service: Service, ports: Mapping[str, int | None]) -> Iterator[RequestedRight]:
     name = service.name
     if service.privileged:
-        yield Right(f"{name}:privileged", "privileged")
+        yield RequestedRight(f"{name}:privileged", "privileged")
     if service.network_mode == "host":
-        yield Right(f"{name}:host_network", "host_network")
+        yield RequestedRight(f"{name}:host_network", "host_network")
     for device in service.devices:
-        yield Right(f"{name}:device:{device}", "devices")
+        yield RequestedRight(f"{name}:device:{device}", "devices")
     for given in service.cap_add:
         if (capability := capability_name(given)) not in BASE_CAPABILITIES:
-            yield Right(f"{name}:capability:{capability}", "capabilities")
+            yield RequestedRight(f"{name}:capability:{capability}", "capabilities")
     for port in service.ports:
         number = ports.get(port.name, port.host)
         if number is not None and number < FIRST_FREE_PORT:
-            yield Right(f"{name}:port:{number}/{port.protocol}", "low_ports")
+            yield RequestedRight(f"{name}:port:{number}/{port.protocol}", "low_ports")
 
 
-def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links: bool = True) -> Right:
+def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links: bool = True) -> RequestedRight:
     """Return the right to a path of the machine; where a link leads is part of it.
 
     Not the time zone, which only the system's owner sets, else a new one keeps apps from starting. Without `links` it
@@ -108,7 +108,7 @@ def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links:
     part = part or paths.grave(path, read_only=volume.read_only)
     shown = f"{path} -> {real}" if part and real != posixpath.normpath(path) else path
     kind, danger = ("docker_socket", "docker_socket") if engine else ("host_path", "host_paths")
-    return Right(f"{service}:{kind}:{shown}:{mode}", danger)  # type: ignore[arg-type] # one of the two
+    return RequestedRight(f"{service}:{kind}:{shown}:{mode}", danger)  # type: ignore[arg-type] # one of the two
 
 
 def capabilities_of(service: Service) -> list[str]:
@@ -123,7 +123,9 @@ def capability_name(given: str) -> str:
     return given.strip().upper().removeprefix("CAP_")
 
 
-def check_consent(title: str, asked: Collection[Right], stored: Collection[str], allow: Collection[str]) -> list[Right]:
+def check_consent(
+    title: str, asked: Collection[RequestedRight], stored: Collection[str], allow: Collection[str]
+) -> list[RequestedRight]:
     """Return the rights of `asked` that are allowed now, by the caller, beyond those in `stored`.
 
     Raises Forbidden: `template_not_allowed`, with what is not allowed yet, or that only an admin may allow it;
@@ -159,6 +161,6 @@ def check_consent(title: str, asked: Collection[Right], stored: Collection[str],
     return new
 
 
-def texts_of(rights: Collection[Right]) -> list[str]:
+def texts_of(rights: Collection[RequestedRight]) -> list[str]:
     """Return rights as they are stored, in order."""
     return sorted(right.text for right in rights)

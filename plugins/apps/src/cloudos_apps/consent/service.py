@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from sqlmodel import Session
 
 from cloudos_apps.consent.host_paths import HostPaths, within
-from cloudos_apps.consent.mounts import Mount, astray, check_nesting, mounts_of, of_others, packed, unpacked
+from cloudos_apps.consent.mounts import RequestedMount, astray, check_nesting, mounts_of, of_others, packed, unpacked
 from cloudos_apps.consent.programs import program_rights
 from cloudos_apps.consent.rights import (
-    Claim,
-    Right,
+    PathClaim,
+    RequestedRight,
     check_consent,
     claims,
     of_path,
@@ -30,7 +30,7 @@ from cloudos_apps.consent.rights import (
 from cloudos_apps.events import AppRightsAllowed
 from cloudos_apps.models import App
 from cloudos_apps.store import template_of
-from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.catalog import TemplateCatalog
 from cloudos_apps.templates.model.template import Template
 
 _TABLE = App.__table__
@@ -40,20 +40,20 @@ _TABLE = App.__table__
 class Look:
     """What the machine's disk said about a template's paths when it was looked at."""
 
-    rights: Collection[Right]
-    mounts: Sequence[Mount]
-    claims: Sequence[Claim]
+    rights: Collection[RequestedRight]
+    mounts: Sequence[RequestedMount]
+    claims: Sequence[PathClaim]
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenRights:
     """What a row keeps of a template's rights and paths, as JSON."""
 
     rights: str
     mounts: str
 
 
-class Consent:
+class ConsentService:
     """Compares what a template asks for with what was allowed."""
 
     def __init__(self, ctx: Context, paths: HostPaths) -> None:
@@ -85,12 +85,12 @@ class Consent:
         look: Look,
         app: App | None,
         stored: Collection[str],
-    ) -> set[Right]:
+    ) -> set[RequestedRight]:
         """Return every right that a template asks for, of the app whose row is given, with its program's."""
         asked = {*look.rights, *other_rights(template, ports), *self._taken(session, look, app, stored)}
         return asked | program_rights(template, origin, asked)
 
-    def _taken(self, session: Session, look: Look, app: App | None, stored: Collection[str]) -> set[Right]:
+    def _taken(self, session: Session, look: Look, app: App | None, stored: Collection[str]) -> set[RequestedRight]:
         """Return the rights to names in the apps' files that another app has, or that were there before.
 
         What an app has without such a right was made for it; what it was given one for stays somebody else's.
@@ -132,7 +132,7 @@ class Consent:
         look: Look,
         app: App | None,
         allow: Collection[str],
-    ) -> Given:
+    ) -> GivenRights:
         """Return what a template's row is to keep, and tell what is new in it, in the transaction that stores it.
 
         `app` is the row as it is, None for a new one. Raises Forbidden for what nobody allowed, Conflict for a folder
@@ -146,7 +146,7 @@ class Consent:
             texts = texts_of(new)
             details = f"Allowed {name}: {', '.join(texts)}"
             self._ctx.events.emit(session, AppRightsAllowed(resource=app_id, name=name, rights=texts, details=details))
-        return Given(orjson.dumps(texts_of(asked)).decode(), packed(look.mounts))
+        return GivenRights(orjson.dumps(texts_of(asked)).decode(), packed(look.mounts))
 
     def _check_still_admin(self) -> None:
         """Raise Forbidden where whoever allows something may do less now than when the request began."""
@@ -195,7 +195,7 @@ class Consent:
         await self._ctx.db.read(check)
         return asked
 
-    async def fill_in(self, catalogue: Catalogue) -> None:
+    async def fill_in(self, catalogue: TemplateCatalog) -> None:
         """Give rows of before there were rights those that their templates ask for: they were allowed as a whole."""
         missing = _TABLE.c.rights.is_(None) | _TABLE.c.source.is_(None)
         rows = await self._ctx.db.read(lambda s: s.execute(select(App).where(missing)).scalars().all())

@@ -10,7 +10,7 @@ import orjson
 from cloudos_sdk import Context, NotFound, Operation
 from cloudos_sdk.events import AppInstalled, AppInstallFailed, AppUninstalled
 
-from cloudos_apps.consent.service import Consent
+from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.engine.errors import DockerUnreachable
 from cloudos_apps.lifecycle.containers import Containers, volume_names
 from cloudos_apps.lifecycle.update import Updater
@@ -20,10 +20,10 @@ from cloudos_apps.store import AppStore, template_of
 Result = Mapping[str, Any] | None
 
 
-class Installer:
+class AppOperations:
     """Runs the operations `install`, `update` and `uninstall`."""
 
-    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: Consent) -> None:
+    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: ConsentService) -> None:
         self._ctx = ctx
         self._store = store
         self._containers = containers

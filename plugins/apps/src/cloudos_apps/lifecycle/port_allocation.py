@@ -20,7 +20,7 @@ from cloudos_apps.templates.model.template import Template, Value, wanted_ports
 T = TypeVar("T")
 
 
-class PortChoice:
+class PortAllocator:
     """Chooses ports that no other app has and, where the engine is on this machine, no other program."""
 
     def __init__(self, settings: AppsSettings, store: AppStore) -> None:

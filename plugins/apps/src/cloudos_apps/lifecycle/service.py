@@ -12,15 +12,15 @@ from cloudos_sdk.events import AppRestarted, AppStarted, AppStopped
 from sqlmodel import Session
 
 from cloudos_apps.consent.mounts import packed, unpacked
-from cloudos_apps.consent.service import Consent
+from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.engine.errors import DockerUnreachable
 from cloudos_apps.lifecycle.containers import Containers
-from cloudos_apps.lifecycle.operations import Installer
-from cloudos_apps.lifecycle.port_allocation import PortChoice
+from cloudos_apps.lifecycle.operations import AppOperations
+from cloudos_apps.lifecycle.port_allocation import PortAllocator
 from cloudos_apps.models import App
 from cloudos_apps.schemas import AppChange, NewApp
 from cloudos_apps.store import BUSY, STEADY, AppStore, busy, template_of
-from cloudos_apps.templates.catalog import Catalogue
+from cloudos_apps.templates.catalog import TemplateCatalog
 from cloudos_apps.templates.model.template import Template, validate_config, wanted_ports
 
 _PATIENCE = 60  # seconds that a DELETE waits for the end of its work
@@ -34,9 +34,9 @@ class AppService:
         ctx: Context,
         store: AppStore,
         containers: Containers,
-        consent: Consent,
-        installer: Installer,
-        catalogue: Catalogue,
+        consent: ConsentService,
+        installer: AppOperations,
+        catalogue: TemplateCatalog,
     ) -> None:
         self._ctx = ctx
         self._store = store
@@ -44,7 +44,7 @@ class AppService:
         self._consent = consent
         self._installer = installer
         self._catalogue = catalogue
-        self._ports = PortChoice(ctx.settings, store)
+        self._ports = PortAllocator(ctx.settings, store)
         self._tasks: set[asyncio.Task[App]] = set()
 
     async def install(self, wanted: NewApp) -> App:

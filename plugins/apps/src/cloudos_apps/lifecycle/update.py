@@ -9,7 +9,7 @@ import orjson
 from cloudos_sdk import Context, Operation
 from cloudos_sdk.events import AppUpdated
 
-from cloudos_apps.consent.service import Consent
+from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.events import AppUpdateFailed
 from cloudos_apps.lifecycle.containers import Containers, volume_names
 from cloudos_apps.models import App
@@ -20,7 +20,7 @@ from cloudos_apps.templates.model.template import Template
 class Updater:
     """Swaps the generations of apps. The generation that the row names is in force, whatever else is there."""
 
-    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: Consent) -> None:
+    def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: ConsentService) -> None:
         self._ctx = ctx
         self._store = store
         self._containers = containers

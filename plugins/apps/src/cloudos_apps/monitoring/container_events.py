@@ -19,7 +19,7 @@ Turn = Callable[[], Awaitable[None]]
 """Waits until what happened to a container before is handled."""
 
 
-class Following:
+class ContainerEvents:
     """Tells rows and events what happened to containers. Each waits for the work in hand on its app to end."""
 
     def __init__(self, engine: DockerEngine, store: AppStore) -> None:

@@ -13,16 +13,16 @@ from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable
 from cloudos_apps.engine.client import DockerEngine
 from cloudos_apps.engine.specs import APP, GENERATION, SERVICE
 from cloudos_apps.engine.stop_signals import StopSignals
-from cloudos_apps.monitoring.container_events import Following, Turn
+from cloudos_apps.monitoring.container_events import ContainerEvents, Turn
 from cloudos_apps.monitoring.reconciler import Reconciler
 
 _LOOK_AGAIN_SECONDS = 30.0
 
 
-class Watcher:
+class EngineEvents:
     """Follows the engine from its first answer to the end of the plugin, over every time that it is away."""
 
-    def __init__(self, ctx: Context, engine: DockerEngine, following: Following, reconciler: Reconciler) -> None:
+    def __init__(self, ctx: Context, engine: DockerEngine, following: ContainerEvents, reconciler: Reconciler) -> None:
         self._ctx = ctx
         self._engine = engine
         self._following = following

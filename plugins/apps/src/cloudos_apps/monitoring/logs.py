@@ -20,7 +20,7 @@ from cloudos_apps.store import AppStore
 _MOST_FOLLOWED = 40
 
 
-class Observer:
+class LogReader:
     """Reads logs. Streams that are still open are ended by `close`."""
 
     def __init__(self, engine: DockerEngine, store: AppStore) -> None:

@@ -14,7 +14,7 @@ from cloudos_apps.lifecycle.containers import Containers
 from cloudos_apps.lifecycle.relocation import Relocation
 from cloudos_apps.lifecycle.service import AppService
 from cloudos_apps.models import App
-from cloudos_apps.monitoring.container_events import Following
+from cloudos_apps.monitoring.container_events import ContainerEvents
 from cloudos_apps.store import STEADY, AppStore
 
 _BY_REQUEST = (0, 130, 143)  # exit codes of a program that ended because it was asked to
@@ -29,7 +29,7 @@ class Reconciler:
         containers: Containers,
         store: AppStore,
         service: AppService,
-        following: Following,
+        following: ContainerEvents,
         relocation: Relocation,
     ) -> None:
         self._log = log

@@ -16,7 +16,7 @@ import orjson
 from cloudos_sdk import InvalidRequest, NotFound
 from pydantic import ValidationError
 
-from cloudos_apps.templates.formats.common import LONGEST_TEMPLATE, Unfit
+from cloudos_apps.templates.formats.common import LONGEST_TEMPLATE, UnsupportedTemplate
 from cloudos_apps.templates.formats.document import from_yaml, plain
 from cloudos_apps.templates.model.template import Template
 
@@ -41,7 +41,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Listing:
+class TemplateList:
     """All templates as they are at one time: by name, their names in order, and what the list shows of each.
 
     `origins` says where each is from: a source by name and id, since another one may have the name later.
@@ -65,7 +65,7 @@ class Listing:
         return b"[" + b",".join(self.shown[start : min(end, start + limit)]) + b"]"
 
 
-class Catalogue:
+class TemplateCatalog:
     """Finds templates by name: the package's own, and those that an admin puts into `folder`, as YAML files.
 
     The package's are read once, in a thread, when they are first asked for; the folder each time that it has changed.
@@ -81,7 +81,7 @@ class Catalogue:
         self._own: Mapping[str, Template] | None = None
         self._reading = asyncio.Lock()
         self._added: dict[str, Added] = {}
-        self._listing: Listing | None = None
+        self._listing: TemplateList | None = None
 
     async def all(self) -> list[Template]:
         """Return every template, by name."""
@@ -117,7 +117,7 @@ class Catalogue:
         self._added = {id: added for id, added in self._added.items() if id != source_id}
         self._listing = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> TemplateList:
         """Return all templates as they are now."""
         if self._own is None:
             async with self._reading:
@@ -158,7 +158,7 @@ def alike(name: str, names: Sequence[str]) -> list[str]:
     return [n for n in names if n[:1] == name[:1] and abs(len(n) - len(name)) < 4][:_MOST_ALIKE]
 
 
-def _listing(placed: Mapping[str, Template], added: Mapping[str, Added], own: Mapping[str, Template]) -> Listing:
+def _listing(placed: Mapping[str, Template], added: Mapping[str, Added], own: Mapping[str, Template]) -> TemplateList:
     merged, origins = dict(placed), dict.fromkeys(placed, FOLDER)
     for source_id, source in added.items():
         merged |= source.templates
@@ -168,7 +168,7 @@ def _listing(placed: Mapping[str, Template], added: Mapping[str, Added], own: Ma
     names = sorted(merged)
     counts = Counter(merged[name].category for name in names)
     categories = orjson.dumps([{"name": name, "count": counts[name]} for name in sorted(counts)])
-    return Listing(merged, origins, names, [orjson.dumps(shown(merged[name])) for name in names], categories)
+    return TemplateList(merged, origins, names, [orjson.dumps(shown(merged[name])) for name in names], categories)
 
 
 def shown(template: Template) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def parse(text: str, where: str) -> Template:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BrokenTemplate(f"{where}: {place}: {first['msg']}") from None
-    except Unfit as error:
+    except UnsupportedTemplate as error:
         raise BrokenTemplate(f"{where}: {error}") from None
     except Exception as error:
         raise BrokenTemplate(f"{where}: it cannot be read ({type(error).__name__})") from error

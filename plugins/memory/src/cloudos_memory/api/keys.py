@@ -9,19 +9,19 @@ from cloudos_sdk.http import answers
 from quart import Blueprint
 from quart_schema import validate_querystring, validate_request, validate_response
 
-from cloudos_memory.keys.service import Keys
+from cloudos_memory.keys.service import KeyService
 from cloudos_memory.mcp_server.sessions import McpSessions
 from cloudos_memory.schemas import (
     KeyCreatedOut,
     KeyOut,
     NamespaceChoice,
     NewKey,
-    OfUser,
     SessionOut,
     SyncNamespaceOut,
     SyncStatusOut,
+    UserQuery,
 )
-from cloudos_memory.sync.service import Sync
+from cloudos_memory.sync.service import SyncService
 
 routes = Blueprint("memory", __name__)
 
@@ -44,7 +44,7 @@ async def _end(ending: Awaitable[None]) -> None:
         raise
 
 
-def _whose(query: OfUser) -> str:
+def _whose(query: UserQuery) -> str:
     """Return the user whose keys are asked for: the caller, or the one that an admin names."""
     who = principal()
     if query.user in (None, who.user_id):
@@ -56,11 +56,11 @@ def _whose(query: OfUser) -> str:
 
 @routes.get("/api/mcp/keys")
 @requires("memory:read")
-@validate_querystring(OfUser)
+@validate_querystring(UserQuery)
 @validate_response(list[KeyOut])
-async def list_keys(query_args: OfUser) -> list[KeyOut]:
+async def list_keys(query_args: UserQuery) -> list[KeyOut]:
     """List the caller's MCP keys, newest first; to an admin those of `user`."""
-    return use(Keys).list(_whose(query_args))
+    return use(KeyService).list(_whose(query_args))
 
 
 @routes.post("/api/mcp/keys")
@@ -70,7 +70,7 @@ async def list_keys(query_args: OfUser) -> list[KeyOut]:
 @answers(429)
 async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
     """Make an MCP key; its bearer is shown this once."""
-    return await use(Keys).create(_person(), data), 201
+    return await use(KeyService).create(_person(), data), 201
 
 
 @routes.delete("/api/mcp/keys/<key_id>")
@@ -78,7 +78,7 @@ async def create_key(data: NewKey) -> tuple[KeyCreatedOut, int]:
 @answers(204)
 async def revoke_key(key_id: str) -> tuple[str, int]:
     """Revoke an MCP key; its open streams end. One's own in any role, and anybody's as an admin."""
-    await _end(use(Keys).revoke(_person(), key_id))
+    await _end(use(KeyService).revoke(_person(), key_id))
     return "", 204
 
 
@@ -88,14 +88,14 @@ async def revoke_key(key_id: str) -> tuple[str, int]:
 @answers(429)
 async def rotate_key(key_id: str) -> tuple[KeyCreatedOut, int]:
     """Revoke an MCP key and make another like it; its bearer is shown this once."""
-    return await use(Keys).rotate(_person(), key_id), 201
+    return await use(KeyService).rotate(_person(), key_id), 201
 
 
 @routes.get("/api/mcp/sessions")
 @requires("memory:read")
-@validate_querystring(OfUser)
+@validate_querystring(UserQuery)
 @validate_response(list[SessionOut])
-async def list_sessions(query_args: OfUser) -> list[SessionOut]:
+async def list_sessions(query_args: UserQuery) -> list[SessionOut]:
     """List the MCP connections of the caller's keys that are open now, newest first; to an admin those of `user`."""
     return use(McpSessions).list(_whose(query_args))
 
@@ -114,7 +114,7 @@ async def end_session(session_id: str) -> tuple[str, int]:
 @validate_response(SyncStatusOut)
 async def sync_status() -> SyncStatusOut:
     """Return the replication of the caller's namespaces."""
-    return await use(Sync).status(principal().user_id)
+    return await use(SyncService).status(principal().user_id)
 
 
 @routes.post("/api/mcp/sync/enable")
@@ -124,7 +124,7 @@ async def sync_status() -> SyncStatusOut:
 @validate_response(SyncNamespaceOut)
 async def enable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
     """Opt a namespace in to replication."""
-    return await use(Sync).enable(principal().user_id, data.namespace)
+    return await use(SyncService).enable(principal().user_id, data.namespace)
 
 
 @routes.post("/api/mcp/sync/disable")
@@ -134,7 +134,7 @@ async def enable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
 @answers(404)
 async def disable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
     """Pause the replication of a namespace; its cursor stays."""
-    return await use(Sync).disable(principal().user_id, data.namespace)
+    return await use(SyncService).disable(principal().user_id, data.namespace)
 
 
 @routes.post("/api/mcp/sync/resync")
@@ -145,7 +145,7 @@ async def disable_sync(data: NamespaceChoice) -> SyncNamespaceOut:
 @answers(404)
 async def resync(data: NamespaceChoice) -> tuple[SyncNamespaceOut, int]:
     """Ask for one push and one pull of a namespace."""
-    return await use(Sync).resync(principal().user_id, data.namespace), 202
+    return await use(SyncService).resync(principal().user_id, data.namespace), 202
 
 
 @routes.post("/api/mcp/sync/reset")
@@ -155,4 +155,4 @@ async def resync(data: NamespaceChoice) -> tuple[SyncNamespaceOut, int]:
 @answers(404)
 async def reset_sync(data: NamespaceChoice) -> SyncNamespaceOut:
     """Drop the cursor and the outbox of a namespace."""
-    return await use(Sync).reset(principal().user_id, data.namespace)
+    return await use(SyncService).reset(principal().user_id, data.namespace)

@@ -8,7 +8,7 @@ from quart_schema import validate_response
 
 from cloudos_memory.api.search_schemas import AnalyticsOut, EmbedStats, Reindexed
 from cloudos_memory.search.analytics import Analytics
-from cloudos_memory.search.indexing.note_events import Following
+from cloudos_memory.search.indexing.note_events import NoteEvents
 
 search_routes = Blueprint("memory_search", __name__)
 
@@ -26,7 +26,7 @@ async def embed_stats() -> EmbedStats:
 @validate_response(Reindexed)
 async def reindex() -> Reindexed:
     """Put every note of the caller into the queue, to be embedded anew."""
-    following = use(Following)
+    following = use(NoteEvents)
     if not following.enabled:
         return Reindexed(enqueued=0, enabled=False)
     return Reindexed(enqueued=await following.reindex(principal().user_id), enabled=True)

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from cloudos_sdk import Context, Principal, Unauthenticated, iso
 
-from cloudos_memory.keys.cache import HeldKey, KeyRing
-from cloudos_memory.keys.guess_limit import Guesses
+from cloudos_memory.keys.cache import HeldKey, KeyCache
+from cloudos_memory.keys.guess_limit import GuessLimit
 from cloudos_memory.keys.hasher import Hasher
 
 PREFIX = "quaz_"
@@ -19,17 +19,17 @@ SHOWN = len(PREFIX) + 7
 _BEARER = re.compile(rf"Bearer ({PREFIX}[{ALPHABET}]{{{LENGTH}}})")
 
 
-class KeyBearers:
+class KeyAuthenticator:
     """The authenticator of MCP keys. What was checked is known by a keyed hash; nothing keeps the bearer itself."""
 
     prefix = PREFIX
 
-    def __init__(self, ctx: Context, ring: KeyRing, hasher: Hasher) -> None:
+    def __init__(self, ctx: Context, ring: KeyCache, hasher: Hasher) -> None:
         self._clock = ctx.clock
         self._digest = ctx.secrets.digest
         self._ring = ring
         self._hasher = hasher
-        self._guesses = Guesses()
+        self._guesses = GuessLimit()
         self._checking: dict[str, asyncio.Task[str | None]] = {}
         self.used: dict[str, datetime] = {}
         """When keys were used last; emptied by who stores it."""

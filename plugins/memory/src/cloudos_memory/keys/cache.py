@@ -85,7 +85,7 @@ def _allowed(scopes: tuple[str, ...], role: Role) -> frozenset[str]:
     return frozenset(scopes if role.includes(Role.OPERATOR) else set(scopes) & {"read_memory"})
 
 
-class KeyRing:
+class KeyCache:
     """All keys by id, by the beginning of their bearer, and by the keyed hash of a bearer that was checked."""
 
     def __init__(self) -> None:

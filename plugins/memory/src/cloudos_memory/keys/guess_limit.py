@@ -14,7 +14,7 @@ _WINDOW = 60.0
 _MOST_KNOWN = 4096
 
 
-class Guesses:
+class GuessLimit:
     """Gives each address its share of checks, so that who guesses keeps out nobody but himself."""
 
     def __init__(self) -> None:

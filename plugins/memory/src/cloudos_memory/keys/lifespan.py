@@ -9,23 +9,23 @@ from contextlib import asynccontextmanager
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities import BearerAuthenticator, Users
 
-from cloudos_memory.keys.authenticator import KeyBearers
-from cloudos_memory.keys.cache import KeyRing
+from cloudos_memory.keys.authenticator import KeyAuthenticator
+from cloudos_memory.keys.cache import KeyCache
 from cloudos_memory.keys.hasher import Hasher
-from cloudos_memory.keys.service import Keys
+from cloudos_memory.keys.service import KeyService
 
 
 @asynccontextmanager
 async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
     """Know the keys and who brings them."""
-    hasher, ring = Hasher(ctx.settings.keys.bcrypt_cost), KeyRing()
-    bearers = KeyBearers(ctx, ring, hasher)
-    keys = Keys(ctx, ring, hasher, bearers)
+    hasher, ring = Hasher(ctx.settings.keys.bcrypt_cost), KeyCache()
+    bearers = KeyAuthenticator(ctx, ring, hasher)
+    keys = KeyService(ctx, ring, hasher, bearers)
     await keys.load()
     users = ctx.find(Users)
     unwatch = users.watch(keys.follow_authority) if users is not None else None
-    ctx.provide(Keys, keys)
-    ctx.provide(KeyRing, ring)
+    ctx.provide(KeyService, keys)
+    ctx.provide(KeyCache, ring)
     ctx.provide(BearerAuthenticator, bearers)
     ctx.events.subscribe(keys.follow_owner, "user.changed", "user.deleted", name="key-owners")
     storing = ctx.tasks.start("use of keys", keys.store_use_for_ever)

@@ -9,7 +9,7 @@ _WINDOW = 60.0
 _MANY = 256
 
 
-class Rates:
+class KeyRateLimit:
     """Counts the calls of each user. A window without a call in it is forgotten where there are many."""
 
     def __init__(self) -> None:

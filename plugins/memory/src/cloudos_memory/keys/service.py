@@ -24,8 +24,8 @@ from cloudos_sdk.capabilities import Users
 from sqlalchemy import delete, func, select, update
 from sqlmodel import Session as Db
 
-from cloudos_memory.keys.authenticator import ALPHABET, LENGTH, PREFIX, SHOWN, KeyBearers
-from cloudos_memory.keys.cache import HeldKey, KeyRing, as_of_now, held
+from cloudos_memory.keys.authenticator import ALPHABET, LENGTH, PREFIX, SHOWN, KeyAuthenticator
+from cloudos_memory.keys.cache import HeldKey, KeyCache, as_of_now, held
 from cloudos_memory.keys.events import told_made, told_revoked
 from cloudos_memory.keys.hasher import Hasher
 from cloudos_memory.models import Key
@@ -38,10 +38,10 @@ _AT_ONCE = 3
 _KEPT = timedelta(days=90)
 
 
-class Keys:
+class KeyService:
     """The keys of every user. `ended` is called with the id of each key that holds no longer."""
 
-    def __init__(self, ctx: Context, ring: KeyRing, hasher: Hasher, bearers: KeyBearers) -> None:
+    def __init__(self, ctx: Context, ring: KeyCache, hasher: Hasher, bearers: KeyAuthenticator) -> None:
         self._ctx = ctx
         self._ring = ring
         self._hasher = hasher

@@ -18,8 +18,8 @@ import orjson
 from cloudos_sdk import Context, InvalidRequest, Unavailable, caller, principal, use
 from cloudos_sdk.json_text import read_json
 
-from cloudos_memory.keys.cache import HeldKey, KeyRing
-from cloudos_memory.keys.rate_limit import Rates
+from cloudos_memory.keys.cache import HeldKey, KeyCache
+from cloudos_memory.keys.rate_limit import KeyRateLimit
 from cloudos_memory.mcp_server.asgi import (
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -32,9 +32,9 @@ from cloudos_memory.mcp_server.asgi import (
     replay,
 )
 from cloudos_memory.mcp_server.cors import allow, shared
-from cloudos_memory.mcp_server.dispatch import Calls
-from cloudos_memory.mcp_server.origin_check import Origins
-from cloudos_memory.mcp_server.registry import Catalogue
+from cloudos_memory.mcp_server.dispatch import ToolDispatch
+from cloudos_memory.mcp_server.origin_check import OriginCheck
+from cloudos_memory.mcp_server.registry import ToolRegistry
 from cloudos_memory.mcp_server.sessions import McpSession, McpSessions
 
 _UNCOUNTED = frozenset({"initialize", "ping", "server/discover"})
@@ -49,20 +49,20 @@ async def mcp_app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1008})
         return
-    await use(Front)(scope, receive, send)
+    await use(McpApp)(scope, receive, send)
 
 
-class Front:
+class McpApp:
     """Decides about each request and hands it to the engine, which is loaded when it is first needed."""
 
-    def __init__(self, ctx: Context, ring: KeyRing, sessions: McpSessions, catalogue: Catalogue) -> None:
+    def __init__(self, ctx: Context, ring: KeyCache, sessions: McpSessions, catalogue: ToolRegistry) -> None:
         self._ctx = ctx
         self._settings = ctx.settings.server
         self._ring = ring
         self._sessions = sessions
         self._catalogue = catalogue
-        self._origins = Origins(self._settings.allowed_hosts, self._settings.allowed_origins)
-        self._rates = Rates()
+        self._origins = OriginCheck(self._settings.allowed_hosts, self._settings.allowed_origins)
+        self._rates = KeyRateLimit()
         self._home = contextvars.copy_context()
         self._loading: asyncio.Task[Any] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -217,8 +217,8 @@ class Front:
         engine_module = await asyncio.to_thread(importlib.import_module, "cloudos_memory.mcp_server.sdk.transports")
         protocol_module = importlib.import_module("cloudos_memory.mcp_server.sdk.handlers")
         version = importlib.metadata.version("cloudos-memory")
-        protocol = protocol_module.Protocol(self._catalogue, Calls(self._ctx, self._catalogue), version)
-        engine = engine_module.Engine(protocol, self._sessions, self._settings)
+        protocol = protocol_module.Protocol(self._catalogue, ToolDispatch(self._ctx, self._catalogue), version)
+        engine = engine_module.Transports(protocol, self._sessions, self._settings)
         ready = asyncio.Event()
         self._running = self._ctx.tasks.start("MCP engine", partial(engine.run, ready.set), restart=False)
         self._running.add_done_callback(self._ended)
@@ -275,10 +275,10 @@ def _id(message: Mapping[str, Any] | None) -> Any:
 @asynccontextmanager
 async def serving_mcp(ctx: Context) -> AsyncIterator[None]:
     """Serve MCP."""
-    catalogue, sessions = Catalogue(ctx), ctx.use(McpSessions)
-    front = Front(ctx, ctx.use(KeyRing), sessions, catalogue)
-    ctx.provide(Catalogue, catalogue)
-    ctx.provide(Front, front)
+    catalogue, sessions = ToolRegistry(ctx), ctx.use(McpSessions)
+    front = McpApp(ctx, ctx.use(KeyCache), sessions, catalogue)
+    ctx.provide(ToolRegistry, catalogue)
+    ctx.provide(McpApp, front)
     preloading = ctx.tasks.start("load of MCP", front.preload)
     try:
         yield

@@ -56,7 +56,7 @@ def replay(body: bytes, receive: Any) -> Any:
     return again
 
 
-class Ends:
+class RequestEnds:
     """Where a request comes from, until it is served: the SDK keeps the first request of a session as long as that."""
 
     def __init__(self, receive: Any) -> None:
@@ -98,7 +98,7 @@ async def refuse(
     await send({"type": "http.response.body", "body": body})
 
 
-class Answer:
+class McpResponse:
     """The answer to one request: watched, and brought to its end where the request was ended.
 
     An event stream is held back for a moment: most calls are answered by then, and one answer that is whole, with its

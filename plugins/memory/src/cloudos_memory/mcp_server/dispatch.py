@@ -21,15 +21,15 @@ from cloudos_sdk.capabilities.mcp import (
 )
 from cloudos_sdk.context import enter_context
 
-from cloudos_memory.mcp_server.registry import Catalogue, Entry, parse
+from cloudos_memory.mcp_server.registry import RegisteredTool, ToolRegistry, parse
 
 _COMPLETIONS = 100
 
 
-class Calls:
+class ToolDispatch:
     """Runs tools, reads resources, gets prompts and completes arguments."""
 
-    def __init__(self, ctx: Context, catalogue: Catalogue) -> None:
+    def __init__(self, ctx: Context, catalogue: ToolRegistry) -> None:
         self._ctx = ctx
         self._catalogue = catalogue
 
@@ -93,7 +93,7 @@ class Calls:
     async def complete(self, call: McpCall, ref: Mapping[str, Any], argument: str, typed: str) -> dict[str, Any]:
         """Complete an argument of a prompt or of a resource template. Raises CloudOSError."""
         current = self._catalogue.current()
-        entry: Entry[McpPrompt] | Entry[McpResource] | None
+        entry: RegisteredTool[McpPrompt] | RegisteredTool[McpResource] | None
         if ref.get("type") == "ref/prompt":
             entry = current.prompts.get(str(ref.get("name")))
         else:
@@ -112,7 +112,7 @@ class Calls:
             }
         }
 
-    def _admit(self, entry: Entry[McpTool] | Entry[McpResource] | Entry[McpPrompt]) -> None:
+    def _admit(self, entry: RegisteredTool[McpTool] | RegisteredTool[McpResource] | RegisteredTool[McpPrompt]) -> None:
         """Refuse a key without the scope, an owner without the permission, a plan without the feature."""
         who, part = principal(), entry.part
         if who.scopes is None or part.scope not in who.scopes:

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 from cloudos_sdk import Context, Envelope
 
-from cloudos_memory.mcp_server.app import Front
-from cloudos_memory.mcp_server.registry import Catalogue, expand
+from cloudos_memory.mcp_server.app import McpApp
+from cloudos_memory.mcp_server.registry import ToolRegistry, expand
 from cloudos_memory.mcp_server.sessions import McpSession, McpSessions
 
 LISTS = {
@@ -27,10 +27,10 @@ _LIMIT = 10.0
 _LOOK = 5.0
 
 
-class Changes:
+class ChangeNotifier:
     """Hears events and tells sessions."""
 
-    def __init__(self, ctx: Context, sessions: McpSessions, catalogue: Catalogue, front: Front) -> None:
+    def __init__(self, ctx: Context, sessions: McpSessions, catalogue: ToolRegistry, front: McpApp) -> None:
         self._ctx = ctx
         self._sessions = sessions
         self._catalogue = catalogue
@@ -106,8 +106,8 @@ class Changes:
 @asynccontextmanager
 async def telling_changes(ctx: Context) -> AsyncIterator[None]:
     """Tell clients of changes while the plugin runs."""
-    catalogue, front = ctx.use(Catalogue), ctx.use(Front)
-    changes = Changes(ctx, ctx.use(McpSessions), catalogue, front)
+    catalogue, front = ctx.use(ToolRegistry), ctx.use(McpApp)
+    changes = ChangeNotifier(ctx, ctx.use(McpSessions), catalogue, front)
     ctx.events.subscribe(changes.hear, "*", name="mcp-changes")
     ctx.tasks.start("look at the catalogue", changes.look_for_ever)
     yield

@@ -13,7 +13,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 
-class Origins:
+class OriginCheck:
     """Tells which Host and Origin headers are right."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:

@@ -8,24 +8,24 @@ from contextlib import asynccontextmanager
 from cloudos_sdk import Context
 from cloudos_sdk.capabilities.mcp import McpParts, McpSource
 
-from cloudos_memory.keys.cache import KeyRing
-from cloudos_memory.tools.idempotency import Once
-from cloudos_memory.tools.links import Linking
+from cloudos_memory.keys.cache import KeyCache
+from cloudos_memory.tools.idempotency import IdempotentCalls
+from cloudos_memory.tools.links import LinkTools
 from cloudos_memory.tools.prompts import Prompts
-from cloudos_memory.tools.read import Reading
+from cloudos_memory.tools.read import ReadTools
 from cloudos_memory.tools.resources import Resources
-from cloudos_memory.tools.scope import Reach
-from cloudos_memory.tools.write import Writing
+from cloudos_memory.tools.scope import KeyScope
+from cloudos_memory.tools.write import WriteTools
 
 
 @asynccontextmanager
 async def offering_memory(ctx: Context) -> AsyncIterator[None]:
     """Offer the memory by MCP."""
-    reach, once = Reach(ctx, ctx.use(KeyRing)), Once(ctx)
-    reading = Reading(ctx, reach)
+    reach, once = KeyScope(ctx, ctx.use(KeyCache)), IdempotentCalls(ctx)
+    reading = ReadTools(ctx, reach)
     resources = Resources(reach, reading)
-    tools = (*Writing(reach, once).tools(), *reading.tools(), *Linking(reach, once).tools())
+    tools = (*WriteTools(reach, once).tools(), *reading.tools(), *LinkTools(reach, once).tools())
     prompts = Prompts(ctx, reach, reading, resources).prompts()
     ctx.provide(McpSource, McpParts(ctx, tools, resources.resources(), prompts))
-    ctx.provide(Once, once)
+    ctx.provide(IdempotentCalls, once)
     yield

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[P]):
+class RegisteredTool(Generic[P]):
     """One part: whose it is, the name under which it is known, and how it is listed."""
 
     ctx: Context
@@ -36,23 +36,23 @@ class Entry(Generic[P]):
         return None if match is None else {name: unquote(value) for name, value in match.groupdict().items()}
 
 
-class Catalogue:
+class ToolRegistry:
     """The parts of the plugins that run. Made anew when a plugin comes or goes, and at each listing."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._sources: tuple[McpSource, ...] | None = None
-        self.tools: dict[str, Entry[McpTool]] = {}
-        self.resources: dict[str, Entry[McpResource]] = {}
-        self.templates: dict[str, Entry[McpResource]] = {}
-        self.prompts: dict[str, Entry[McpPrompt]] = {}
+        self.tools: dict[str, RegisteredTool[McpTool]] = {}
+        self.resources: dict[str, RegisteredTool[McpResource]] = {}
+        self.templates: dict[str, RegisteredTool[McpResource]] = {}
+        self.prompts: dict[str, RegisteredTool[McpPrompt]] = {}
 
     @property
     def made(self) -> bool:
         """Whether anybody asked for it yet."""
         return self._sources is not None
 
-    def current(self) -> Catalogue:
+    def current(self) -> ToolRegistry:
         """Return it as it is now."""
         sources = tuple(self._ctx.all(McpSource))
         if sources != self._sources:
@@ -70,7 +70,7 @@ class Catalogue:
         after = self._listings()
         return {kind for kind, listing in after.items() if listing != before[kind]}
 
-    def resource(self, uri: str) -> tuple[Entry[McpResource], dict[str, str]] | None:
+    def resource(self, uri: str) -> tuple[RegisteredTool[McpResource], dict[str, str]] | None:
         """Return the resource or template that answers for a URI, with the template's values."""
         if (entry := self.resources.get(uri)) is not None:
             return entry, {}
@@ -103,15 +103,17 @@ class Catalogue:
             among = self.templates if "{" in resource.uri else self.resources
             self._put(among, ctx, resource.uri, resource.name, resource, _resource)
 
-    def _put(self, among: dict[str, Entry[P]], ctx: Context, name: str, given: str, part: P, listed: Any) -> None:
+    def _put(
+        self, among: dict[str, RegisteredTool[P]], ctx: Context, name: str, given: str, part: P, listed: Any
+    ) -> None:
         if not _NAME.fullmatch(given) or name in among:
             self._ctx.log.error("MCP part left out: its name is taken or is none", plugin=ctx.id, name=name)
             return
         pattern = _pattern(name) if isinstance(part, McpResource) and "{" in name else None
-        among[name] = Entry(ctx, name, part, listed(name, part), pattern)
+        among[name] = RegisteredTool(ctx, name, part, listed(name, part), pattern)
 
 
-def parse(entry: Entry[McpTool], given: Mapping[str, Any]) -> Any:
+def parse(entry: RegisteredTool[McpTool], given: Mapping[str, Any]) -> Any:
     """Return the arguments as the tool takes them. Raises InvalidRequest that names what does not fit."""
     shape = entry.part.arguments
     if isinstance(shape, type) and issubclass(shape, BaseModel):

@@ -13,8 +13,8 @@ from typing import Any
 from cloudos_sdk import Context, NotFound, Principal, Role, new_id
 
 from cloudos_memory.events import McpSessionEnded
-from cloudos_memory.keys.cache import HeldKey, KeyRing
-from cloudos_memory.keys.service import Keys
+from cloudos_memory.keys.cache import HeldKey, KeyCache
+from cloudos_memory.keys.service import KeyService
 from cloudos_memory.schemas import SessionOut
 
 _SWEEP = 30.0
@@ -76,7 +76,7 @@ def take_in_hand(session: McpSession) -> None:
 class McpSessions:
     """Lists and ends sessions. Ending one ends its open requests at once and makes its name unknown."""
 
-    def __init__(self, ctx: Context, ring: KeyRing) -> None:
+    def __init__(self, ctx: Context, ring: KeyCache) -> None:
         self._ctx = ctx
         self._ring = ring
         self._by_id: dict[str, McpSession] = {}
@@ -213,8 +213,8 @@ class McpSessions:
 @asynccontextmanager
 async def keeping_sessions(ctx: Context) -> AsyncIterator[None]:
     """Know who is connected; end with its key what a key opened."""
-    sessions = McpSessions(ctx, ctx.use(KeyRing))
-    ctx.use(Keys).ended = sessions.end_key
+    sessions = McpSessions(ctx, ctx.use(KeyCache))
+    ctx.use(KeyService).ended = sessions.end_key
     ctx.provide(McpSessions, sessions)
     sweeping = ctx.tasks.start("sweep of sessions", sessions.sweep_for_ever)
     try:

@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from cloudos_memory.models import Coverage
-from cloudos_memory.search.indexing.note_events import Following
+from cloudos_memory.search.indexing.note_events import NoteEvents
 from cloudos_memory.search.vector.service import VectorSearch
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.vector.store import EmbeddingStore
 
 _COVERAGE = Coverage.__table__
 _TOP = 10
@@ -26,7 +26,9 @@ _DAYS_KEPT = 400
 class Analytics:
     """Counts."""
 
-    def __init__(self, ctx: Context, embeddings: Embeddings, vectors: VectorSearch, backend_name: str | None) -> None:
+    def __init__(
+        self, ctx: Context, embeddings: EmbeddingStore, vectors: VectorSearch, backend_name: str | None
+    ) -> None:
         self._ctx = ctx
         self._embeddings = embeddings
         self._vectors = vectors
@@ -104,7 +106,7 @@ class Analytics:
 
 
 async def _cover(ctx: Context) -> None:
-    totals = await ctx.use(Following).sweep()
+    totals = await ctx.use(NoteEvents).sweep()
     await ctx.use(Analytics).record(totals)
 
 

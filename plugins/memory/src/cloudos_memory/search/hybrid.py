@@ -10,9 +10,9 @@ from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStore, Recalled, TextHit
 
 from cloudos_memory.search.indexing.chunks import pieces_of
-from cloudos_memory.search.query_embedder import Queries
+from cloudos_memory.search.query_embedder import QueryEmbedder
 from cloudos_memory.search.ranking import follow_links, fuse, score, strong
-from cloudos_memory.search.vector.filters import Near, folded
+from cloudos_memory.search.vector.filters import Neighbor, folded
 from cloudos_memory.search.vector.service import VectorSearch
 
 _FOUND = 25  # of each kind, or twice what is asked for: more finds no more, and each costs a snippet and a note
@@ -22,7 +22,7 @@ _SNIPPET = 240
 class HybridRecall:
     """Capability `Recall`."""
 
-    def __init__(self, ctx: Context, vectors: VectorSearch, queries: Queries | None, floor: float) -> None:
+    def __init__(self, ctx: Context, vectors: VectorSearch, queries: QueryEmbedder | None, floor: float) -> None:
         self._ctx = ctx
         self._vectors = vectors
         self._queries = queries
@@ -63,7 +63,7 @@ class HybridRecall:
         await asyncio.sleep(0)  # the query is on its way to be embedded first: that takes longer
         return await self._ctx.use(NoteStore).search_text(query, wanted, limit)
 
-    async def _nearest(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Near]:
+    async def _nearest(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Neighbor]:
         if self._queries is None or not query.strip() or len(self._vectors) == 0:
             return []
         find = partial(self._vectors.search, wanted=wanted, limit=limit, floor=self._floor)
@@ -86,7 +86,7 @@ def fits(note: Note, wanted: NoteFilter) -> bool:
     )
 
 
-def _snippet(note: Note, text: TextHit | None, near: Near | None) -> str:
+def _snippet(note: Note, text: TextHit | None, near: Neighbor | None) -> str:
     """Return where it matched: the words, else the nearest piece, else the beginning."""
     if text is not None and text.snippet:
         return text.snippet

@@ -15,11 +15,11 @@ from cloudos_memory.embedding.minilm import MiniLM
 from cloudos_memory.embedding.quantize import NotQuantised
 from cloudos_memory.search.analytics import Analytics
 from cloudos_memory.search.hybrid import HybridRecall
-from cloudos_memory.search.indexing.note_events import EVENTS, Following
-from cloudos_memory.search.indexing.worker import Indexer
-from cloudos_memory.search.query_embedder import Queries
+from cloudos_memory.search.indexing.note_events import EVENTS, NoteEvents
+from cloudos_memory.search.indexing.worker import IndexWorker
+from cloudos_memory.search.query_embedder import QueryEmbedder
 from cloudos_memory.search.vector.service import VectorSearch
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.vector.store import EmbeddingStore
 
 _START = 30.0
 
@@ -28,22 +28,22 @@ _START = 30.0
 async def searching(ctx: Context) -> AsyncIterator[None]:
     """Follow the notes and provide `Recall` and `Embedder`; by words alone where embedding is off."""
     backend = backend_of(ctx.settings.embedding, ctx.data_dir)
-    embeddings = Embeddings(ctx)
+    embeddings = EmbeddingStore(ctx)
     vectors = VectorSearch(embeddings)
-    indexer = Indexer(ctx, backend, embeddings, vectors) if backend is not None else None
-    queries = Queries(ctx, backend) if backend is not None else None
-    following = Following(ctx, embeddings, vectors, indexer)
+    indexer = IndexWorker(ctx, backend, embeddings, vectors) if backend is not None else None
+    queries = QueryEmbedder(ctx, backend) if backend is not None else None
+    following = NoteEvents(ctx, embeddings, vectors, indexer)
     ctx.provide(Recall, HybridRecall(ctx, vectors, queries, backend.floor if backend is not None else 0.0))
     ctx.provide(Analytics, Analytics(ctx, embeddings, vectors, backend.name if backend is not None else None))
-    ctx.provide(Following, following)
+    ctx.provide(NoteEvents, following)
     ctx.provide(VectorSearch, vectors)
     if backend is not None:
         ctx.provide(Embedder, NodeEmbedder(backend))
     ctx.events.subscribe_batches(following.handle, *EVENTS, name="vectors")
     tasks: list[asyncio.Task[None]] = []
     if indexer is not None and queries is not None:
-        ctx.provide(Indexer, indexer)
-        ctx.provide(Queries, queries)
+        ctx.provide(IndexWorker, indexer)
+        ctx.provide(QueryEmbedder, queries)
         tasks = [
             ctx.tasks.start("index", indexer.run),
             ctx.tasks.start("notes to index", following.catch_up),

@@ -19,7 +19,7 @@ _LONGEST_REST = 60.0
 T = TypeVar("T")
 
 
-class Queries:
+class QueryEmbedder:
     """Embeds queries; keeps the newest; leaves a backend that is down alone for a while."""
 
     def __init__(self, ctx: Context, backend: Backend) -> None:

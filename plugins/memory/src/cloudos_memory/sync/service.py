@@ -26,7 +26,7 @@ NOT_YET = "A Control Panel is connected, but this version does not replicate thr
 NO_PANEL = "No Control Panel is connected; changes wait in the outbox until there is one to replicate through."
 
 
-class Sync:
+class SyncService:
     """Opts namespaces in and out, and keeps what is to be replicated."""
 
     def __init__(self, ctx: Context) -> None:
@@ -170,9 +170,9 @@ def _one(db: Db, user_id: str, namespace: str) -> SyncNamespaceOut:
 @asynccontextmanager
 async def keeping_sync(ctx: Context) -> AsyncIterator[None]:
     """Keep what is to be replicated."""
-    sync = Sync(ctx)
+    sync = SyncService(ctx)
     await sync.load()
-    ctx.provide(Sync, sync)
+    ctx.provide(SyncService, sync)
     notes = ("note.created", "note.updated", "note.deleted", "note.restored")
     ctx.events.subscribe(sync.follow, *notes, name="sync-outbox")
     yield

@@ -22,7 +22,7 @@ _TABLE = Done.__table__
 _KEPT = timedelta(days=7)
 
 
-class Once:
+class IdempotentCalls:
     """Answers a named write from the first time it was done, for a week."""
 
     def __init__(self, ctx: Context) -> None:

@@ -8,7 +8,7 @@ from cloudos_sdk import InvalidRequest
 from cloudos_sdk.capabilities import NoteFilter
 from cloudos_sdk.capabilities.mcp import McpCall, McpResult, McpTool
 
-from cloudos_memory.tools.idempotency import Once
+from cloudos_memory.tools.idempotency import IdempotentCalls
 from cloudos_memory.tools.schemas import (
     LinkArguments,
     LinkedOut,
@@ -16,13 +16,13 @@ from cloudos_memory.tools.schemas import (
     NeighborsOut,
     note_out,
 )
-from cloudos_memory.tools.scope import ALL, Reach
+from cloudos_memory.tools.scope import ALL, KeyScope
 
 
-class Linking:
+class LinkTools:
     """Links memories and walks the links."""
 
-    def __init__(self, reach: Reach, once: Once) -> None:
+    def __init__(self, reach: KeyScope, once: IdempotentCalls) -> None:
         self._reach = reach
         self._once = once
 

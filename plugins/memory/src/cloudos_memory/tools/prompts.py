@@ -10,9 +10,9 @@ from cloudos_sdk import Context, InvalidRequest
 from cloudos_sdk.capabilities import Note, NoteFilter
 from cloudos_sdk.capabilities.mcp import McpArgument, McpCall, McpPrompt
 
-from cloudos_memory.tools.read import Reading
+from cloudos_memory.tools.read import ReadTools
 from cloudos_memory.tools.resources import Resources
-from cloudos_memory.tools.scope import Reach
+from cloudos_memory.tools.scope import KeyScope
 
 _RECALLED = 8
 _REVIEWED = 100
@@ -23,7 +23,7 @@ Messages = Sequence[Mapping[str, Any]]
 class Prompts:
     """Makes prompts of what is remembered."""
 
-    def __init__(self, ctx: Context, reach: Reach, reading: Reading, resources: Resources) -> None:
+    def __init__(self, ctx: Context, reach: KeyScope, reading: ReadTools, resources: Resources) -> None:
         self._ctx = ctx
         self._reach = reach
         self._reading = reading

@@ -24,13 +24,13 @@ from cloudos_memory.tools.schemas import (
     TagsOut,
     note_out,
 )
-from cloudos_memory.tools.scope import ALL, Reach
+from cloudos_memory.tools.scope import ALL, KeyScope
 
 
-class Reading:
+class ReadTools:
     """Reads memories, of the namespaces that the key reads."""
 
-    def __init__(self, ctx: Context, reach: Reach) -> None:
+    def __init__(self, ctx: Context, reach: KeyScope) -> None:
         self._ctx = ctx
         self._reach = reach
 

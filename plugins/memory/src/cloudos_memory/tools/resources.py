@@ -8,9 +8,9 @@ import orjson
 from cloudos_sdk.capabilities import NoteFilter
 from cloudos_sdk.capabilities.mcp import McpCall, McpResource
 
-from cloudos_memory.tools.read import Reading
+from cloudos_memory.tools.read import ReadTools
 from cloudos_memory.tools.schemas import note_out
-from cloudos_memory.tools.scope import ALL, Reach
+from cloudos_memory.tools.scope import ALL, KeyScope
 
 _RECENT = 20
 _OF_NAMESPACE = 100
@@ -19,7 +19,7 @@ _OF_NAMESPACE = 100
 class Resources:
     """Reads memories by URI."""
 
-    def __init__(self, reach: Reach, reading: Reading) -> None:
+    def __init__(self, reach: KeyScope, reading: ReadTools) -> None:
         self._reach = reach
         self._reading = reading
 

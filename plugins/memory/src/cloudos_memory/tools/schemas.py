@@ -23,7 +23,7 @@ Where = Annotated[
         description="Namespace to read, of those that memory_namespaces lists; `*` is all of them, none the key's own",
     ),
 ]
-Once = Annotated[
+IdempotentCalls = Annotated[
     str | None,
     Field(min_length=1, max_length=200, description="Name of this write: called again with it, it is not done again"),
 ]
@@ -42,7 +42,7 @@ class CreateArguments(Arguments):
     title: str | None = Field(default=None, min_length=1, max_length=300, description="Without it, the first line")
     tags: Tags = []
     importance: Importance = 0.5
-    idempotency_key: Once = None
+    idempotency_key: IdempotentCalls = None
 
 
 class GetArguments(Arguments):
@@ -61,7 +61,7 @@ class UpdateArguments(Arguments):
     importance: Importance | None = None
     archived: bool | None = None
     version: int | None = Field(default=None, ge=1, description="Refuse where this is not its newest version")
-    idempotency_key: Once = None
+    idempotency_key: IdempotentCalls = None
 
 
 class DeleteArguments(Arguments):
@@ -69,7 +69,7 @@ class DeleteArguments(Arguments):
 
     id: Named
     permanent: bool = Field(default=False, description="Remove it for good, in place of putting it into the trash")
-    idempotency_key: Once = None
+    idempotency_key: IdempotentCalls = None
 
 
 class Filters(Arguments):
@@ -102,7 +102,7 @@ class LinkArguments(Arguments):
 
     source: Named
     target: Named
-    idempotency_key: Once = None
+    idempotency_key: IdempotentCalls = None
 
 
 class NeighborsArguments(Arguments):
@@ -177,7 +177,7 @@ class DeletedOut(BaseModel):
     permanent: bool
 
 
-class Found(BaseModel):
+class SearchHit(BaseModel):
     """A memory that was found, and why."""
 
     id: str
@@ -196,7 +196,7 @@ class Found(BaseModel):
 class SearchOut(BaseModel):
     """What was found, best first."""
 
-    results: list[Found]
+    results: list[SearchHit]
 
 
 class RecentOut(BaseModel):

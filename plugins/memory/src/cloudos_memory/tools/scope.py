@@ -7,16 +7,16 @@ import difflib
 from cloudos_sdk import Conflict, Context, Forbidden, NotFound, principal
 from cloudos_sdk.capabilities import Note, NoteFilter, NoteStore
 
-from cloudos_memory.keys.cache import HeldKey, KeyRing
+from cloudos_memory.keys.cache import HeldKey, KeyCache
 
 ALL = "*"
 _NEAR = 3
 
 
-class Reach:
+class KeyScope:
     """The notes of the caller's owner, as far as the caller's key goes."""
 
-    def __init__(self, ctx: Context, ring: KeyRing) -> None:
+    def __init__(self, ctx: Context, ring: KeyCache) -> None:
         self._ctx = ctx
         self._ring = ring
 

@@ -11,7 +11,7 @@ from cloudos_sdk.capabilities.mcp import McpCall, McpResult, McpTool
 
 from cloudos_memory.keys.cache import HeldKey
 from cloudos_memory.tools.duplicates import resembled
-from cloudos_memory.tools.idempotency import Once
+from cloudos_memory.tools.idempotency import IdempotentCalls
 from cloudos_memory.tools.schemas import (
     CreateArguments,
     CreatedOut,
@@ -21,13 +21,13 @@ from cloudos_memory.tools.schemas import (
     UpdateArguments,
     note_out,
 )
-from cloudos_memory.tools.scope import Reach
+from cloudos_memory.tools.scope import KeyScope
 
 
-class Writing:
+class WriteTools:
     """Writes memories."""
 
-    def __init__(self, reach: Reach, once: Once) -> None:
+    def __init__(self, reach: KeyScope, once: IdempotentCalls) -> None:
         self._reach = reach
         self._once = once
 

@@ -22,7 +22,7 @@ from cloudos_notes.molly.schemas import (
     RecentQuery,
 )
 from cloudos_notes.schemas import MemoryOut
-from cloudos_notes.views.listing import shown
+from cloudos_notes.views.note_list import shown
 
 molly_routes = Blueprint("molly", __name__)
 

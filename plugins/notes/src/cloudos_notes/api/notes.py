@@ -26,15 +26,12 @@ from cloudos_notes.schemas import (
     VersionListed,
     VersionOut,
 )
-from cloudos_notes.service import (
-    GraphReader,
-    Listing,
-    Store,
-    Versions,
-    folder,
-    graph_filter,
-    list_filter,
-)
+from cloudos_notes.storage.store import Store
+from cloudos_notes.storage.versions import Versions
+from cloudos_notes.text.validation import folder
+from cloudos_notes.views.filters import graph_filter, list_filter
+from cloudos_notes.views.graph import GraphReader
+from cloudos_notes.views.note_list import NoteList
 
 routes = Blueprint("notes", __name__)
 
@@ -55,10 +52,10 @@ async def list_notes(query_args: NoteQuery) -> Response:
     """List notes, newest first; with `q` those whose words match best, with `trash=true` those in the trash."""
     wanted = list_filter(_owner(), query_args)
     if query_args.q is None:
-        return json_rows(await use(Listing).page(wanted, query_args.limit, query_args.before, query_args.after))
+        return json_rows(await use(NoteList).page(wanted, query_args.limit, query_args.before, query_args.after))
     if query_args.before is not None or query_args.after is not None:
         raise InvalidRequest.field("q", "a search has no order to go on in: leave out `before` and `after`")
-    return json_rows(await use(Listing).search(query_args.q, wanted, query_args.limit))
+    return json_rows(await use(NoteList).search(query_args.q, wanted, query_args.limit))
 
 
 @routes.post("/api/notes")
@@ -75,7 +72,7 @@ async def create(data: NewNoteBody) -> Response:
         namespace=data.namespace,
     )
     note = await use(Store).create(_owner(), draft, folder=folder(data.folder))
-    return _answer(await use(Listing).whole(note), 201)
+    return _answer(await use(NoteList).whole(note), 201)
 
 
 @routes.get("/api/notes/graph")
@@ -93,7 +90,7 @@ async def graph(query_args: GraphQuery) -> Response:
 @document_response(list[Counted])
 async def folders() -> Response:
     """List the folders by name, with how many notes are in each itself."""
-    return json_rows(await use(Listing).folders(_owner()))
+    return json_rows(await use(NoteList).folders(_owner()))
 
 
 @routes.get("/api/notes/tags")
@@ -101,7 +98,7 @@ async def folders() -> Response:
 @document_response(list[Counted])
 async def tags() -> Response:
     """List the tags, the most used first."""
-    return json_rows(await use(Listing).tags(_owner()))
+    return json_rows(await use(NoteList).tags(_owner()))
 
 
 @routes.get("/api/notes/<note_id>")
@@ -109,7 +106,7 @@ async def tags() -> Response:
 @document_response(NoteOut)
 async def get_note(note_id: str) -> Response:
     """Return a note."""
-    return _answer(await use(Listing).one(_owner(), note_id))
+    return _answer(await use(NoteList).one(_owner(), note_id))
 
 
 @routes.put("/api/notes/<note_id>")
@@ -127,7 +124,7 @@ async def change(note_id: str, data: NoteChangeBody) -> Response:
     )
     place = None if data.folder is None else folder(data.folder)
     note = await use(Store).edit(_owner(), note_id, wanted, folder=place, version=data.version)
-    return _answer(await use(Listing).whole(note))
+    return _answer(await use(NoteList).whole(note))
 
 
 @routes.delete("/api/notes/<note_id>")
@@ -145,7 +142,7 @@ async def remove(note_id: str, query_args: Removal) -> Response:
 @document_response(NoteOut)
 async def restore(note_id: str) -> Response:
     """Take a note out of the trash."""
-    return _answer(await use(Listing).whole(await use(Store).restore(_owner(), note_id)))
+    return _answer(await use(NoteList).whole(await use(Store).restore(_owner(), note_id)))
 
 
 @routes.patch("/api/notes/<note_id>/meta")
@@ -155,7 +152,7 @@ async def restore(note_id: str) -> Response:
 async def meta(note_id: str, data: MetaBody) -> Response:
     """Set a note's importance, or archive it (which drops the importance to 0), or take it out of the archive."""
     change = NoteChange(importance=data.importance, archived=data.archived)
-    return _answer(await use(Listing).whole(await use(Store).edit(_owner(), note_id, change)))
+    return _answer(await use(NoteList).whole(await use(Store).edit(_owner(), note_id, change)))
 
 
 @routes.get("/api/notes/<note_id>/links")
@@ -163,7 +160,7 @@ async def meta(note_id: str, data: MetaBody) -> Response:
 @document_response(Links)
 async def links(note_id: str) -> Response:
     """Return the links of a note, those to it, and the titles it names that no note has."""
-    return _answer(await use(Listing).links(_owner(), note_id))
+    return _answer(await use(NoteList).links(_owner(), note_id))
 
 
 @routes.get("/api/notes/<note_id>/versions")
@@ -187,4 +184,4 @@ async def one_version(note_id: str, version: int) -> Response:
 @document_response(NoteOut)
 async def restore_version(note_id: str, version: int) -> Response:
     """Make a note what it was at one version; what it is now stays a version."""
-    return _answer(await use(Listing).whole(await use(Versions).restore(_owner(), note_id, version)))
+    return _answer(await use(NoteList).whole(await use(Versions).restore(_owner(), note_id, version)))

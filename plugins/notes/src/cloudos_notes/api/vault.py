@@ -9,9 +9,9 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
 
 from cloudos_notes.schemas import ExportQuery, ImportQuery, ImportStarted
-from cloudos_notes.service import export_filter
 from cloudos_notes.vault.exporter import Exporter
 from cloudos_notes.vault.importer import Importer
+from cloudos_notes.views.filters import export_filter
 
 vault_routes = Blueprint("notes_vault", __name__)
 

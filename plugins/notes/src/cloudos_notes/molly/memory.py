@@ -10,8 +10,8 @@ from cloudos_sdk.capabilities import Note, NoteDraft, NoteFilter, Recall
 
 from cloudos_notes.molly.schemas import Memory
 from cloudos_notes.storage.store import Store
-from cloudos_notes.storage.tables import Wanted
-from cloudos_notes.views.listing import shown
+from cloudos_notes.storage.tables import NoteSelection
+from cloudos_notes.views.note_list import shown
 
 NAMESPACE = "molly"
 
@@ -70,7 +70,7 @@ class MollyMemory:
 
     async def clear(self, owner: str) -> int:
         """Put every memory into the trash, archived ones too; return how many."""
-        return await self._store.trash.put_all(Wanted(owner=owner, namespaces=(NAMESPACE,), archived=True))
+        return await self._store.trash.put_all(NoteSelection(owner=owner, namespaces=(NAMESPACE,), archived=True))
 
     async def forget(self, owner: str, note_id: str, *, for_good: bool) -> None:
         """Put a memory into the trash, or remove it for good, from there too. Raises NotFound."""

@@ -50,11 +50,11 @@ def hits_of(found: Iterable[tuple[Note, float]], terms: Sequence[Sequence[str]])
     """Return notes and scores as hits; of many notes less is read of each."""
     all_of_them = list(found)
     most = max(_LEAST_READ, min(_MOST_READ, _READ_IN_ALL // max(1, len(all_of_them))))
-    places = Places(terms)
+    places = WordMatches(terms)
     return [TextHit(note, score, places.excerpt(note.content, most)) for note, score in all_of_them]
 
 
-class Places:
+class WordMatches:
     """Finds the words of a query in texts, about as the databases find them."""
 
     def __init__(self, terms: Sequence[Sequence[str]]) -> None:

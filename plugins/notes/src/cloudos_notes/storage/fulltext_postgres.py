@@ -51,7 +51,7 @@ def _vector(texts: Mapping[str, str] | None = None) -> Any:
     return joined
 
 
-class PostgresText:
+class PostgresFullText:
     """Finds notes by their words in the column `search`."""
 
     insertion = insert(NOTE).values(search=_vector()).returning(NOTE.c.seq)

@@ -36,7 +36,7 @@ _FOUND: Any = select(
 )
 
 
-class SqliteText:
+class SqliteFullText:
     """Finds notes by their words in the FTS5 index."""
 
     def __init__(self, clock: Clock) -> None:

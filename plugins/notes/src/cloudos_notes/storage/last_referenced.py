@@ -20,7 +20,7 @@ _TOUCH = (
 )
 
 
-class Touches:
+class ReferenceTimes:
     """Gathers touches for half a second; what is not written yet at the end is written then."""
 
     def __init__(self, ctx: Context) -> None:

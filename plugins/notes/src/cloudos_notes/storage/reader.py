@@ -52,7 +52,7 @@ class _ByIds:
             yield from session.connection().execute(statement, {"ids": given}).all()
 
 
-class Reading:
+class NoteReader:
     """The reading half of the store."""
 
     def __init__(self, db: Database) -> None:

@@ -21,7 +21,7 @@ from sqlmodel import Session
 
 from cloudos_notes.storage import links
 from cloudos_notes.storage.tables import LINK, NOTE, PRESENT
-from cloudos_notes.storage.writer import Prepared, Rename, Writing
+from cloudos_notes.storage.writer import NoteWriter, Prepared, Rename
 from cloudos_notes.text import markdown, validation
 from cloudos_notes.text.inputs import Edit
 from cloudos_notes.text.normalization import folded, linkable
@@ -38,7 +38,7 @@ _LINKS = 10_000
 class Renames:
     """Changes notes, and has the texts that name them follow their titles."""
 
-    def __init__(self, ctx: Context, writing: Writing) -> None:
+    def __init__(self, ctx: Context, writing: NoteWriter) -> None:
         self._ctx = ctx
         self._writing = writing
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -142,9 +142,9 @@ def _portion(session: Session, sources: Sequence[int]) -> tuple[int, Sequence[An
     return many, session.execute(select(*columns).where(NOTE.c.seq.in_(sources[:many]))).all()
 
 
-def _rewritten(rename: Rename, rows: Sequence[Any]) -> dict[int, tuple[int, validation.Content | None]]:
+def _rewritten(rename: Rename, rows: Sequence[Any]) -> dict[int, tuple[int, validation.NoteContent | None]]:
     """Return the versions and new texts of notes; None for one that stays."""
-    read: dict[int, tuple[int, validation.Content | None]] = {}
+    read: dict[int, tuple[int, validation.NoteContent | None]] = {}
     for row in rows:
         text = markdown.renamed(row.content, rename.key, rename.title)
         read[row.seq] = (row.version, validation.read_now(text) if text != row.content else None)

@@ -13,31 +13,31 @@ from sqlmodel import Session
 
 from cloudos_notes.storage import traversal
 from cloudos_notes.storage.fulltext_backfill import fill_index
-from cloudos_notes.storage.fulltext_postgres import PostgresText
-from cloudos_notes.storage.fulltext_sqlite import SqliteText
-from cloudos_notes.storage.last_referenced import Touches
-from cloudos_notes.storage.reader import Reading
+from cloudos_notes.storage.fulltext_postgres import PostgresFullText
+from cloudos_notes.storage.fulltext_sqlite import SqliteFullText
+from cloudos_notes.storage.last_referenced import ReferenceTimes
+from cloudos_notes.storage.reader import NoteReader
 from cloudos_notes.storage.renames import Renames
 from cloudos_notes.storage.tables import ONCE
 from cloudos_notes.storage.trash import Trash
-from cloudos_notes.storage.writer import Writing
+from cloudos_notes.storage.writer import NoteWriter
 from cloudos_notes.text import validation
 from cloudos_notes.text.inputs import Edit, ready
 
 _LONGEST_KEY = 200
 
 
-class Store(Reading):
+class Store(NoteReader):
     """Reads and writes notes (capability `NoteStore`), and what only this plugin knows of them: folders, trash."""
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx.db)
         self._ctx = ctx
-        self._text: Any = SqliteText(ctx.clock) if ctx.db.dialect == "sqlite" else PostgresText()
-        self.writing = Writing(ctx, self._text)
+        self._text: Any = SqliteFullText(ctx.clock) if ctx.db.dialect == "sqlite" else PostgresFullText()
+        self.writing = NoteWriter(ctx, self._text)
         self.renames = Renames(ctx, self.writing)
         self.trash = Trash(ctx)
-        self._touches = Touches(ctx)
+        self._touches = ReferenceTimes(ctx)
 
     async def fill_index(self) -> None:
         """Index the notes that came from the other kind of database."""

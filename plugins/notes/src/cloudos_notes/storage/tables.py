@@ -11,17 +11,17 @@ from cloudos_sdk.capabilities import Note, NoteFilter
 from sqlalchemy import exists, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from cloudos_notes.models import Attachment, Import, Link, Once, Tag, Version
+from cloudos_notes.models import Attachment, IdempotencyRow, ImportRow, Link, Tag, VersionRow
 from cloudos_notes.models import Note as NoteRow
 from cloudos_notes.text.normalization import folded, tag_of
 
 NOTE = NoteRow.__table__
 TAG = Tag.__table__
 LINK = Link.__table__
-VERSION = Version.__table__
-ONCE = Once.__table__
+VERSION = VersionRow.__table__
+ONCE = IdempotencyRow.__table__
 ATTACHMENT = Attachment.__table__
-IMPORT = Import.__table__
+IMPORT = ImportRow.__table__
 
 COLUMNS = tuple(
     NOTE.c[name]
@@ -66,7 +66,7 @@ class Aliased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted(NoteFilter):
+class NoteSelection(NoteFilter):
     """A filter that also knows folders, each with those below it, and the trash, which it shows instead."""
 
     folder: str | None = None
@@ -98,7 +98,7 @@ def note_of(row: Any) -> Note:
 
 def conditions(wanted: NoteFilter, columns: Any = NOTE.c) -> list[ColumnElement[bool]]:
     """Return what must hold of a row; those in the trash are none, unless they are wanted."""
-    trash, folder = (wanted.trash, wanted.folder) if isinstance(wanted, Wanted) else (False, None)
+    trash, folder = (wanted.trash, wanted.folder) if isinstance(wanted, NoteSelection) else (False, None)
     deleted = columns.deleted_at.is_not(None) if trash else columns.deleted_at.is_(None)
     found: list[ColumnElement[bool]] = [columns.owner == wanted.owner, deleted]
     if folder is not None:

@@ -19,7 +19,7 @@ ARCHIVED = "archived"
 _INSERT = insert(TAG)  # kept: to build a statement costs more than to run it
 
 
-def retag(session: Session, row: Any, edit: Edit, content: validation.Content | None) -> list[str]:
+def retag(session: Session, row: Any, edit: Edit, content: validation.NoteContent | None) -> list[str]:
     """Bring the tags of a note to what was given and what its text says; return them all."""
     statement = select(TAG.c.kind, TAG.c.key, TAG.c.tag).where(TAG.c.note == row.seq)
     had = {tuple(tag) for tag in session.execute(statement)}

@@ -42,7 +42,7 @@ class Prepared:
     key: str
     version: int
     words: str
-    renamed: validation.Content | None
+    renamed: validation.NoteContent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Changed:
     rename: Rename | None = None
 
 
-class Writing:
+class NoteWriter:
     """Stores notes in the transaction in hand."""
 
     def __init__(self, ctx: Context, index: TextIndex) -> None:
@@ -182,7 +182,7 @@ class Writing:
         row: Any,
         edit: Edit,
         title: str,
-        content: validation.Content | None,
+        content: validation.NoteContent | None,
         prepared: Prepared | None = None,
     ) -> dict[str, Any]:
         """Return the columns that change."""
@@ -211,7 +211,9 @@ class Writing:
             values |= self._index.stored(title, text, words)
         return values
 
-    def _store(self, session: Session, row: Any, values: dict[str, Any], content: validation.Content | None) -> None:
+    def _store(
+        self, session: Session, row: Any, values: dict[str, Any], content: validation.NoteContent | None
+    ) -> None:
         """Write a change with its version, links and event."""
         now = self._ctx.clock.now()
         if values.keys() & {"title", "content", "tags", "folder"}:
@@ -224,7 +226,12 @@ class Writing:
         self._tell(session, NoteUpdated, row, f"Changed a note in {row.namespace}")
 
     def follow(
-        self, session: Session, rename: Rename, read: Mapping[int, tuple[int, validation.Content | None]], *, wait: bool
+        self,
+        session: Session,
+        rename: Rename,
+        read: Mapping[int, tuple[int, validation.NoteContent | None]],
+        *,
+        wait: bool,
     ) -> list[int]:
         """Store texts that name a note by its new title; return those that changed since they were read.
 

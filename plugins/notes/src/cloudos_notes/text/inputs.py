@@ -19,7 +19,7 @@ class NewNote:
 
     draft: NoteDraft
     title: str
-    content: validation.Content
+    content: validation.NoteContent
     given: list[str]
     system: list[str]
     folder: str = ""
@@ -35,7 +35,7 @@ class Edit:
     """What to change of a note, checked and read; None stays."""
 
     title: str | None = None
-    content: validation.Content | None = None
+    content: validation.NoteContent | None = None
     given: list[str] | None = None
     importance: float | None = None
     archived: bool | None = None

@@ -33,7 +33,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class NoteContent:
     """A content, its inline tags, the titles that it links to by their keys, and its hidden words."""
 
     text: str
@@ -42,7 +42,7 @@ class Content:
     words: str
 
 
-async def read(content: str, most: int) -> Content:
+async def read(content: str, most: int) -> NoteContent:
     """Check and read a content, a long one in a thread. Raises InvalidRequest where it cannot be stored."""
     if len(content) > most or len(content.encode(errors="replace")) > most:
         raise InvalidRequest.field("content", f"a note is at most {most} bytes long")
@@ -60,10 +60,10 @@ async def beside(length: int, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(_threads(), work)
 
 
-def read_now(content: str) -> Content:
+def read_now(content: str) -> NoteContent:
     """Read a content that was checked."""
     found = markdown.read(content)
-    return Content(content, found.tags, {link.key: link.title for link in found.links}, hidden_words(content))
+    return NoteContent(content, found.tags, {link.key: link.title for link in found.links}, hidden_words(content))
 
 
 def title(given: str) -> str:

@@ -28,7 +28,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may be at most: entries, bytes of one note, bytes altogether."""
 
     notes: int
@@ -51,7 +51,7 @@ class VaultFile:
 class Vault:
     """The Markdown files of an archive. Raises InvalidRequest `archive_refused` where it is not what it should be."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         self._limits = limits
         if _entries(path) > 4 * limits.notes:  # before there is an object for each of them
             raise refused(f"it has over {4 * limits.notes} entries")

@@ -27,7 +27,7 @@ _LISTED = (ATTACHMENT.c.id, ATTACHMENT.c.path, ATTACHMENT.c.size, ATTACHMENT.c.m
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredAttachment:
     """A file whose bytes are kept."""
 
     path: str
@@ -46,7 +46,7 @@ class Attachments:
     def _folder(self) -> Path:
         return Path(self._ctx.data_dir) / "attachments"
 
-    def keep(self, path: str, parts: Iterator[bytes], modified: datetime) -> Stored:
+    def keep(self, path: str, parts: Iterator[bytes], modified: datetime) -> StoredAttachment:
         """Store the bytes of a file; blocking. Whatever `parts` raises leaves nothing behind."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
@@ -63,13 +63,13 @@ class Attachments:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        return Stored(path, digest.hexdigest(), size, modified)
+        return StoredAttachment(path, digest.hexdigest(), size, modified)
 
     def file(self, digest: str) -> Path:
         """Return the file that a content is in."""
         return self._folder / digest
 
-    def write(self, session: Session, owner: str, stored: Stored, existing: str) -> str:
+    def write(self, session: Session, owner: str, stored: StoredAttachment, existing: str) -> str:
         """Store the row of a file in the transaction in hand; return what that made of it."""
         mine = (ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == stored.path)
         row = session.execute(select(ATTACHMENT.c.id, ATTACHMENT.c.digest).where(*mine)).first()

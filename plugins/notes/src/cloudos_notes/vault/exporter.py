@@ -12,13 +12,13 @@ from cloudos_sdk import Context
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from cloudos_notes.storage.tables import NOTE, TAG, Wanted, conditions
+from cloudos_notes.storage.tables import NOTE, TAG, NoteSelection, conditions
 from cloudos_notes.storage.tags import ARCHIVED, GIVEN, SYSTEM
 from cloudos_notes.text.normalization import file_title, sorted_tags
 from cloudos_notes.vault import front_matter
 from cloudos_notes.vault.archive import VaultWriter
 from cloudos_notes.vault.attachments import Attachments, parts_of
-from cloudos_notes.vault.front_matter import Known
+from cloudos_notes.vault.front_matter import KnownFiles
 
 _WINDOW = 200
 _COLUMNS = (
@@ -48,7 +48,7 @@ class Exporter:
         self._db, self._log = ctx.db, ctx.log
         self._attachments = attachments
 
-    async def export(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    async def export(self, wanted: NoteSelection) -> AsyncGenerator[bytes, None]:
         """Yield the archive. Notes written since the beginning are left out."""
         last = await self._db.read(lambda s: s.execute(select(func.max(NOTE.c.seq))).scalar()) or 0
         others = await self._attachments.exported(wanted.owner, wanted.folder) if _whole(wanted) else []
@@ -80,12 +80,12 @@ def _next(chunks: Iterator[bytes]) -> bytes | None:
     return next(chunks, None)
 
 
-def _whole(wanted: Wanted) -> bool:
+def _whole(wanted: NoteSelection) -> bool:
     """Tell whether all of a folder is wanted, and not only some of its notes."""
     return not (wanted.namespaces or wanted.sources or wanted.tags)
 
 
-def _window(session: Session, wanted: Wanted, after: int, last: int) -> Part:
+def _window(session: Session, wanted: NoteSelection, after: int, last: int) -> Part:
     inside = (NOTE.c.seq > after, NOTE.c.seq <= last)
     rows = list(session.connection().execute(_NOTES.where(*conditions(wanted), *inside)))
     given: defaultdict[int, list[str]] = defaultdict(list)
@@ -98,7 +98,7 @@ def _window(session: Session, wanted: Wanted, after: int, last: int) -> Part:
 def _write(writer: VaultWriter, rows: list[Any], tags: dict[int, list[str]]) -> bytes:
     for row in rows:
         path = writer.place(row.path, row.folder, row.title)
-        known = Known(
+        known = KnownFiles(
             title=None if file_title(path, row.content) == row.title else row.title,
             tags=tuple(sorted_tags(tags.get(row.seq, ()))),
             importance=row.importance,
@@ -120,12 +120,12 @@ def _told(created: datetime, updated: datetime) -> bool:
     return abs((updated - created).total_seconds()) > 2
 
 
-def _as_it_said(raw: str, known: Known, row: Any) -> Known:
+def _as_it_said(raw: str, known: KnownFiles, row: Any) -> KnownFiles:
     """Return what is to be said, in the words of the front matter where that says as much in others."""
     had = front_matter.split(raw)[2]
     title = had.title if had.title == row.title else known.title
     created = had.created if had.created == row.created_at else known.created
-    return Known(
+    return KnownFiles(
         title=title,
         tags=known.tags,
         importance=known.importance,

@@ -27,7 +27,7 @@ _BLOCK = re.compile(r"---[ \t]*\r?\n(?:(.*?)\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownFiles:
     """What a front matter says of a note. None and the defaults are what it does not say."""
 
     title: str | None = None
@@ -40,7 +40,7 @@ class Known:
     created: datetime | None = None
 
 
-def split(text: str) -> tuple[str | None, str, Known]:
+def split(text: str) -> tuple[str | None, str, KnownFiles]:
     """Return the front matter of a file as it is written, what is below it, and what it says.
 
     What is no front matter, since it is no YAML mapping, is part of the text.
@@ -48,19 +48,19 @@ def split(text: str) -> tuple[str | None, str, Known]:
     found = _BLOCK.match(text[:_LONGEST])
     values = _mapping(found[1] or "") if found else None
     if found is None or values is None:
-        return None, text, Known()
+        return None, text, KnownFiles()
     return text[: found.end()], text[found.end() :], _known(values)
 
 
-def joined(raw: str | None, known: Known, content: str) -> str:
+def joined(raw: str | None, known: KnownFiles, content: str) -> str:
     """Return the text of a file: its own front matter where that says what the note is, else one that does."""
-    had = split(raw)[2] if raw else Known()
+    had = split(raw)[2] if raw else KnownFiles()
     if had == known:
         return f"{raw or ''}{content}"
     block = _BLOCK.match(raw or "")
     values = dict(_mapping(block[1] or "") or {}) if block else {}
-    default = Known()
-    for field in fields(Known):
+    default = KnownFiles()
+    for field in fields(KnownFiles):
         now = getattr(known, field.name)
         if now == getattr(had, field.name):
             continue
@@ -126,10 +126,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _known(values: Mapping[Any, Any]) -> Known:
+def _known(values: Mapping[Any, Any]) -> KnownFiles:
     given = {str(key).lower(): value for key, value in values.items()}
     source = given.get("source")
-    return Known(
+    return KnownFiles(
         title=_name(given.get("title"), LONGEST_TITLE),
         tags=tuple(_tags(given.get("tags", given.get("tag")))),
         importance=_share(given.get("importance")),

@@ -16,7 +16,7 @@ _NAMED = 50
 
 
 @dataclass
-class Outcome:
+class ImportOutcome:
     """What became of the files."""
 
     created: int = 0
@@ -36,18 +36,18 @@ class Outcome:
         if len(self.problems) < _NAMED:
             self.problems.append({"path": path, "problem": problem})
 
-    def copy(self) -> Outcome:
+    def copy(self) -> ImportOutcome:
         """Return another one of the same values."""
-        return Outcome(**{**vars(self), "problems": list(self.problems)})
+        return ImportOutcome(**{**vars(self), "problems": list(self.problems)})
 
 
-def load(session: Session, file: str) -> tuple[int, Outcome]:
+def load(session: Session, file: str) -> tuple[int, ImportOutcome]:
     """Return how many entries of an archive are done, and what became of them."""
     row = session.execute(select(IMPORT.c.done, IMPORT.c.outcome).where(IMPORT.c.file == file)).first()
-    return (row.done, Outcome(**orjson.loads(row.outcome))) if row is not None else (0, Outcome())
+    return (row.done, ImportOutcome(**orjson.loads(row.outcome))) if row is not None else (0, ImportOutcome())
 
 
-def store(session: Session, file: str, done: int, outcome: Outcome, now: datetime) -> None:
+def store(session: Session, file: str, done: int, outcome: ImportOutcome, now: datetime) -> None:
     """Store how far an import is, in the transaction of what it wrote."""
     values: dict[str, Any] = {"done": done, "outcome": orjson.dumps(vars(outcome)).decode(), "stored_at": now}
     changed = session.connection().execute(update(IMPORT).where(IMPORT.c.file == file).values(**values))

@@ -30,9 +30,9 @@ from cloudos_notes.text import validation
 from cloudos_notes.text.inputs import Edit, NewNote, ready
 from cloudos_notes.text.normalization import file_key, file_title, folded
 from cloudos_notes.vault import front_matter, import_progress
-from cloudos_notes.vault.archive import Limits, Vault, VaultFile, modified_of, path_of, refused
-from cloudos_notes.vault.attachments import Attachments, Stored
-from cloudos_notes.vault.import_progress import Outcome
+from cloudos_notes.vault.archive import ArchiveLimits, Vault, VaultFile, modified_of, path_of, refused
+from cloudos_notes.vault.attachments import Attachments, StoredAttachment
+from cloudos_notes.vault.import_progress import ImportOutcome
 from cloudos_notes.vault.uploads import Uploads, in_time
 
 _BATCH = 50
@@ -53,7 +53,7 @@ class Importer:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         settings = ctx.settings
         self._most = settings.max_import_mb * 1024 * 1024
-        self._limits = Limits(settings.max_import_notes, store.most, settings.max_unpacked_mb * 1024 * 1024)
+        self._limits = ArchiveLimits(settings.max_import_notes, store.most, settings.max_unpacked_mb * 1024 * 1024)
 
     @property
     def _folder(self) -> Path:
@@ -109,7 +109,7 @@ class Importer:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         return vars(outcome)
 
-    async def _read(self, operation: Operation, path: Path) -> Outcome:
+    async def _read(self, operation: Operation, path: Path) -> ImportOutcome:
         done, outcome = await self._ctx.db.read(lambda s: import_progress.load(s, path.name))
         if done and not await asyncio.to_thread(path.exists):
             return outcome  # it was stopped between its last file and its last word
@@ -119,7 +119,7 @@ class Importer:
         finally:
             vault.close()
 
-    async def _import(self, operation: Operation, vault: Vault, done: int, outcome: Outcome) -> Outcome:
+    async def _import(self, operation: Operation, vault: Vault, done: int, outcome: ImportOutcome) -> ImportOutcome:
         total, left = len(vault.notes) + len(vault.others), self._limits.unpacked
         if not done:
             if vault.hidden:
@@ -149,8 +149,8 @@ class Importer:
         return outcome
 
     async def _store_files(
-        self, input: Mapping[str, Any], files: Sequence[VaultFile], done: int, before: Outcome
-    ) -> Outcome:
+        self, input: Mapping[str, Any], files: Sequence[VaultFile], done: int, before: ImportOutcome
+    ) -> ImportOutcome:
         """Store notes, and how far the import is then, in one transaction."""
         outcome, notes = before.copy(), []
         for file in files:
@@ -180,9 +180,9 @@ class Importer:
             return outcome
 
     async def _write_all(
-        self, input: Mapping[str, Any], notes: Sequence[NewNote], done: int, before: Outcome
-    ) -> Outcome:
-        def write(session: Session) -> Outcome:
+        self, input: Mapping[str, Any], notes: Sequence[NewNote], done: int, before: ImportOutcome
+    ) -> ImportOutcome:
+        def write(session: Session) -> ImportOutcome:
             outcome = before.copy()
             for note in notes:
                 what = self._write(session, input["owner"], note, input["existing"])
@@ -192,12 +192,12 @@ class Importer:
 
         return await self._ctx.db.write(write)
 
-    def _progress(self, session: Session, input: Mapping[str, Any], done: int, outcome: Outcome) -> None:
+    def _progress(self, session: Session, input: Mapping[str, Any], done: int, outcome: ImportOutcome) -> None:
         import_progress.store(session, Path(input["file"]).name, done, outcome, self._ctx.clock.now())
 
     async def _keep(
-        self, vault: Vault, entry: ZipInfo, most: int, input: Mapping[str, Any], done: int, before: Outcome
-    ) -> tuple[Outcome, int]:
+        self, vault: Vault, entry: ZipInfo, most: int, input: Mapping[str, Any], done: int, before: ImportOutcome
+    ) -> tuple[ImportOutcome, int]:
         """Store an attachment, and how far the import is then."""
         outcome = before.copy()
         try:
@@ -214,11 +214,11 @@ class Importer:
         await self._ctx.db.write(write)
         return outcome, stored.size
 
-    def _stored(self, vault: Vault, entry: ZipInfo, most: int, below: str) -> Stored:
+    def _stored(self, vault: Vault, entry: ZipInfo, most: int, below: str) -> StoredAttachment:
         path = path_of(entry)
         return self._attachments.keep(_below(below, path), vault.parts(entry, most), modified_of(entry))
 
-    def _left_out(self, outcome: Outcome, path: str, error: Exception) -> None:
+    def _left_out(self, outcome: ImportOutcome, path: str, error: Exception) -> None:
         self._ctx.log.warning("a note cannot be imported", path=path, error=f"{type(error).__name__}: {error}"[:300])
         outcome.fail(path, f"left out, because it cannot be read ({type(error).__name__})")
 

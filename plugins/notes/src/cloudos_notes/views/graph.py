@@ -12,7 +12,7 @@ from cloudos_sdk import Context
 from sqlalchemy import func, select, text
 from sqlmodel import Session
 
-from cloudos_notes.storage.tables import BY_SEQ, NOTE, Aliased, Wanted, conditions
+from cloudos_notes.storage.tables import BY_SEQ, NOTE, Aliased, NoteSelection, conditions
 
 _WINDOW = 1_000
 _TIMES = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
@@ -48,7 +48,7 @@ class GraphReader:
         self._db = ctx.db
         self._turn = asyncio.Lock()  # one window at a time, whoever asks: the others' requests are between them
 
-    async def read(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    async def read(self, wanted: NoteSelection) -> AsyncGenerator[bytes, None]:
         """Yield the JSON of the graph. Notes written since the beginning are left out."""
         last = await self._db.read(lambda s: s.execute(select(func.max(NOTE.c.seq))).scalar()) or 0
         yield b'{"nodes":['
@@ -70,14 +70,14 @@ class GraphReader:
                 first = False
 
 
-def _nodes(wanted: Wanted, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
+def _nodes(wanted: NoteSelection, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
     statement = _NODES.where(*conditions(wanted, BY_SEQ), NOTE.c.seq > after, NOTE.c.seq <= last).limit(_WINDOW)
     rows = session.connection().execute(statement).all()
     nodes = [dict(zip(_SHOWN, row[1:], strict=True)) for row in rows]
     return orjson.dumps(nodes, option=_TIMES)[1:-1], rows[-1][0] if len(rows) == _WINDOW else None
 
 
-def _edges(wanted: Wanted, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
+def _edges(wanted: NoteSelection, last: int, after: int, session: Session) -> tuple[bytes, int | None]:
     until = after + _WINDOW
     statement = _LINKS.where(*conditions(wanted, _SOURCE), *conditions(wanted, _TARGET))
     rows = session.connection().execute(statement, {"after": after, "until": until, "last": last})

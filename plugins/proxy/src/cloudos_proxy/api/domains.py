@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from quart_schema import document_response, validate_request, validate_response
 
 from cloudos_proxy.domains.schemas import CertificateOut, DomainChange, DomainOut, NewDomain, given
-from cloudos_proxy.domains.service import Domains
+from cloudos_proxy.domains.service import DomainService
 
 domain_routes = Blueprint("domains", __name__)
 
@@ -18,7 +18,7 @@ domain_routes = Blueprint("domains", __name__)
 @validate_response(list[DomainOut])
 async def list_domains() -> list[DomainOut]:
     """List the domains, newest first."""
-    return await use(Domains).list_domains()
+    return await use(DomainService).list_domains()
 
 
 @domain_routes.post("/api/domains")
@@ -28,7 +28,7 @@ async def list_domains() -> list[DomainOut]:
 @answers(501)
 async def add(data: NewDomain) -> Response:
     """Add a domain; with `auto_ssl` its certificate is obtained without a further call."""
-    return _answer(await use(Domains).add(given(data)), 201)
+    return _answer(await use(DomainService).add(given(data)), 201)
 
 
 @domain_routes.put("/api/domains/<domain_id>")
@@ -38,7 +38,7 @@ async def add(data: NewDomain) -> Response:
 @answers(501)
 async def change(domain_id: str, data: DomainChange) -> Response:
     """Change a domain; what is left out stays."""
-    return _answer(await use(Domains).change(domain_id, given(data)))
+    return _answer(await use(DomainService).change(domain_id, given(data)))
 
 
 @domain_routes.delete("/api/domains/<domain_id>")
@@ -46,7 +46,7 @@ async def change(domain_id: str, data: DomainChange) -> Response:
 @answers(204)
 async def remove(domain_id: str) -> Response:
     """Remove a domain and its certificate."""
-    await use(Domains).remove(domain_id)
+    await use(DomainService).remove(domain_id)
     return Response(status=204)
 
 
@@ -55,7 +55,7 @@ async def remove(domain_id: str) -> Response:
 @document_response(CertificateOut)
 async def certificate(domain_id: str) -> Response:
     """Tell how a domain's certificate is, what went wrong last, and where DNS leads."""
-    found = await use(Domains).certificate(domain_id)
+    found = await use(DomainService).certificate(domain_id)
     return Response(found.model_dump_json(), content_type="application/json")
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
-from cloudos_proxy.ports.coexist import Coexisting
-from cloudos_proxy.ports.takeover import Takeovers
+from cloudos_proxy.ports.coexist import Coexistence
+from cloudos_proxy.ports.takeover import TakeoverService
 
 takeover_routes = Blueprint("proxy_takeover", __name__)
 
@@ -44,7 +44,7 @@ class PortsOut(BaseModel):
 @document_response(PortsOut)
 async def status() -> Response:
     """Tell who holds the web ports, and what was stopped for them."""
-    return _answer(await use(Takeovers).status())
+    return _answer(await use(TakeoverService).status())
 
 
 @takeover_routes.post("/api/settings/proxy/takeover")
@@ -53,7 +53,7 @@ async def status() -> Response:
 @document_response(PortsOut)
 async def take(data: Confirmation) -> Response:
     """Stop and disable the server that holds the web ports; without `confirm`, only say what would be stopped."""
-    return _answer(await use(Takeovers).take(confirmed=data.confirm))
+    return _answer(await use(TakeoverService).take(confirmed=data.confirm))
 
 
 @takeover_routes.post("/api/settings/proxy/release")
@@ -61,7 +61,7 @@ async def take(data: Confirmation) -> Response:
 @document_response(PortsOut)
 async def release() -> Response:
     """Give the web ports back to the server that was stopped for them."""
-    return _answer(await use(Takeovers).release())
+    return _answer(await use(TakeoverService).release())
 
 
 @takeover_routes.get("/api/settings/proxy/coexist-snippet")
@@ -70,7 +70,7 @@ async def release() -> Response:
 @answers(200, "text/plain")
 async def coexist_snippet(query_args: Which) -> Response:
     """Return what to paste into the web server that stays in front."""
-    text = await use(Coexisting).snippet(query_args.proxy)
+    text = await use(Coexistence).snippet(query_args.proxy)
     return Response(text, content_type="text/plain; charset=utf-8")
 
 

@@ -9,8 +9,8 @@ from quart import Blueprint, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
 from cloudos_proxy.apply.applier import Applier
-from cloudos_proxy.apply.history import History
-from cloudos_proxy.apply.startup import Doorkeeping
+from cloudos_proxy.apply.history import ApplyHistory
+from cloudos_proxy.apply.startup import ProxyStartup
 from cloudos_proxy.routes.schemas import (
     AppliedOut,
     Confirm,
@@ -105,7 +105,7 @@ async def diff() -> Response:
 @document_response(list[AppliedOut])
 async def history() -> Response:
     """List the last twenty configurations that were applied, newest first."""
-    return json_rows(await use(History).listed())
+    return json_rows(await use(ApplyHistory).listed())
 
 
 @routes.post("/api/proxy/rollback/<applied_id>")
@@ -130,4 +130,4 @@ async def upstreams() -> Response:
 @document_response(State)
 async def status() -> Response:
     """Tell whether the proxy serves, on which ports, and what is in the way."""
-    return _answer(await use(Doorkeeping).state())
+    return _answer(await use(ProxyStartup).state())

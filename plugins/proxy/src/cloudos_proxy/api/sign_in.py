@@ -9,12 +9,12 @@ from quart import Blueprint, Response, request
 from quart_schema import validate_querystring, validate_request, validate_response
 from werkzeug.datastructures import Headers
 
-from cloudos_proxy.sign_in.addresses import Places
+from cloudos_proxy.sign_in.addresses import SignInAddresses
 from cloudos_proxy.sign_in.auth_request import asked
-from cloudos_proxy.sign_in.forward_auth import Access
+from cloudos_proxy.sign_in.forward_auth import ForwardAuth
 from cloudos_proxy.sign_in.page import PAGE_HEADERS, problem_page, sign_in_page
 from cloudos_proxy.sign_in.redirects import host_of
-from cloudos_proxy.sign_in.session_handoff import HandOver
+from cloudos_proxy.sign_in.session_handoff import SessionHandoff
 
 access_routes = Blueprint("proxy_access", __name__)
 _NO_PLACE = "is not an address of this node that asks for a sign-in"
@@ -58,7 +58,7 @@ async def validate() -> Response:
     `roles` names the roles that may come in, with commas between them; all may without it.
     """
     headers = {name.lower(): value for name, value in request.headers.items()}
-    answer = await use(Access).judge(asked(request.query_string.decode("latin-1"), headers, caller().address))
+    answer = await use(ForwardAuth).judge(asked(request.query_string.decode("latin-1"), headers, caller().address))
     return Response(answer.body, answer.status, headers=Headers(answer.headers))
 
 
@@ -68,10 +68,12 @@ async def validate() -> Response:
 @answers(200, "text/html")
 async def sign_in(query_args: Journey) -> Response:
     """Show the sign-in page to a browser that comes from a route; it signs in, or goes on by the POST of this path."""
-    target = use(Places).target(query_args.to)
+    target = use(SignInAddresses).target(query_args.to)
     if target is None:
         return _problem("Nothing to sign in to", "to", _NO_PLACE)
-    return Response(sign_in_page(target.host, ask=not use(Places).vouched(target.host)), headers=Headers(PAGE_HEADERS))
+    return Response(
+        sign_in_page(target.host, ask=not use(SignInAddresses).vouched(target.host)), headers=Headers(PAGE_HEADERS)
+    )
 
 
 @access_routes.post("/api/proxy/handover")
@@ -83,10 +85,10 @@ async def hand_over(data: Arriving) -> Onward:
 
     A cookie alone does not get here: every port of the host receives that. The page's script sends the CSRF token too.
     """
-    target, who = use(Places).target(data.to), principal()
+    target, who = use(SignInAddresses).target(data.to), principal()
     if target is None:
         raise InvalidRequest.field("to", _NO_PLACE)
-    return Onward(location=use(HandOver).begin(who.session_id or "", target, data.state))
+    return Onward(location=use(SessionHandoff).begin(who.session_id or "", target, data.state))
 
 
 @access_routes.get("/api/proxy/session")
@@ -98,14 +100,14 @@ async def take_over(query_args: Arrival) -> Response:
     netloc = request.headers.get("X-Forwarded-Host") or request.headers.get("Host", "")
     secure = request.headers.get("X-Forwarded-Proto") == "https"
     cookies = request.headers.get("Cookie", "")
-    hand_over = use(HandOver)
+    hand_over = use(SessionHandoff)
     state = hand_over.state_of(cookies, secure=secure)
     if state is None:
         return _problem(
             "No cookie came back", "code", "needs a browser that keeps cookies; allow them for this address"
         )
     taken = hand_over.take(query_args.code, host_of(netloc), state)
-    if taken is None or use(Places).target(taken[1].url) is None:
+    if taken is None or use(SignInAddresses).target(taken[1].url) is None:
         return _sent("/")  # spent or too old: the way begins anew, and needs no password where the session holds
     session_id, target = taken
     response = _sent(target.url)

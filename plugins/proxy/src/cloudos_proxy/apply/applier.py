@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from cloudos_sdk import Unavailable
 
-from cloudos_proxy.apply.config_builder import Configurator
-from cloudos_proxy.apply.history import History
+from cloudos_proxy.apply.config_builder import ConfigBuilder
+from cloudos_proxy.apply.history import ApplyHistory
 from cloudos_proxy.apply.loader import Loader, NotServed, blamed
 from cloudos_proxy.apply.plan import Plan, differences, plan
 from cloudos_proxy.apply.recorder import AppliedStore
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.hostnames import covers
 from cloudos_proxy.routes.model import RouteRow, Served
 from cloudos_proxy.routes.node_names import NodeNames
@@ -34,11 +34,11 @@ class Applier:
     def __init__(
         self,
         routes: RouteStore,
-        history: History,
+        history: ApplyHistory,
         applied: AppliedStore,
         resolver: Resolver,
-        configurator: Configurator,
-        door: Door,
+        configurator: ConfigBuilder,
+        door: CaddySupervisor,
         loader: Loader,
         names: NodeNames,
         follow: Callable[[Mapping[str, Served], Mapping[str, Served]], None],

@@ -13,7 +13,7 @@ from cloudos_proxy.apply.plan import sites
 from cloudos_proxy.caddy.config.document import Frame, build
 from cloudos_proxy.caddy.config.tls import TlsParts
 from cloudos_proxy.caddy.runner import variable
-from cloudos_proxy.caddy.sockets import Wanted
+from cloudos_proxy.caddy.sockets import WantedSocket
 from cloudos_proxy.routes.model import Served
 from cloudos_proxy.settings import ProxySettings
 
@@ -23,18 +23,18 @@ UNENDED_SECONDS = 300
 Parts = Callable[[Collection[str]], Awaitable[TlsParts]]
 
 
-def wanted_sockets(settings: ProxySettings) -> list[Wanted]:
+def wanted_sockets(settings: ProxySettings) -> list[WantedSocket]:
     """Return the sockets that Caddy is to be given; none for one that is run by others."""
     if settings.admin_address is not None:
         return []
     if settings.mode == "coexist":
-        return [Wanted("front", "127.0.0.1", settings.coexist_port)]
+        return [WantedSocket("front", "127.0.0.1", settings.coexist_port)]
     address = settings.bind_address
-    found = [Wanted("http", address, settings.http_port), Wanted("https", address, settings.https_port)]
-    return [*found, Wanted("http3", address, settings.https_port, udp=True)] if settings.http3 else found
+    found = [WantedSocket("http", address, settings.http_port), WantedSocket("https", address, settings.https_port)]
+    return [*found, WantedSocket("http3", address, settings.https_port, udp=True)] if settings.http3 else found
 
 
-class Configurator:
+class ConfigBuilder:
     """Makes the document."""
 
     def __init__(

@@ -23,7 +23,7 @@ _LISTED = ("id", "reason", "routes", "changed", "actor", "created_at")
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedDocument:
     """A configuration ready to be stored."""
 
     snapshot: str
@@ -32,18 +32,20 @@ class Packed:
     routes: int
 
 
-class History:
+class ApplyHistory:
     """Stores and finds them. They hold keys and passwords' hashes, so they are encrypted."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
 
-    def pack(self, served: Sequence[Served], document: bytes) -> Packed:
+    def pack(self, served: Sequence[Served], document: bytes) -> PackedDocument:
         """Return them ready to be stored. Blocks for some ms; give it a thread."""
         snapshot = orjson.dumps([each.packed() for each in served])
-        return Packed(self._seal(snapshot), self._seal(document), hashlib.sha256(document).hexdigest(), len(served))
+        return PackedDocument(
+            self._seal(snapshot), self._seal(document), hashlib.sha256(document).hexdigest(), len(served)
+        )
 
-    def add(self, session: Session, packed: Packed, reason: str, changed: int) -> str:
+    def add(self, session: Session, packed: PackedDocument, reason: str, changed: int) -> str:
         """Store a configuration as the newest and forget those beyond the last twenty; return its id."""
         id = new_id("apl")
         number = (session.execute(select(TABLE.c.number).order_by(TABLE.c.number.desc()).limit(1)).scalar() or 0) + 1
@@ -60,7 +62,7 @@ class History:
         session.execute(delete(TABLE).where(TABLE.c.number <= number - KEPT))
         return id
 
-    def replace_newest(self, session: Session, packed: Packed) -> bool:
+    def replace_newest(self, session: Session, packed: PackedDocument) -> bool:
         """Store what is served now in place of the newest; return whether there was one."""
         newest = select(TABLE.c.number).order_by(TABLE.c.number.desc()).limit(1).scalar_subquery()
         done = session.connection().execute(update(TABLE).where(TABLE.c.number == newest).values(_columns(packed)))
@@ -106,7 +108,7 @@ class History:
         return zlib.decompress(base64.b64decode(self._ctx.secrets.decrypt(cipher)))
 
 
-def _columns(packed: Packed) -> dict[str, Any]:
+def _columns(packed: PackedDocument) -> dict[str, Any]:
     return {
         "snapshot": packed.snapshot,
         "document": packed.document,

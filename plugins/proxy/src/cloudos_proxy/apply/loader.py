@@ -10,7 +10,7 @@ import orjson
 
 from cloudos_proxy.caddy.admin_api import CaddyRefused, CaddyUnreachable
 from cloudos_proxy.caddy.config.document import ALIVE
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.routes.model import Served
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.upstreams.policy import probe
@@ -34,7 +34,7 @@ class NotServed(Exception):
 class Loader:
     """The way of a document into Caddy."""
 
-    def __init__(self, settings: ProxySettings, door: Door, call: Call | None = None) -> None:
+    def __init__(self, settings: ProxySettings, door: CaddySupervisor, call: Call | None = None) -> None:
         self._settings = settings
         self._door = door
         self._call = call or (lambda addrs: probe(addrs, settings.probe_seconds))

@@ -10,8 +10,8 @@ from cloudos_sdk import Context
 from cloudos_sdk.addresses import parse_address
 
 from cloudos_proxy.apply.plan import access_changes, gated_now
-from cloudos_proxy.caddy.open_visits import Peer, Visits
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.open_visits import OpenVisits, Peer
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.routes.model import Served
 from cloudos_proxy.routes.upstream_resolver import Resolver
 from cloudos_proxy.upstreams.policy import BadUpstream, split
@@ -21,10 +21,12 @@ _LATE_SECONDS = 1.0
 _CLOSED_SECONDS = 0.2
 
 
-class Narrowing:
+class NarrowedRoutes:
     """Follows applies. Who came by a route while it was open is known by nothing but where the connection leads."""
 
-    def __init__(self, ctx: Context, visits: Visits, door: Door, resolver: Resolver, drain_seconds: float) -> None:
+    def __init__(
+        self, ctx: Context, visits: OpenVisits, door: CaddySupervisor, resolver: Resolver, drain_seconds: float
+    ) -> None:
         self._ctx = ctx
         self._visits = visits
         self._door = door

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cloudos_sdk import Context
 from sqlmodel import Session
 
-from cloudos_proxy.apply.history import History, Packed
+from cloudos_proxy.apply.history import ApplyHistory, PackedDocument
 from cloudos_proxy.apply.plan import Plan
 from cloudos_proxy.events import RouteApplied, RouteApplyFailed
 from cloudos_proxy.routes.model import RouteRow
@@ -20,13 +20,13 @@ _NAMED = 50
 class AppliedStore:
     """Records how applies end."""
 
-    def __init__(self, ctx: Context, routes: RouteStore, history: History) -> None:
+    def __init__(self, ctx: Context, routes: RouteStore, history: ApplyHistory) -> None:
         self._ctx = ctx
         self._routes = routes
         self._history = history
 
     async def commit(
-        self, made: Plan, packed: Packed, reason: str, errors: Mapping[str, str], *, restoring: bool
+        self, made: Plan, packed: PackedDocument, reason: str, errors: Mapping[str, str], *, restoring: bool
     ) -> None:
         """Record that a plan is in force; a route that was changed meanwhile stays pending."""
         names = [each.row.hostname for each in (*made.changed, *made.removed)]
@@ -68,7 +68,7 @@ class AppliedStore:
         details = f"{len(errors)} of the routes are not applied: {reason[:300]}"
         return RouteApplyFailed(resource="proxy", details=details, reason=reason, hostnames=list(names[:_NAMED]))
 
-    async def replace(self, packed: Packed, reason: str, errors: Mapping[str, str]) -> None:
+    async def replace(self, packed: PackedDocument, reason: str, errors: Mapping[str, str]) -> None:
         """Record that the same routes are served otherwise, and why some are not any more."""
 
         def also(session: Session) -> None:

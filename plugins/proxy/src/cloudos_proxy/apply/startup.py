@@ -10,17 +10,17 @@ from cloudos_sdk import CloudOSError, Context, DatabaseUnavailable, Health
 from cloudos_proxy.apply.applier import Applier
 from cloudos_proxy.apply.automatic_routes import AppRoutes
 from cloudos_proxy.caddy.own_address import OwnAddress
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.settings import ProxySettings
 
 _LOOK_SECONDS = 0.5
 _LOOKS = 60
 
 
-class Doorkeeping:
+class ProxyStartup:
     """What happens after the host is up, out of the way of its start."""
 
-    def __init__(self, ctx: Context, door: Door, applier: Applier, own: OwnAddress, apps: AppRoutes) -> None:
+    def __init__(self, ctx: Context, door: CaddySupervisor, applier: Applier, own: OwnAddress, apps: AppRoutes) -> None:
         self._ctx = ctx
         self._settings: ProxySettings = ctx.settings
         self._door = door

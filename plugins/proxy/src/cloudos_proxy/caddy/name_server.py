@@ -29,7 +29,7 @@ _KINDS = {"A": 4, "AAAA": 6}
 Find = Callable[[str], Awaitable[Sequence[Address]]]
 
 
-class NameSocket:
+class NameServer:
     """Listens on a socket in the data folder, mode 0600. `find` gives the addresses by which to dial `host:port`."""
 
     def __init__(self, path: Path, find: Find, log: Any) -> None:

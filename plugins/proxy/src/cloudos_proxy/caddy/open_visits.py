@@ -30,7 +30,7 @@ has many names; with more it is ended, and its visitor opens another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class VisitRight:
     """By what somebody came in: a session, or an `Authorization` header; by which route, and the roles it asked for."""
 
     user_id: str
@@ -40,15 +40,15 @@ class Right:
     route: str = ""
 
 
-Holds = Callable[[Right], Awaitable[bool]]
+Holds = Callable[[VisitRight], Awaitable[bool]]
 HangUp = Callable[[Collection[Peer]], Awaitable[None]]
 Open = Callable[[], Awaitable[Collection[Peer]]]
 
 
-class Note(Protocol):
+class NoteVisit(Protocol):
     """Remembers by which right a connection was used."""
 
-    def __call__(self, peer: Peer, right: Right, *, shared: bool) -> None:
+    def __call__(self, peer: Peer, right: VisitRight, *, shared: bool) -> None:
         """Remember it."""
 
 
@@ -59,14 +59,14 @@ def peer_of(text: str | None) -> Peer | None:
     return (found, int(port)) if found is not None and port.isascii() and port.isdigit() else None
 
 
-class Visits:
+class OpenVisits:
     """The connections that came in. `holds` judges a right anew, `hang_up` ends connections, `open` lists them."""
 
     def __init__(self, ctx: Context, hang_up: HangUp, open: Open) -> None:
         self._ctx = ctx
         self._hang_up = hang_up
         self._open = open
-        self._rights: dict[Peer, tuple[Right, ...]] = {}
+        self._rights: dict[Peer, tuple[VisitRight, ...]] = {}
         self._ending: set[Peer] = set()
         self._roles: dict[str, str | None] = {}
         self._changed = asyncio.Event()
@@ -79,7 +79,7 @@ class Visits:
         """How many connections are remembered."""
         return len(self._rights)
 
-    def note(self, peer: Peer, right: Right, *, shared: bool = False) -> None:
+    def note(self, peer: Peer, right: VisitRight, *, shared: bool = False) -> None:
         """Remember by which right a connection was used; a `shared` one may have other requests open, by others."""
         held = self._rights.get(peer) if shared else None
         if held is None:

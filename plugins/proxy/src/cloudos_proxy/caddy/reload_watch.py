@@ -13,7 +13,7 @@ _SAID = b'"msg":"shutdown scheduled"'
 _EVERY = 0.002
 
 
-class TakingOver:
+class ReloadWatch:
     """Follows Caddy's log from now on. Where the line does not come, the end of the load is the next sign."""
 
     def __init__(self, log: Path) -> None:

@@ -24,9 +24,9 @@ from cloudos_proxy.caddy.process import (
     list_modules,
     spawn,
 )
-from cloudos_proxy.caddy.reload_watch import TakingOver
+from cloudos_proxy.caddy.reload_watch import ReloadWatch
 from cloudos_proxy.caddy.reuseport import PLACES, place_of, turn, turned
-from cloudos_proxy.caddy.sockets import OpenSockets, Wanted, open_sockets
+from cloudos_proxy.caddy.sockets import OpenSockets, WantedSocket, open_sockets
 
 START_SECONDS = 15.0
 _GRACE = 3.0
@@ -46,7 +46,7 @@ class CaddyRunner:
         program: Path | None,
         folder: Path,
         log: Any,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[WantedSocket],
         *,
         outlives_us: bool,
         drain_seconds: float,
@@ -139,7 +139,7 @@ class CaddyRunner:
             await self.caddy.load(turned(document, range(PLACES)))
             return
         place = (self._sockets.place + 1) % PLACES
-        async with TakingOver(self._folder / "caddy.log") as taking_over:
+        async with ReloadWatch(self._folder / "caddy.log") as taking_over:
             self._loading = asyncio.create_task(self.caddy.load(turned(document, turn(place))), name="proxy:load")
             await asyncio.wait({self._loading, taking_over.seen}, return_when=asyncio.FIRST_COMPLETED)
         if self._loading.done():

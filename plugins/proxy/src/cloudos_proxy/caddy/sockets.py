@@ -38,7 +38,7 @@ class PortUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSocket:
     """A listening socket to open: `name` is its place in Caddy's document."""
 
     name: str
@@ -74,7 +74,7 @@ class OpenSockets:
         self.place = place
 
 
-def open_sockets(wanted: Iterable[Wanted]) -> OpenSockets:
+def open_sockets(wanted: Iterable[WantedSocket]) -> OpenSockets:
     """Open all or none. Raises PortUnavailable. Blocks for some ms where a port is in use."""
     opened = OpenSockets()
     try:
@@ -109,7 +109,7 @@ def copy_sockets(pidfd: int, numbers: Mapping[str, Sequence[int]]) -> OpenSocket
     return copied
 
 
-def _open(one: Wanted) -> list[socket.socket]:
+def _open(one: WantedSocket) -> list[socket.socket]:
     try:
         # the first is bound as if it were alone: so a port in use is an error, whatever its holder allows
         ring = [_bind(one)]
@@ -129,7 +129,7 @@ def _open(one: Wanted) -> list[socket.socket]:
     return ring
 
 
-def _bind(one: Wanted, *, shared: bool = False) -> socket.socket:
+def _bind(one: WantedSocket, *, shared: bool = False) -> socket.socket:
     kind = socket.SOCK_DGRAM if one.udp else socket.SOCK_STREAM
     if one.address or not socket.has_dualstack_ipv6():
         address = one.address or "0.0.0.0"  # noqa: S104 - the web ports are for everybody, unless set otherwise
@@ -153,7 +153,7 @@ def _bind(one: Wanted, *, shared: bool = False) -> socket.socket:
     return made
 
 
-def _unavailable(one: Wanted, error: OSError) -> PortUnavailable:
+def _unavailable(one: WantedSocket, error: OSError) -> PortUnavailable:
     protocol = "UDP port" if one.udp else "port"
     if error.errno == errno.EADDRINUSE:
         holders = port_holders([one.port], udp=one.udp)

@@ -22,7 +22,7 @@ STEADY_SECONDS = 10.0
 EXTERNAL_SECONDS = 5.0
 
 
-class Door:
+class CaddySupervisor:
     """Starts Caddy when there is something to serve, and again when it dies, with the document in force."""
 
     def __init__(self, ctx: Context, runner: CaddyRunner | None, external: Caddy | None = None) -> None:

@@ -18,19 +18,19 @@ _LONGEST = 300
 
 
 @dataclass(frozen=True)
-class Failure:
+class AcmeFailure:
     """Why there is no certificate: a code and a sentence."""
 
     code: str
     message: str
 
 
-def from_dns(report: DnsReport) -> Failure:
+def from_dns(report: DnsReport) -> AcmeFailure:
     """Return the failure of a name that does not lead here."""
-    return Failure("dns_missing" if not report.found else "dns_elsewhere", report.detail)
+    return AcmeFailure("dns_missing" if not report.found else "dns_elsewhere", report.detail)
 
 
-def explain(error: str, report: DnsReport | None, ports: tuple[int, int]) -> Failure:
+def explain(error: str, report: DnsReport | None, ports: tuple[int, int]) -> AcmeFailure:
     """Return what a certificate authority's error means; `report` is where DNS says that the name is."""
     kind = _KIND.search(error)
     name = kind[1] if kind is not None else ""
@@ -38,31 +38,33 @@ def explain(error: str, report: DnsReport | None, ports: tuple[int, int]) -> Fai
     if name == "rateLimited" or "HTTP 429" in error:
         again = _RETRY.search(error)
         when = f" before {again[1].replace('T', ' ')} UTC" if again else " for a while"
-        return Failure("rate_limited", f"Too many certificates were asked for; there will be none{when}.{said}")
+        return AcmeFailure("rate_limited", f"Too many certificates were asked for; there will be none{when}.{said}")
     if name == "caa":
-        return Failure("caa", f"A CAA record of the domain forbids this certificate authority.{said}")
+        return AcmeFailure("caa", f"A CAA record of the domain forbids this certificate authority.{said}")
     if name == "dns":
-        return Failure("dns_missing", f"The certificate authority finds no address in DNS. Check its records.{said}")
+        return AcmeFailure(
+            "dns_missing", f"The certificate authority finds no address in DNS. Check its records.{said}"
+        )
     if name in ("connection", "unauthorized", "incorrectResponse", "tls"):
         return _unreachable(name, error, report, ports, said)
     if name == "externalAccountRequired":
-        return Failure("account_required", f"The certificate authority wants an account made there first.{said}")
+        return AcmeFailure("account_required", f"The certificate authority wants an account made there first.{said}")
     if name == "" and _DIRECTORY.search(error):
-        return Failure("authority_unreachable", f"The certificate authority cannot be reached: {_detail(error)}")
-    return Failure("authority_refused", f"The certificate authority refused.{said}")
+        return AcmeFailure("authority_unreachable", f"The certificate authority cannot be reached: {_detail(error)}")
+    return AcmeFailure("authority_refused", f"The certificate authority refused.{said}")
 
 
-def _unreachable(name: str, error: str, report: DnsReport | None, ports: tuple[int, int], said: str) -> Failure:
+def _unreachable(name: str, error: str, report: DnsReport | None, ports: tuple[int, int], said: str) -> AcmeFailure:
     """Return why the authority did not find us where the name leads it."""
     if report is not None and report.error is None and not set(report.found) & set(report.expected):
-        return Failure(from_dns(report).code, f"{report.detail}{said}")
+        return AcmeFailure(from_dns(report).code, f"{report.detail}{said}")
     if name == "connection" or _SHUT.search(error):
-        return Failure(
+        return AcmeFailure(
             "port_shut",
             f"Port {ports[0]} or {ports[1]} of this node cannot be reached from outside. Open it in the firewall, and"
             f" forward it where there is a router.{said}",
         )
-    return Failure("wrong_server", f"Something else than this node answers under this name.{said}")
+    return AcmeFailure("wrong_server", f"Something else than this node answers under this name.{said}")
 
 
 def _detail(error: str) -> str:

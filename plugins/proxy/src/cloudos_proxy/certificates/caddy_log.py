@@ -15,7 +15,7 @@ _FAILED = "could not get certificate from issuer"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CertificateOutcome:
     """An attempt at a certificate: `error` is None where it was obtained."""
 
     hostname: str
@@ -31,7 +31,7 @@ class CertificateLog:
         self._inode: int | None = None
         self._offset = 0
 
-    def news(self) -> dict[str, Outcome]:
+    def news(self) -> dict[str, CertificateOutcome]:
         """Return the newest outcome of each hostname since the last look. Blocks."""
         try:
             state = self._path.stat()
@@ -50,9 +50,9 @@ class CertificateLog:
         return outcomes(whole.splitlines())
 
 
-def outcomes(lines: Iterable[bytes]) -> dict[str, Outcome]:
+def outcomes(lines: Iterable[bytes]) -> dict[str, CertificateOutcome]:
     """Return the newest outcome of each hostname in lines of the log."""
-    found: dict[str, Outcome] = {}
+    found: dict[str, CertificateOutcome] = {}
     for line in lines:
         if b'"tls.' not in line or b'"identifier"' not in line:
             continue
@@ -63,7 +63,7 @@ def outcomes(lines: Iterable[bytes]) -> dict[str, Outcome]:
         said, hostname = entry.get("msg"), str(entry.get("identifier", ""))
         time = datetime.fromtimestamp(float(entry.get("ts") or 0), UTC)
         if said in _DONE:
-            found[hostname] = Outcome(hostname, time, None)
+            found[hostname] = CertificateOutcome(hostname, time, None)
         elif said == _FAILED:
-            found[hostname] = Outcome(hostname, time, str(entry.get("error", "")))
+            found[hostname] = CertificateOutcome(hostname, time, str(entry.get("error", "")))
     return found

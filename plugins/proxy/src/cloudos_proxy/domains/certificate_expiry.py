@@ -15,7 +15,7 @@ DAYS_LEFT = Metric("proxy.certificate.days_left", "days", "Days until a domain's
 _WEEKS = timedelta(days=30)
 
 
-class DaysLeft:
+class CertificateExpiry:
     """The source (capability `MetricSource`)."""
 
     def __init__(self, store: DomainStore, clock: Clock) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 from cloudos_sdk import CloudOSError, Context, iso
 
-from cloudos_proxy.certificates.acme_errors import Failure, explain, from_dns
-from cloudos_proxy.certificates.caddy_log import CertificateLog, Outcome
+from cloudos_proxy.certificates.acme_errors import AcmeFailure, explain, from_dns
+from cloudos_proxy.certificates.caddy_log import CertificateLog, CertificateOutcome
 from cloudos_proxy.certificates.dns_check import DnsReport, check
 from cloudos_proxy.certificates.x509 import WITHOUT_ERROR, Certificate, stored_certificate, told
 from cloudos_proxy.domains.events import CertificateFailed, CertificateIssued
 from cloudos_proxy.domains.route_certificates import RouteCertificates
 from cloudos_proxy.domains.store import DomainStore
-from cloudos_proxy.domains.tls_config import DomainParts
+from cloudos_proxy.domains.tls_config import DomainTlsConfig
 from cloudos_proxy.models import Domain
 from cloudos_proxy.routes.store import RouteStore
 from cloudos_proxy.settings import ProxySettings
@@ -26,14 +26,14 @@ LOG_SECONDS = 1.0
 OBTAINED = ("acme", "internal")
 
 
-class CertificateWatch:
+class CertificateMonitor:
     """The follower. Files and DNS are read in two threads of its own."""
 
     def __init__(
         self,
         ctx: Context,
         store: DomainStore,
-        parts: DomainParts,
+        parts: DomainTlsConfig,
         routes: RouteStore,
         refresh: Callable[[str], Awaitable[object]],
     ) -> None:
@@ -100,7 +100,7 @@ class CertificateWatch:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _take_news(self) -> None:
-        news: dict[str, Outcome] = await self._in_thread(self._log.news)
+        news: dict[str, CertificateOutcome] = await self._in_thread(self._log.news)
         if not news:
             return
         for row in await self._store.all():
@@ -167,7 +167,7 @@ class CertificateWatch:
         tell = event if known is None or row.provider == "acme" else None
         await self._store.change(row.id, {**told(found), **WITHOUT_ERROR}, tell, only_if=still)
 
-    async def _fail(self, row: Domain, failure: Failure, time: datetime) -> None:
+    async def _fail(self, row: Domain, failure: AcmeFailure, time: datetime) -> None:
         if (row.error_code, row.error) == (failure.code, failure.message):
             return
         event = CertificateFailed(resource=row.id, details=failure.message, domain=row.hostname, reason=failure.code)

@@ -16,7 +16,7 @@ CERTIFICATE = ("auto_ssl", "issuer", "challenge", "certificate", "private_key")
 """The members of a body that say it."""
 
 
-class CertificateChoice:
+class IssuerPolicy:
     """Turns what a body says into columns."""
 
     def __init__(self, ctx: Context, modules: Callable[[], Awaitable[Collection[str]]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from cloudos_sdk import Context
 
 from cloudos_proxy.certificates.acme_errors import explain
-from cloudos_proxy.certificates.caddy_log import Outcome
+from cloudos_proxy.certificates.caddy_log import CertificateOutcome
 from cloudos_proxy.certificates.dns_check import DnsReport
 from cloudos_proxy.domains.events import CertificateFailed
 from cloudos_proxy.routes.store import RouteStore
@@ -24,7 +24,7 @@ class RouteCertificates:
         self._dns = dns
         self._told: dict[str, str] = {}
 
-    async def tell(self, outcome: Outcome) -> None:
+    async def tell(self, outcome: CertificateOutcome) -> None:
         """Tell what came of an attempt, where it failed and is news."""
         name = outcome.hostname
         row = next((row for row in self._routes.all() if row.hostname == name), None)

@@ -13,9 +13,9 @@ from cloudos_sdk import CloudOSError, Conflict, Context, InvalidRequest, Unavail
 from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.certificates.x509 import WITHOUT_CERTIFICATE, WITHOUT_ERROR
-from cloudos_proxy.domains.certificate_monitor import OBTAINED, CertificateWatch
+from cloudos_proxy.domains.certificate_monitor import OBTAINED, CertificateMonitor
 from cloudos_proxy.domains.events import DomainAdded, DomainChanged, DomainRemoved
-from cloudos_proxy.domains.issuer_policy import CERTIFICATE, CertificateChoice
+from cloudos_proxy.domains.issuer_policy import CERTIFICATE, IssuerPolicy
 from cloudos_proxy.domains.schemas import CertificateOut, DnsOut, DomainOut, SslOut
 from cloudos_proxy.domains.store import DomainStore
 from cloudos_proxy.hostnames import BadHostname, normalise
@@ -26,16 +26,16 @@ from cloudos_proxy.settings import ProxySettings
 _CHANGEABLE = ("hostname", "app_id", "provider", "challenge", "certificate", "private_key", *WITHOUT_CERTIFICATE)
 
 
-class Domains:
+class DomainService:
     """The domains of this node."""
 
     def __init__(
         self,
         ctx: Context,
         store: DomainStore,
-        watch: CertificateWatch,
+        watch: CertificateMonitor,
         refresh: Callable[[str], Awaitable[object]],
-        choice: CertificateChoice,
+        choice: IssuerPolicy,
         trouble: Callable[[], str | None],
         names: NodeNames,
     ) -> None:

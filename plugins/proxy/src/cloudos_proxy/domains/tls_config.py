@@ -8,7 +8,7 @@ from cloudos_sdk import Context
 from cloudos_sdk.capabilities import Apps
 
 from cloudos_proxy.caddy.config.site import Site
-from cloudos_proxy.caddy.config.tls import Acme, TlsParts, Uploaded, Wanted, tls_app
+from cloudos_proxy.caddy.config.tls import Acme, TlsParts, Uploaded, WantedCertificate, tls_app
 from cloudos_proxy.domains.store import DomainStore
 from cloudos_proxy.models import Domain
 from cloudos_proxy.routes.node_names import NodeNames
@@ -17,7 +17,7 @@ from cloudos_proxy.settings import ProxySettings
 _NOT_PUBLIC = ("localhost", "local", "internal", "home.arpa", "lan", "localdomain")
 
 
-class DomainParts:
+class DomainTlsConfig:
     """Puts them together anew for each document."""
 
     def __init__(self, ctx: Context, store: DomainStore, names: NodeNames) -> None:
@@ -53,7 +53,7 @@ class DomainParts:
             elif row.provider == "uploaded":
                 uploaded.append(Uploaded(row.certificate or "", self._ctx.secrets.decrypt(row.private_key or "")))
             elif row.provider == "internal" or row.serial is not None or name in self.cleared:
-                wanted.append(Wanted(name, row.provider, row.challenge))
+                wanted.append(WantedCertificate(name, row.provider, row.challenge))
         self._plain = frozenset(plain)
         return TlsParts(app=tls_app(wanted, uploaded, self._acme), plain=self._plain, sites=own)
 
@@ -63,15 +63,15 @@ class DomainParts:
         root = str(settings.acme_root) if settings.acme_root is not None else None
         return Acme(settings.acme_directory, settings.acme_email, root, settings.acme_dns_provider)
 
-    def _of_route(self, name: str) -> Wanted:
+    def _of_route(self, name: str) -> WantedCertificate:
         """Return what a route's name is to have that is no domain of its own."""
         wildcard = name.startswith("*.")
         public = not name.endswith(tuple(f".{suffix}" for suffix in _NOT_PUBLIC))
         if self._settings.route_certificates == "internal" or not public:
-            return Wanted(name, "internal")
+            return WantedCertificate(name, "internal")
         if wildcard and self._settings.acme_dns_provider is None:
-            return Wanted(name, "internal")
-        return Wanted(name, "acme", "dns-01" if wildcard else None)
+            return WantedCertificate(name, "internal")
+        return WantedCertificate(name, "acme", "dns-01" if wildcard else None)
 
     async def _app_sites(self, rows: Iterable[Domain]) -> tuple[Site, ...]:
         """Return the sites of domains that lead to an app and have no route; the node's own names need one."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.domains.store import DomainStore
 from cloudos_proxy.settings import ProxySettings
 
 
-class Wildcards:
+class WildcardPolicy:
     """Judges wildcard names."""
 
-    def __init__(self, settings: ProxySettings, door: Door, domains: DomainStore) -> None:
+    def __init__(self, settings: ProxySettings, door: CaddySupervisor, domains: DomainStore) -> None:
         self._settings = settings
         self._door = door
         self._domains = domains

@@ -14,7 +14,7 @@ from cloudos_proxy.ports.coexist_snippet import snippet
 from cloudos_proxy.settings import ProxySettings
 
 
-class Coexisting:
+class Coexistence:
     """The snippets, right for the ports in use."""
 
     def __init__(self, ctx: Context) -> None:

@@ -22,7 +22,7 @@ _TITLE = re.compile(r"[\w.-]+: master process (.+)")
 
 
 @dataclass(frozen=True)
-class Occupant:
+class PortOwner:
     """A program that holds ports; `unit` where systemd runs it, `container` where a container engine does."""
 
     pid: int | None
@@ -43,7 +43,7 @@ class Occupant:
 
 
 @dataclass(frozen=True)
-class Program:
+class OwnerProgram:
     """How a process was started, so that it can be started again. There may be secrets in its environment."""
 
     argv: tuple[str, ...]
@@ -57,13 +57,13 @@ class Program:
         return orjson.dumps(asdict(self)).decode()
 
     @classmethod
-    def load(cls, text: str) -> Program:
+    def load(cls, text: str) -> OwnerProgram:
         """Return what `dump` returned."""
         found = orjson.loads(text)
         return cls(**{**found, "argv": tuple(found["argv"])})
 
 
-def occupants(tcp: Collection[int], udp: Collection[int], ours: Collection[int]) -> list[Occupant]:
+def occupants(tcp: Collection[int], udp: Collection[int], ours: Collection[int]) -> list[PortOwner]:
     """Return who holds any of these ports, without the processes of `ours`. Blocks."""
     held: dict[int | None, set[int]] = {}
     for holder in [*port_holders(tcp), *(port_holders(udp, udp=True) if udp else [])]:
@@ -74,7 +74,7 @@ def occupants(tcp: Collection[int], udp: Collection[int], ours: Collection[int])
     ]
 
 
-def program_of(pid: int) -> Program:
+def program_of(pid: int) -> OwnerProgram:
     """Return how a process was started. Raises psutil.Error. Blocks."""
     import psutil
 
@@ -85,7 +85,7 @@ def program_of(pid: int) -> Program:
         argv = shlex.split(titled[1])
     argv = [exe or argv[0], *argv[1:]]
     environment = {"PATH": os.environ.get("PATH", os.defpath), **process.environ()}
-    return Program(tuple(argv), process.cwd(), environment, process.uids().real, process.gids().real)
+    return OwnerProgram(tuple(argv), process.cwd(), environment, process.uids().real, process.gids().real)
 
 
 def _first(pid: int | None, ours: Collection[int]) -> int | None:
@@ -113,25 +113,25 @@ def _exe(process: Any) -> str:
         return str(process.pid)
 
 
-def _occupant(pid: int | None, ports: tuple[int, ...]) -> Occupant:
+def _occupant(pid: int | None, ports: tuple[int, ...]) -> PortOwner:
     import psutil
 
     if pid is None:
-        return Occupant(None, "another program", ports, "unknown")
+        return PortOwner(None, "another program", ports, "unknown")
     try:
         process = psutil.Process(pid)
         name, arguments = process.name(), process.cmdline()
     except psutil.Error:
-        return Occupant(pid, "another program", ports, "unknown")
+        return PortOwner(pid, "another program", ports, "unknown")
     if name == "docker-proxy":
         address = arguments[arguments.index("-container-ip") + 1] if "-container-ip" in arguments else "unknown"
-        return Occupant(pid, name, ports, "container", container=f"at {address}")
+        return PortOwner(pid, name, ports, "container", container=f"at {address}")
     groups = _groups(pid)
     inside = _CONTAINER.search(groups)
     if inside is not None:
-        return Occupant(pid, name, ports, "container", container=inside[1])
+        return PortOwner(pid, name, ports, "container", container=inside[1])
     unit = _unit(groups)
-    return Occupant(pid, name, ports, "unit" if unit else "process", unit=unit)
+    return PortOwner(pid, name, ports, "unit" if unit else "process", unit=unit)
 
 
 def _groups(pid: int) -> str:

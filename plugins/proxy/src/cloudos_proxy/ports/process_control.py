@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from cloudos_proxy.ports.owners import Program
+from cloudos_proxy.ports.owners import OwnerProgram
 
 STOP_SECONDS = 15.0
 _SYSTEMCTL_SECONDS = 90
@@ -68,7 +68,7 @@ def stop_process(pid: int) -> None:
         raise StopFailed(f"the process {alive[0].pid} does not end within {STOP_SECONDS:.0f} s of SIGTERM")
 
 
-def start_program(program: Program) -> None:
+def start_program(program: OwnerProgram) -> None:
     """Start a program as it was started before, on its own. Raises StopFailed. Blocks for a second."""
     root = os.geteuid() == 0
     with tempfile.TemporaryFile() as said:

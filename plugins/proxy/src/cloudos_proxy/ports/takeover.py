@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from cloudos_proxy.domains.events import PortsReleased, PortsTaken
 from cloudos_proxy.models import Takeover
-from cloudos_proxy.ports.owners import Occupant, Program, occupants, program_of
+from cloudos_proxy.ports.owners import OwnerProgram, PortOwner, occupants, program_of
 from cloudos_proxy.ports.process_control import StopFailed, Systemd, start_program, stop_process
 from cloudos_proxy.settings import ProxySettings
 
@@ -40,7 +40,7 @@ class WebPorts(Protocol):
         ...
 
 
-class Takeovers:
+class TakeoverService:
     """One at a time. What was stopped is remembered before it is stopped, so that a crash between loses nothing."""
 
     def __init__(self, ctx: Context, ports: WebPorts, systemd: Systemd) -> None:
@@ -112,7 +112,7 @@ class Takeovers:
     def _wanted(self) -> tuple[int, int]:
         return self._settings.http_port, self._settings.https_port
 
-    async def _held(self) -> list[Occupant]:
+    async def _held(self) -> list[PortOwner]:
         ours = {os.getpid(), self._ports.pid or 0}
         udp = (self._settings.https_port,) if self._settings.http3 else ()
         return await asyncio.to_thread(occupants, self._wanted, udp, ours)
@@ -121,7 +121,7 @@ class Takeovers:
         statement = select(Takeover).order_by(TABLE.c.taken_at.desc(), TABLE.c.id)
         return await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
 
-    async def _stop(self, occupant: Occupant) -> None:
+    async def _stop(self, occupant: PortOwner) -> None:
         row = await asyncio.to_thread(self._remembered, occupant)
         await self._ctx.db.write(lambda s: s.add(row))
         id = row.id
@@ -134,7 +134,7 @@ class Takeovers:
             await self._ctx.db.write(lambda s: s.execute(delete(TABLE).where(TABLE.c.id == id)))
             raise Unavailable(f"{occupant.label} was not stopped: {error}.", code="takeover_failed") from None
 
-    def _remembered(self, occupant: Occupant) -> Takeover:
+    def _remembered(self, occupant: PortOwner) -> Takeover:
         """Return how to start it again. Raises Unavailable where that cannot be found out. Blocks."""
         import psutil
 
@@ -159,7 +159,7 @@ class Takeovers:
         if row.how == "unit":
             self._systemd.start(row.name, enable=restart == "enabled")
         else:
-            start_program(Program.load(restart))
+            start_program(OwnerProgram.load(restart))
 
     async def _until_free(self) -> None:
         end = time.monotonic() + _FREE_SECONDS
@@ -169,7 +169,7 @@ class Takeovers:
                 raise Unavailable(f"{names} came back and holds the ports again.", code="takeover_failed")
             await asyncio.sleep(0.1)
 
-    async def _tell_taken(self, held: Sequence[Occupant]) -> None:
+    async def _tell_taken(self, held: Sequence[PortOwner]) -> None:
         names = [each.label for each in held]
         event = PortsTaken(
             resource="web-ports", details=f"Stopped {' and '.join(names)} for the web ports", stopped=names
@@ -177,7 +177,7 @@ class Takeovers:
         await self._ctx.db.write(lambda s: self._ctx.events.emit(s, event))
 
 
-def _refuse(occupant: Occupant) -> None:
+def _refuse(occupant: PortOwner) -> None:
     """Refuse to stop what is not ours to stop, and say how that is done."""
     ports = " and ".join(map(str, occupant.ports))
     if occupant.how == "container":

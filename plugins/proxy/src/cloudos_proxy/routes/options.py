@@ -13,7 +13,7 @@ import orjson
 from cloudos_sdk import InvalidRequest
 from cloudos_sdk.context import Secrets
 
-from cloudos_proxy.caddy.config.site import Limits
+from cloudos_proxy.caddy.config.site import RouteLimits
 from cloudos_proxy.routes.model import RouteRow
 from cloudos_proxy.routes.request_headers import check_headers, shown_headers
 from cloudos_proxy.routes.schemas import Account, Options
@@ -94,7 +94,7 @@ def shown(row: RouteRow, secrets: Secrets) -> dict[str, Any]:
     return options
 
 
-def limits(row: RouteRow, secrets: Secrets) -> Limits:
+def limits(row: RouteRow, secrets: Secrets) -> RouteLimits:
     """Return what a row asks of its visitors, for Caddy."""
     if not row.options and not row.secret_options:
         return NOTHING
@@ -102,14 +102,14 @@ def limits(row: RouteRow, secrets: Secrets) -> Limits:
     return _limits(row.options, row.secret_options, key)
 
 
-NOTHING = Limits()
+NOTHING = RouteLimits()
 
 
 @lru_cache(maxsize=8192)
-def _limits(options: str, secret: str, secrets: Any) -> Limits:
+def _limits(options: str, secret: str, secrets: Any) -> RouteLimits:
     open_, hidden = (orjson.loads(options) if options else {}), opened(secret, secrets)
     rate = open_.get("rate_limit")
-    return Limits(
+    return RouteLimits(
         allowed_roles=tuple(open_.get("allowed_roles", ())),
         ip_allow=tuple(open_.get("ip_allow", ())),
         basic_auth=_pairs(hidden.get("basic_auth", ())),

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from cloudos_sdk import Conflict, Context, InvalidRequest, NotImplementedHere, iso, new_id
 
-from cloudos_proxy.caddy.supervisor import Door
+from cloudos_proxy.caddy.supervisor import CaddySupervisor
 from cloudos_proxy.events import RouteCreated, RouteDeleted, RouteUpdated
 from cloudos_proxy.hostnames import BadHostname, normalise
 from cloudos_proxy.routes.model import UI_ID, RouteRow, fields_changed
@@ -45,7 +45,7 @@ class RouteService:
         ctx: Context,
         routes: RouteStore,
         resolver: Resolver,
-        door: Door,
+        door: CaddySupervisor,
         wildcards: WildcardCheck,
         names: NodeNames,
     ) -> None:

@@ -8,10 +8,10 @@ from cloudos_proxy.caddy.own_address import OwnAddress
 from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.routes.model import RouteRow
 from cloudos_proxy.settings import ProxySettings
-from cloudos_proxy.sign_in.redirects import Target, target_of
+from cloudos_proxy.sign_in.redirects import RedirectTarget, target_of
 
 
-class Places:
+class SignInAddresses:
     """The addresses of a sign-in: the node's own, and those behind the gate."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Places:
         self._ui_hostname = ui_hostname
         self._is_plain = is_plain
 
-    def target(self, url: str) -> Target | None:
+    def target(self, url: str) -> RedirectTarget | None:
         """Return the place that an address names, where it is one behind the gate."""
         ports = (self._settings.http_port, self._settings.https_port)
         return target_of(url, lambda name: bool(self._gated(name)), ports)

@@ -16,7 +16,7 @@ _PAGE = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AuthRequest:
     """A request that somebody sent to a route behind the gate, as Caddy tells it. `netloc` is its `Host` header."""
 
     netloc: str
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AuthDecision:
     """A status with headers and a body."""
 
     status: int
@@ -62,12 +62,12 @@ def asked(
     peer: Peer | None = None,
     *,
     shared: bool = False,
-) -> Asked:
+) -> AuthRequest:
     """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
     forwarded_host = headers.get("x-forwarded-host")
     accept = headers.get("accept", "")
     said = parse_qs(query) if query else {}
-    return Asked(
+    return AuthRequest(
         netloc=forwarded_host or headers.get("host", ""),
         secure=headers.get("x-forwarded-proto") == "https",
         method=headers.get("x-forwarded-method", "GET"),

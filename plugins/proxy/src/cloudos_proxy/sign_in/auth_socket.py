@@ -16,7 +16,7 @@ from cloudos_sdk.addresses import parse_address
 
 from cloudos_proxy.caddy.config.visitor_headers import PEER, PROTOCOL, VISITOR
 from cloudos_proxy.caddy.open_visits import peer_of
-from cloudos_proxy.sign_in.auth_request import Answer, Asked, asked
+from cloudos_proxy.sign_in.auth_request import AuthDecision, AuthRequest, asked
 
 _LONGEST_HEAD = 128 * 1024
 _MOST_FIELDS = 120  # a visitor's hundred, and what Caddy adds
@@ -29,11 +29,11 @@ _TOO_MANY = (
     b' fewer."}'
 )
 
-Known = Callable[[Asked], Answer | None]
-Judge = Callable[[Asked], Awaitable[Answer]]
+Known = Callable[[AuthRequest], AuthDecision | None]
+Judge = Callable[[AuthRequest], Awaitable[AuthDecision]]
 
 
-class GateSocket:
+class AuthSocket:
     """Listens on a socket in the data folder, mode 0600."""
 
     def __init__(self, path: Path, known: Known, judge: Judge, log: Any) -> None:
@@ -91,19 +91,19 @@ class GateSocket:
         else:
             connection.waiting = asyncio.ensure_future(self._find_out(question, connection))
 
-    async def _find_out(self, question: Asked, connection: _Connection) -> None:
+    async def _find_out(self, question: AuthRequest, connection: _Connection) -> None:
         try:
             answer = await self._judge(question)
         except Exception as error:  # noqa: BLE001 # whatever it is, it lets nobody in
             self._log.error("the gate failed", error=repr(error))
-            answer = Answer(502)
+            answer = AuthDecision(502)
         connection.send(answer)
 
 
 class _Connection(asyncio.Protocol):
     """One connection of Caddy's."""
 
-    def __init__(self, gate: GateSocket) -> None:
+    def __init__(self, gate: AuthSocket) -> None:
         self._gate = gate
         self._transport: asyncio.Transport | None = None
         self._received = b""
@@ -123,7 +123,7 @@ class _Connection(asyncio.Protocol):
                 self.close()
             return
         if head.count(b"\n") > _MOST_FIELDS:
-            self.send(Answer(431, (("Content-Type", "application/json"), ("Connection", "close")), _TOO_MANY))
+            self.send(AuthDecision(431, (("Content-Type", "application/json"), ("Connection", "close")), _TOO_MANY))
             self.close()
             return
         self._received = b""
@@ -139,7 +139,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._gate.left(self)
 
-    def send(self, answer: Answer) -> None:
+    def send(self, answer: AuthDecision) -> None:
         """Send one answer."""
         if self._transport is not None:
             self._transport.write(_written(answer))
@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _read(head: bytes) -> Asked | None:
+def _read(head: bytes) -> AuthRequest | None:
     """Return the question in a request's head; None where it is none."""
     line, *fields = head.decode("latin-1").split("\r\n")
     method, _, rest = line.partition(" ")
@@ -171,7 +171,7 @@ def _read(head: bytes) -> Asked | None:
     return asked(path.partition("?")[2], headers, address, peer, shared=shared)
 
 
-def _written(answer: Answer) -> bytes:
+def _written(answer: AuthDecision) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, '')}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
     lines.append(f"Content-Length: {len(answer.body)}\r\n\r\n")

@@ -11,10 +11,10 @@ from cloudos_sdk import CloudOSError, Context, Principal
 from cloudos_sdk.capabilities import Authenticator, Credentials, Sessions, Users
 
 from cloudos_proxy.caddy.config.forward_auth_handlers import SPENT
-from cloudos_proxy.caddy.open_visits import Note, Right
-from cloudos_proxy.sign_in.auth_request import Answer, Asked, cookies_of
+from cloudos_proxy.caddy.open_visits import NoteVisit, VisitRight
+from cloudos_proxy.sign_in.auth_request import AuthDecision, AuthRequest, cookies_of
 from cloudos_proxy.sign_in.page import PAGE_HEADERS, refusal_page
-from cloudos_proxy.sign_in.session_handoff import HandOver
+from cloudos_proxy.sign_in.session_handoff import SessionHandoff
 
 SCOPES = frozenset({"proxy:read", "proxy:write"})
 """Scopes of which an API key needs one, to open what is behind the gate."""
@@ -24,22 +24,22 @@ _NO_STORE = ("Cache-Control", "no-store")
 _CHALLENGE = ("WWW-Authenticate", 'Bearer realm="cloudos"')
 
 
-class Access:
+class ForwardAuth:
     """The gate."""
 
     def __init__(
         self,
         ctx: Context,
-        hand_over: HandOver,
+        hand_over: SessionHandoff,
         node_url: Callable[[], Awaitable[str]],
-        note: Note,
+        note: NoteVisit,
     ) -> None:
         self._ctx = ctx
         self._hand_over = hand_over
         self._node_url = node_url
         self._note = note
 
-    def judge_known(self, asked: Asked) -> Answer | None:
+    def judge_known(self, asked: AuthRequest) -> AuthDecision | None:
         """Return the answer for a visitor who is known in memory and may come in; None for everybody else."""
         person = self._by_cookie(asked)
         if person is not None:
@@ -52,7 +52,7 @@ class Access:
             return None
         return self._welcome(asked, known, spent=True)
 
-    async def judge(self, asked: Asked) -> Answer:
+    async def judge(self, asked: AuthRequest) -> AuthDecision:
         """Return 200 and who it is, or the way to the sign-in for a browser that opens a page, or 401."""
         known = self.judge_known(asked)
         if known is not None:
@@ -67,7 +67,7 @@ class Access:
             return await self._page(asked, person)
         return _refused(person)
 
-    async def still_holds(self, right: Right) -> bool:
+    async def still_holds(self, right: VisitRight) -> bool:
         """Tell whether somebody who came in by a right may come in by it now."""
         person = await self._person(right)
         if person is None:
@@ -80,7 +80,7 @@ class Access:
             person = replace(person, role=now.role if person.role.includes(now.role) else person.role)
         return _may(person, right.roles)
 
-    async def _person(self, right: Right) -> Principal | None:
+    async def _person(self, right: VisitRight) -> Principal | None:
         if right.session_id is not None:
             sessions = self._ctx.find(Sessions)
             return sessions.person(right.session_id) if sessions is not None else None
@@ -95,20 +95,20 @@ class Access:
         except CloudOSError:
             return None
 
-    def _welcome(self, asked: Asked, person: Principal, *, spent: bool) -> Answer:
+    def _welcome(self, asked: AuthRequest, person: Principal, *, spent: bool) -> AuthDecision:
         """Let somebody in, and remember by which right."""
         if asked.peer is not None:
             authorization = asked.authorization if person.session_id is None else None
-            right = Right(person.user_id, person.session_id, authorization, asked.roles, asked.route)
+            right = VisitRight(person.user_id, person.session_id, authorization, asked.roles, asked.route)
             self._note(asked.peer, right, shared=asked.shared)
         return _welcome(person, spent=spent)
 
-    def _by_cookie(self, asked: Asked) -> Principal | None:
+    def _by_cookie(self, asked: AuthRequest) -> Principal | None:
         session_id = self._hand_over.session_of(asked.cookies, asked.host, secure=asked.secure)
         sessions = self._ctx.find(Sessions) if session_id is not None else None
         return sessions.person(session_id) if sessions is not None and session_id is not None else None
 
-    async def _by_credentials(self, asked: Asked) -> Principal | None:
+    async def _by_credentials(self, asked: AuthRequest) -> Principal | None:
         """Identify a caller by `Authorization`, or by the node's own cookies and their token."""
         authenticator = self._ctx.find(Authenticator)
         if authenticator is None or (asked.authorization is None and not asked.csrf_token):
@@ -121,14 +121,14 @@ class Access:
         except CloudOSError:
             return None
 
-    async def _page(self, asked: Asked, person: Principal | None) -> Answer:
+    async def _page(self, asked: AuthRequest, person: Principal | None) -> AuthDecision:
         here = f"{'https' if asked.secure else 'http'}://{asked.netloc}{asked.uri}"
         mark, cookie = self._hand_over.state(asked.cookies, secure=asked.secure)
         sign_in = f"{await self._node_url()}/api/proxy/handover?state={mark}&to={quote(here, safe='')}"
         if person is None:
-            return Answer(302, (("Location", sign_in), ("Set-Cookie", cookie), _NO_STORE))
+            return AuthDecision(302, (("Location", sign_in), ("Set-Cookie", cookie), _NO_STORE))
         page = refusal_page(person.name, f"{sign_in}&again=true")
-        return Answer(401, (*PAGE_HEADERS, ("Set-Cookie", cookie)), page)
+        return AuthDecision(401, (*PAGE_HEADERS, ("Set-Cookie", cookie)), page)
 
 
 def _may(person: Principal, roles: str) -> bool:
@@ -137,7 +137,7 @@ def _may(person: Principal, roles: str) -> bool:
     return person.scopes is None or not SCOPES.isdisjoint(person.scopes)
 
 
-def _welcome(person: Principal, *, spent: bool) -> Answer:
+def _welcome(person: Principal, *, spent: bool) -> AuthDecision:
     """Say who comes in. A key goes by its id: its name is free text, and could be somebody's user name."""
     name = person.name if person.kind == "user" else person.id
     headers = [("Remote-User", name), ("Remote-Groups", person.role.value), ("Remote-Name", name)]
@@ -145,12 +145,12 @@ def _welcome(person: Principal, *, spent: bool) -> Answer:
         headers.append(("Remote-Email", name))
     if spent:
         headers.append((SPENT, "1"))
-    return Answer(200, tuple(headers))
+    return AuthDecision(200, tuple(headers))
 
 
-def _refused(person: Principal | None) -> Answer:
+def _refused(person: Principal | None) -> AuthDecision:
     if person is None:
         problem = {"error": "sign_in_required", "message": "Sign in at this node first, or send an API key."}
     else:
         problem = {"error": "role_not_allowed", "message": "Your role or key may not open this."}
-    return Answer(401, (_JSON, _NO_STORE, _CHALLENGE), orjson.dumps(problem))
+    return AuthDecision(401, (_JSON, _NO_STORE, _CHALLENGE), orjson.dumps(problem))

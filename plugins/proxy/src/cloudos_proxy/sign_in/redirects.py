@@ -14,7 +14,7 @@ _LONGEST = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RedirectTarget:
     """A place behind the gate: `origin` as `https://name:port`, and the path with its query."""
 
     host: str
@@ -32,7 +32,7 @@ class Target:
         return self.origin.startswith("https://")
 
 
-def target_of(url: str, gated: Callable[[str], bool], ports: Collection[int]) -> Target | None:
+def target_of(url: str, gated: Callable[[str], bool], ports: Collection[int]) -> RedirectTarget | None:
     """Return the place that an address names; None where it is none behind the gate, or on a port not of `ports`."""
     found = _URL.fullmatch(url) if len(url) <= _LONGEST and "#" not in url else None
     if found is None:
@@ -42,7 +42,7 @@ def target_of(url: str, gated: Callable[[str], bool], ports: Collection[int]) ->
     if number not in (_DEFAULT_PORTS[scheme], *ports) or not gated(host):
         return None
     shown = "" if number == _DEFAULT_PORTS[scheme] else f":{number}"
-    return Target(host, f"{scheme}://{host}{shown}", path)
+    return RedirectTarget(host, f"{scheme}://{host}{shown}", path)
 
 
 def host_of(header: str) -> str:

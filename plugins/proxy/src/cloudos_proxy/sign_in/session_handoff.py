@@ -24,7 +24,7 @@ from cloudos_proxy.caddy.config.forward_auth_handlers import (
     STATE_COOKIE,
 )
 from cloudos_proxy.sign_in.auth_request import cookie_of
-from cloudos_proxy.sign_in.redirects import Target
+from cloudos_proxy.sign_in.redirects import RedirectTarget
 
 CODE_SECONDS = 60.0
 COOKIE_SECONDS = 30 * 86400
@@ -35,12 +35,12 @@ _MOST_CODES = 10_000
 @dataclass(frozen=True, slots=True)
 class _Code:
     session_id: str
-    target: Target
+    target: RedirectTarget
     state: str
     expires: float
 
 
-class HandOver:
+class SessionHandoff:
     """Makes codes and cookies, and reads them. In memory: after a restart a browser goes the way again by itself."""
 
     def __init__(self, secrets: Secrets, clock: Clock) -> None:
@@ -48,7 +48,7 @@ class HandOver:
         self._clock = clock
         self._codes: dict[str, _Code] = {}
 
-    def begin(self, session_id: str, target: Target, state: str) -> str:
+    def begin(self, session_id: str, target: RedirectTarget, state: str) -> str:
         """Return the address at which the target's name takes the sign-in over."""
         now = self._clock.monotonic()
         self._codes = {digest: code for digest, code in self._codes.items() if code.expires > now}
@@ -58,14 +58,14 @@ class HandOver:
         self._codes[_digest(code)] = _Code(session_id, target, state, now + CODE_SECONDS)
         return f"{target.origin}{SESSION_PATH}?code={code}"
 
-    def take(self, code: str, host: str, state: str) -> tuple[str, Target] | None:
+    def take(self, code: str, host: str, state: str) -> tuple[str, RedirectTarget] | None:
         """Return the session and the target of a code, once; None where it does not hold for this name and browser."""
         held = self._codes.pop(_digest(code), None)
         if held is None or held.expires <= self._clock.monotonic() or held.target.host != host:
             return None
         return (held.session_id, held.target) if hmac.compare_digest(held.state, _digest(state)) else None
 
-    def cookie(self, session_id: str, target: Target) -> str:
+    def cookie(self, session_id: str, target: RedirectTarget) -> str:
         """Return the `Set-Cookie` header of a session at the target's name."""
         name = SECURE_COOKIE if target.secure else COOKIE
         return _set_cookie(

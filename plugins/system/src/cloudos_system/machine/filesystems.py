@@ -14,7 +14,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountedFilesystem:
     """A mounted filesystem: `number` is its major:minor, `root` the folder of it that is mounted."""
 
     number: str
@@ -39,16 +39,16 @@ class Usage:
         return round(self.used / usable * 100, 1) if usable else 0.0
 
 
-def parse_mounts(lines: Iterable[str]) -> list[Mount]:
+def parse_mounts(lines: Iterable[str]) -> list[MountedFilesystem]:
     """Return the real filesystems of a mountinfo, each at the mount that shows most of it, in order of path."""
-    visible: dict[str, Mount] = {}  # what is mounted over something else hides it
+    visible: dict[str, MountedFilesystem] = {}  # what is mounted over something else hides it
     for line in lines:
         before, separator, after = line.partition(" - ")
         fields, about = before.split(), after.split()
         if separator and len(fields) >= 6 and len(about) >= 2:
             point = _plain(fields[4])
-            visible[point] = Mount(fields[2], _plain(fields[3]), point, about[0], _plain(about[1]))
-    best: dict[str, Mount] = {}
+            visible[point] = MountedFilesystem(fields[2], _plain(fields[3]), point, about[0], _plain(about[1]))
+    best: dict[str, MountedFilesystem] = {}
     for mount in visible.values():
         known = best.get(mount.number)
         if mount.fs_type in REAL and (known is None or _rank(mount) < _rank(known)):
@@ -56,7 +56,7 @@ def parse_mounts(lines: Iterable[str]) -> list[Mount]:
     return sorted(best.values(), key=lambda mount: mount.mount_point)
 
 
-def real_mounts() -> list[Mount]:
+def real_mounts() -> list[MountedFilesystem]:
     """Return the real filesystems that are mounted now."""
     return parse_mounts(_MOUNTS.read_text(errors="surrogateescape").splitlines())
 
@@ -68,7 +68,7 @@ def usage_of(path: str) -> Usage:
     return Usage(found.f_blocks * size, (found.f_blocks - found.f_bfree) * size, found.f_bavail * size)
 
 
-def _rank(mount: Mount) -> tuple[bool, int, str]:
+def _rank(mount: MountedFilesystem) -> tuple[bool, int, str]:
     """Order mounts of one filesystem: the whole of it before a folder of it, then the shortest path."""
     return mount.root != "/", len(mount.mount_point), mount.mount_point
 

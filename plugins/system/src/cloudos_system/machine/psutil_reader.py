@@ -46,7 +46,7 @@ class InterfaceCounters:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryReading:
     """Memory in bytes; used is what cannot be given back."""
 
     total: int
@@ -64,7 +64,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Swap:
+class SwapReading:
     """Swap space in bytes."""
 
     total: int
@@ -85,20 +85,20 @@ def cpu_times() -> list[CpuTime]:
     return times
 
 
-def memory() -> Memory:
+def memory() -> MemoryReading:
     """Return the memory."""
     import psutil
 
     found = psutil.virtual_memory()
-    return Memory(found.total, found.available)
+    return MemoryReading(found.total, found.available)
 
 
-def swap() -> Swap:
+def swap() -> SwapReading:
     """Return the swap space."""
     import psutil
 
     found = psutil.swap_memory()
-    return Swap(found.total, found.used)
+    return SwapReading(found.total, found.used)
 
 
 def disk_counters() -> Mapping[str, DiskCounters]:

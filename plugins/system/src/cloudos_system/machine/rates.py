@@ -21,7 +21,7 @@ class Counter:
     limit: float = float("inf")
 
 
-class Rates(Generic[K]):
+class CounterRates(Generic[K]):
     """Turns totals of successive readings into rates."""
 
     def __init__(self) -> None:

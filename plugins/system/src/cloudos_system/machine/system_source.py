@@ -15,7 +15,7 @@ from cloudos_system.disks.smart_report import SmartReport
 from cloudos_system.machine import psutil_reader
 from cloudos_system.machine.filesystems import Usage, real_mounts, usage_of
 from cloudos_system.machine.metric_catalog import METRICS
-from cloudos_system.machine.rates import Counter, Rates
+from cloudos_system.machine.rates import Counter, CounterRates
 
 _MB = 2**20
 _FASTEST = 50e9  # bytes a second that no interface or disk exceeds: 400 Gbit/s
@@ -26,14 +26,14 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Reading:
+class SystemReading:
     """All that was read at one moment."""
 
     moment: float
     cores: Sequence[psutil_reader.CpuTime]
     load: tuple[float, float, float]
-    memory: psutil_reader.Memory
-    swap: psutil_reader.Swap
+    memory: psutil_reader.MemoryReading
+    swap: psutil_reader.SwapReading
     uptime: float
     filesystems: Mapping[str, Usage]
     counters: Mapping[Key, Counter]
@@ -46,7 +46,7 @@ class SystemSource:
     def __init__(self, smart: Callable[[], Mapping[str, SmartReport]], threads: ThreadPoolExecutor) -> None:
         self._smart = smart
         self._threads = threads
-        self._rates: Rates[Key] = Rates()
+        self._rates: CounterRates[Key] = CounterRates()
         self._disks: tuple[float, set[str]] = (float("-inf"), set())
 
     def metrics(self) -> Sequence[Metric]:
@@ -58,12 +58,12 @@ class SystemSource:
         reading = await asyncio.get_running_loop().run_in_executor(self._threads, self._read)
         return [*self._levels(reading), *self._since(reading), *self._health()]
 
-    def _read(self) -> Reading:
+    def _read(self) -> SystemReading:
         if time.monotonic() - self._disks[0] > _CACHE:
             self._disks = (time.monotonic(), {disk.name for disk in physical_disks()})
         cores = psutil_reader.cpu_times()
         counters = dict(_cpu_counters(cores)) | dict(_disk_counters(self._disks[1])) | dict(_interface_counters())
-        return Reading(
+        return SystemReading(
             moment=time.monotonic(),
             cores=cores,
             load=psutil_reader.load(),
@@ -75,7 +75,7 @@ class SystemSource:
             temperatures=psutil_reader.temperatures(),
         )
 
-    def _levels(self, reading: Reading) -> Iterator[Sample]:
+    def _levels(self, reading: SystemReading) -> Iterator[Sample]:
         for minutes, value in zip((1, 5, 15), reading.load, strict=True):
             yield Sample(f"system.load.{minutes}m", round(value, 2))
         memory, swap = reading.memory, reading.swap
@@ -93,7 +93,7 @@ class SystemSource:
         for sensor, celsius in reading.temperatures.items():
             yield Sample("system.temperature_celsius", celsius, (("sensor", sensor),))
 
-    def _since(self, reading: Reading) -> Iterator[Sample]:
+    def _since(self, reading: SystemReading) -> Iterator[Sample]:
         """Yield what only two readings tell."""
         rates = self._rates.take(reading.moment, reading.counters)
         for key, rate in rates.items():

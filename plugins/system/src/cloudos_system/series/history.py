@@ -14,10 +14,10 @@ from sqlalchemy import Select, func, select
 from sqlmodel import Session
 
 from cloudos_system.schemas import HistoryQuery
-from cloudos_system.series.hour_cache import Column, Columns, PastHours, Row, in_columns
-from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.hour_cache import Column, Columns, HourCache, Row, in_columns
+from cloudos_system.series.minute_buffer import MinuteBuffer
 from cloudos_system.series.store import ROLLUP, Key, Minute, SeriesStore
-from cloudos_system.series.time_buckets import MINUTE, Window, window
+from cloudos_system.series.time_buckets import MINUTE, TimeWindow, window
 
 _OWN = "system."
 _ANSWERS = 8  # kept at once: one of many series is a megabyte
@@ -26,13 +26,13 @@ _ANSWERS = 8  # kept at once: one of many series is a megabyte
 class MetricHistory:
     """Answers from the roll-ups; a minute that is not written yet is taken from memory."""
 
-    def __init__(self, db: Database, store: SeriesStore, minutes: Minutes) -> None:
+    def __init__(self, db: Database, store: SeriesStore, minutes: MinuteBuffer) -> None:
         self._db = db
         self._store = store
         self._minutes = minutes
         self._answers: dict[tuple[object, ...], asyncio.Task[bytes]] = {}
         self._newest = 0.0
-        self._hours, self._rewrites = PastHours(), store.rewrites
+        self._hours, self._rewrites = HourCache(), store.rewrites
 
     async def read(self, query: HistoryQuery, metrics: Sequence[Metric], newest: float) -> bytes:
         """Return the JSON of the answer; `newest` is the time of the last reading. Raises InvalidRequest.
@@ -60,7 +60,7 @@ class MetricHistory:
         ids = {key: self._store.ids[key] for key in keys if key in self._store.ids}
         units = {metric.name: metric.unit for metric in metrics}
         if self._rewrites != self._store.rewrites:  # what is read at this moment may still keep what was before
-            self._hours, self._rewrites = PastHours(), self._store.rewrites
+            self._hours, self._rewrites = HourCache(), self._store.rewrites
         hours, settled = self._hours, min([newest - MINUTE, *(minute.ts for minute in unwritten)])
 
         def answer(session: Session) -> bytes:
@@ -123,7 +123,7 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _statement(buckets: Window, ids: Collection[int]) -> Select[Any]:
+def _statement(buckets: TimeWindow, ids: Collection[int]) -> Select[Any]:
     """Return the query of (series, bucket, low, high, mean), in this order."""
     found = ROLLUP.c
     within = [
@@ -142,11 +142,11 @@ def _statement(buckets: Window, ids: Collection[int]) -> Select[Any]:
 
 
 def _read(
-    session: Session, hours: PastHours, ids: Collection[int], buckets: Window, settled: float
+    session: Session, hours: HourCache, ids: Collection[int], buckets: TimeWindow, settled: float
 ) -> Mapping[int, Columns]:
     """Return the columns of series."""
 
-    def load(part: Window, ids: Collection[int]) -> Sequence[Row]:
+    def load(part: TimeWindow, ids: Collection[int]) -> Sequence[Row]:
         return _rows(session, _statement(part, ids)) if ids else []
 
     if buckets.step == MINUTE:
@@ -162,7 +162,7 @@ def _rows(session: Session, statement: Select[Any]) -> list[Row]:
     return rows
 
 
-def _fill(columns: Sequence[Column], key: Key, unwritten: Sequence[Minute], buckets: Window) -> None:
+def _fill(columns: Sequence[Column], key: Key, unwritten: Sequence[Minute], buckets: TimeWindow) -> None:
     """Put minutes that the database has not yet into buckets that it knows nothing of."""
     fresh: dict[int, list[Any]] = {}
     for minute in unwritten:

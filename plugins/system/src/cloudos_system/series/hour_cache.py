@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from cloudos_system.series.time_buckets import HOUR, MINUTE, Window
+from cloudos_system.series.time_buckets import HOUR, MINUTE, TimeWindow
 
 Row = tuple[int, int, float, float, float]
 """Series, begin, low, high and mean of a bucket."""
@@ -14,20 +14,20 @@ Column = list[float | None]
 Columns = tuple[Column, Column, Column]
 """Low, high and mean of each bucket of a window; None where there is none."""
 
-Load = Callable[[Window, Collection[int]], Sequence[Row]]
+Load = Callable[[TimeWindow, Collection[int]], Sequence[Row]]
 """Read the rows of some series in a window, ordered by series and time."""
 
 _MOST = 2000  # hours of series, of which each takes 6 KB
 _MINUTES = HOUR // MINUTE
 
 
-class PastHours:
+class HourCache:
     """Hours that were asked for lately, by series and begin."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int], Sequence[Sequence[float | None]]] = {}
 
-    def read(self, load: Load, ids: Collection[int], buckets: Window, settled: float) -> Mapping[int, Columns]:
+    def read(self, load: Load, ids: Collection[int], buckets: TimeWindow, settled: float) -> Mapping[int, Columns]:
         """Return the minutes of series; what begins before `settled` (seconds since 1970) is written for good."""
         first = buckets.start - buckets.start % HOUR
         over = max(first, int(settled - settled % HOUR))
@@ -35,7 +35,7 @@ class PastHours:
         kept = {id: [self._kept.get((id, hour)) for hour in hours] for id in ids}
         whole = {id: [piece for piece in pieces if piece is not None] for id, pieces in kept.items()}
         pieces = whole | self._keep(load, [id for id in ids if len(whole[id]) < len(hours)], hours)
-        rest = Window(MINUTE, MINUTE, over, (buckets.end - over) // MINUTE)
+        rest = TimeWindow(MINUTE, MINUTE, over, (buckets.end - over) // MINUTE)
         rows = load(rest, ids)
         skip = (buckets.start - first) // MINUTE
         found = {}
@@ -51,7 +51,7 @@ class PastHours:
         self, load: Load, ids: Collection[int], hours: range
     ) -> dict[int, list[Sequence[Sequence[float | None]]]]:
         """Read hours of series, and keep them."""
-        whole = Window(MINUTE, MINUTE, hours.start, (hours.stop - hours.start) // MINUTE)
+        whole = TimeWindow(MINUTE, MINUTE, hours.start, (hours.stop - hours.start) // MINUTE)
         rows = load(whole, ids) if ids and hours else []
         more = len(ids) * len(hours)
         if len(self._kept) + more > _MOST:
@@ -65,7 +65,7 @@ class PastHours:
         return pieces
 
 
-def in_columns(rows: Sequence[Row], series: int | None, buckets: Window) -> Columns:
+def in_columns(rows: Sequence[Row], series: int | None, buckets: TimeWindow) -> Columns:
     """Return low, high and mean of one series, None where there is no bucket."""
     part = [] if series is None else rows[bisect_left(rows, (series,)) : bisect_left(rows, (series + 1,))]
     if not part:
@@ -83,5 +83,5 @@ def in_columns(rows: Sequence[Row], series: int | None, buckets: Window) -> Colu
     return columns
 
 
-def _empty(buckets: Window) -> Column:
+def _empty(buckets: TimeWindow) -> Column:
     return [None] * buckets.count

@@ -14,7 +14,7 @@ from cloudos_system.series.store import MINUTE, Bucket, Key, Minute, SeriesStore
 _WAITING = 60  # minutes that are kept while the database cannot be written
 
 
-class Minutes:
+class MinuteBuffer:
     """Adds readings up by minute, and has each minute written once it is over.
 
     One write a minute instead of six spares a flash disk most of its wear; a crash loses the minute that was open.

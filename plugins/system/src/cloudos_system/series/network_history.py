@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from cloudos_system.schemas import NetworkQuery
-from cloudos_system.series.minute_buffer import Minutes
+from cloudos_system.series.minute_buffer import MinuteBuffer
 from cloudos_system.series.store import MINUTE, ROLLUP, SeriesStore
-from cloudos_system.series.time_buckets import Window, network_window
+from cloudos_system.series.time_buckets import TimeWindow, network_window
 
 RX, TX = "system.network.rx_bytes_per_sec", "system.network.tx_bytes_per_sec"
-Reading = tuple[float, float, int]
+SystemReading = tuple[float, float, int]
 """A mean: the begin of the time that it is about, in seconds since 1970, its value, and of how many readings it is."""
 
 
@@ -27,7 +27,7 @@ class NetworkTraffic:
         self,
         db: Database,
         store: SeriesStore,
-        minutes: Minutes,
+        minutes: MinuteBuffer,
         recent: Callable[[], Sequence[Tick]],
         period: float,
     ) -> None:
@@ -55,7 +55,7 @@ class NetworkTraffic:
         }
         return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
-    async def _column(self, key: tuple[str, tuple[tuple[str, str], ...]], buckets: Window) -> list[float]:
+    async def _column(self, key: tuple[str, tuple[tuple[str, str], ...]], buckets: TimeWindow) -> list[float]:
         """Return the mean of each bucket."""
         waiting = [
             (float(minute.ts), minute.buckets[key].mean, minute.buckets[key].n)
@@ -70,7 +70,7 @@ class NetworkTraffic:
         readings = list(self._readings(key))
         return _means([*_spread(written, readings, buckets), *readings], buckets)
 
-    async def _written(self, series: int, buckets: Window) -> list[Reading]:
+    async def _written(self, series: int, buckets: TimeWindow) -> list[SystemReading]:
         found = ROLLUP.c
         statement = select(found.ts, found.mean, found.n).where(
             found.step == MINUTE,
@@ -79,19 +79,21 @@ class NetworkTraffic:
             found.ts < buckets.end,
         )
 
-        def read(session: Session) -> list[Reading]:
+        def read(session: Session) -> list[SystemReading]:
             return [(ts, mean, n) for ts, mean, n in session.connection().execute(statement)]
 
         return await self._db.read(read)
 
-    def _readings(self, key: tuple[str, tuple[tuple[str, str], ...]]) -> Iterable[Reading]:
+    def _readings(self, key: tuple[str, tuple[tuple[str, str], ...]]) -> Iterable[SystemReading]:
         for tick in self._recent():
             for sample in tick.samples:
                 if (sample.name, sample.labels) == key:
                     yield tick.time.timestamp() - self._period, sample.value, 1
 
 
-def _spread(minutes: Iterable[Reading], readings: Sequence[Reading], buckets: Window) -> Iterable[Reading]:
+def _spread(
+    minutes: Iterable[SystemReading], readings: Sequence[SystemReading], buckets: TimeWindow
+) -> Iterable[SystemReading]:
     """Yield the mean of a minute for each bucket of it that lies before the readings in memory begin."""
     begun = readings[0][0] if readings else float("inf")
     for ts, mean, n in minutes:
@@ -103,7 +105,7 @@ def _spread(minutes: Iterable[Reading], readings: Sequence[Reading], buckets: Wi
                 yield start, mean, 1
 
 
-def _means(readings: Iterable[Reading], buckets: Window) -> list[float]:
+def _means(readings: Iterable[SystemReading], buckets: TimeWindow) -> list[float]:
     totals, counts = [0.0] * buckets.count, [0] * buckets.count
     for ts, value, n in readings:
         place = int(ts - buckets.start) // buckets.step

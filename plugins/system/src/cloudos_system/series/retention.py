@@ -11,7 +11,7 @@ from cloudos_system.series.store import SeriesStore
 _TRUSTED = 600.0  # seconds by which the two clocks may differ since the last look
 
 
-class Retention:
+class SeriesRetention:
     """Prunes. A wall clock that leapt ahead since the last time would make all history look old: then it waits."""
 
     def __init__(self, store: SeriesStore, clock: Clock, log: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from cloudos_sdk import Clock
 from cloudos_sdk.capabilities import Metric, MetricSource, Sample, Tick
 
-from cloudos_system.series.minute_buffer import Minutes
-from cloudos_system.series.sampling_schedule import Grid
+from cloudos_system.series.minute_buffer import MinuteBuffer
+from cloudos_system.series.sampling_schedule import SamplingSchedule
 
 PERIOD = 10.0
 _PATIENCE = 5.0
@@ -23,7 +23,9 @@ _RECENT = 100  # ticks in memory: a quarter of an hour and a little more
 class Sampler:
     """Provides `Metrics`."""
 
-    def __init__(self, clock: Clock, log: Any, sources: Callable[[], Sequence[MetricSource]], minutes: Minutes) -> None:
+    def __init__(
+        self, clock: Clock, log: Any, sources: Callable[[], Sequence[MetricSource]], minutes: MinuteBuffer
+    ) -> None:
         self._clock = clock
         self._log = log
         self._sources = sources
@@ -74,7 +76,7 @@ class Sampler:
 
     async def run(self) -> None:
         """Sample until cancelled; the first time at once, then on the grid."""
-        grid = Grid(PERIOD)
+        grid = SamplingSchedule(PERIOD)
         stamp = self._clock.now()
         while True:
             try:

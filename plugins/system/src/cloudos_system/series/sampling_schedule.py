@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 _JUMP = 1.0  # seconds between the two clocks from which on the wall clock was set anew
 
 
-class Grid:
+class SamplingSchedule:
     """Deadlines that never drift: a late one moves none of those after it, and a missed one is left out.
 
     A wall clock that is set anew, forward or back, moves the grid once: the next deadline is then between a half and

@@ -11,7 +11,7 @@ from cloudos_sdk import Database
 from sqlalchemy import bindparam, case, delete, select
 from sqlmodel import Session
 
-from cloudos_system.models import Rollup, Series
+from cloudos_system.models import Rollup, SeriesRow
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A series: the metric's name and its labels as sorted pairs."""
@@ -23,7 +23,7 @@ KEPT = {MINUTE: 25 * HOUR, HOUR: 31 * DAY, DAY: 366 * DAY}
 MOST_SERIES = 2000
 """Series beyond these are not kept: a source with labels that never end must not fill the disk."""
 
-ROLLUP, SERIES = Rollup.__table__, Series.__table__
+ROLLUP, SERIES = Rollup.__table__, SeriesRow.__table__
 
 
 @dataclass(frozen=True, slots=True)

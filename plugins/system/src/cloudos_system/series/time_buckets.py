@@ -18,7 +18,7 @@ _UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 @dataclass(frozen=True)
-class Window:
+class TimeWindow:
     """`count` buckets of `step` seconds from `start` (seconds since 1970, a multiple of the step) on.
 
     `source` is the step of the roll-ups that they are made of.
@@ -39,7 +39,7 @@ class Window:
         return [datetime.fromtimestamp(ts, UTC) for ts in range(self.start, self.end, self.step)]
 
 
-def window(range_: str, step: str | None, newest: float) -> Window:
+def window(range_: str, step: str | None, newest: float) -> TimeWindow:
     """Return the buckets of a range of the history; the last one holds `newest`. Raises InvalidRequest."""
     length = RANGES[range_]
     source = MINUTE if length <= DAY else HOUR if length <= 30 * DAY else DAY
@@ -49,15 +49,15 @@ def window(range_: str, step: str | None, newest: float) -> Window:
     return _ending(newest, source, seconds, -(-length // seconds))
 
 
-def network_window(range_: str, newest: float) -> Window:
+def network_window(range_: str, newest: float) -> TimeWindow:
     """Return the buckets of a range of the network history (reference, "Network History")."""
     step = NETWORK_BUCKETS[range_]
     return _ending(newest, min(step, MINUTE), step, NETWORK_RANGES[range_] // step)
 
 
-def _ending(newest: float, source: int, step: int, count: int) -> Window:
+def _ending(newest: float, source: int, step: int, count: int) -> TimeWindow:
     last = int(newest) - int(newest) % step
-    return Window(source, step, last - step * (count - 1), count)
+    return TimeWindow(source, step, last - step * (count - 1), count)
 
 
 def _seconds(step: str) -> int:

@@ -21,11 +21,11 @@ from sqlmodel import Session
 
 from cloudos_webhooks.delivery import bulk
 from cloudos_webhooks.delivery.bulk import Change
-from cloudos_webhooks.delivery.sender import Outcome
-from cloudos_webhooks.delivery.store import Deliveries, Due
+from cloudos_webhooks.delivery.sender import AttemptOutcome
+from cloudos_webhooks.delivery.store import Deliveries, DueDelivery
 from cloudos_webhooks.events import WebhookFailing, WebhookRecovered
 from cloudos_webhooks.subscription_cache import TABLE as WEBHOOK
-from cloudos_webhooks.subscription_cache import Directory
+from cloudos_webhooks.subscription_cache import SubscriptionCache
 
 _GATHER = 0.1
 _MOST = 500
@@ -35,20 +35,20 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _TAKEN = update(WEBHOOK).where(WEBHOOK.c.id == bindparam("which")).values(delivered_at=bindparam("when"))
 
 
-class Try(NamedTuple):
+class DeliveryTry(NamedTuple):
     """One try of one delivery: `due` as the queue had it; without it somebody asked for it, and it uses up no try."""
 
     seq: int
     webhook_id: str
     at: datetime
-    outcome: Outcome
-    due: Due | None = None
+    outcome: AttemptOutcome
+    due: DueDelivery | None = None
 
 
-class Bookkeeper:
+class AttemptResults:
     """Takes notes of tries and stores them. What cannot be stored now is stored later: a queue waits meanwhile."""
 
-    def __init__(self, ctx: Context, directory: Directory, deliveries: Deliveries) -> None:
+    def __init__(self, ctx: Context, directory: SubscriptionCache, deliveries: Deliveries) -> None:
         self._ctx = ctx
         self._directory = directory
         self._deliveries = deliveries
@@ -56,7 +56,7 @@ class Bookkeeper:
         self._by_hand: set[int] = set()
         self._last: dict[str, datetime] = {}
         self._told: dict[str, datetime] = {}
-        self._noted: list[tuple[Try, Callable[[], None]]] = []
+        self._noted: list[tuple[DeliveryTry, Callable[[], None]]] = []
         self._wake, self._now = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.trouble: str | None = None
@@ -74,7 +74,7 @@ class Bookkeeper:
         while self._noted:
             await self._store(self._noted[:_MOST])
 
-    def note(self, attempt: Try, stored: Callable[[], None]) -> None:
+    def note(self, attempt: DeliveryTry, stored: Callable[[], None]) -> None:
         """Note a try and have `stored` called when it is stored."""
         self._noted.append((attempt, stored))
         self._wake.set()
@@ -101,13 +101,13 @@ class Bookkeeper:
             if self._noted:
                 self._wake.set()
 
-    async def _store(self, noted: list[tuple[Try, Callable[[], None]]]) -> None:
+    async def _store(self, noted: list[tuple[DeliveryTry, Callable[[], None]]]) -> None:
         await self._ctx.db.write(lambda session: self._write(session, [attempt for attempt, _ in noted]))
         del self._noted[: len(noted)]
         for _, stored in noted:
             stored()
 
-    def _write(self, session: Session, tries: Sequence[Try]) -> None:
+    def _write(self, session: Session, tries: Sequence[DeliveryTry]) -> None:
         self._by_hand |= {attempt.seq for attempt in tries if attempt.due is None}
         rows = self._deliveries.tried(session, self._by_hand & {attempt.seq for attempt in tries})
         changes: dict[int, Change] = {}
@@ -132,7 +132,7 @@ class Bookkeeper:
         for webhook_id, (reason, first) in refused.items():
             self._refused(session, webhook_id, reason, first)
 
-    def _after(self, attempt: Try, before: Change) -> Change:
+    def _after(self, attempt: DeliveryTry, before: Change) -> Change:
         """Return the columns of a delivery after a try."""
         outcome = attempt.outcome
         attempts = orjson.loads(before["new_attempts"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime
 
-from cloudos_webhooks.delivery.store import Deliveries, Due
+from cloudos_webhooks.delivery.store import Deliveries, DueDelivery
 
 PAGE = 500
 
@@ -20,7 +20,7 @@ class Backlog:
     def __init__(self, webhook_id: str, deliveries: Deliveries) -> None:
         self._id = webhook_id
         self._deliveries = deliveries
-        self._new: deque[Due] = deque()
+        self._new: deque[DueDelivery] = deque()
         self._behind = True
         self._reached = 0
         self._refused = True
@@ -32,7 +32,7 @@ class Backlog:
         """Tell whether the database may have something to send that was not read yet."""
         return self._behind or self._refused
 
-    def offer(self, due: Due) -> None:
+    def offer(self, due: DueDelivery) -> None:
         """Take a new delivery whose row is committed, where there is room; else it is read later."""
         if not self._behind and len(self._new) < PAGE:
             self._new.append(due)
@@ -49,12 +49,12 @@ class Backlog:
         """Note that something was refused, and that it is recorded when it is due again."""
         self._refused = True
 
-    def tried(self, due: Due) -> None:
+    def tried(self, due: DueDelivery) -> None:
         """Note that a delivery was tried."""
         if due.tries == 0:
             self._reached = max(self._reached, due.seq)
 
-    async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[Due]:
+    async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[DueDelivery]:
         """Return what is to be sent now, what was refused first; `sent` is on its way and not recorded yet."""
         latest = now + self._deliveries.longest_wait
         if self._refused or (self.next_due is not None and not now < self.next_due <= latest):

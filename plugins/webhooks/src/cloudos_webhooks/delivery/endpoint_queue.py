@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from cloudos_sdk import Context
 
-from cloudos_webhooks.delivery.attempt_results import Bookkeeper, Try
+from cloudos_webhooks.delivery.attempt_results import AttemptResults, DeliveryTry
 from cloudos_webhooks.delivery.backlog import Backlog
-from cloudos_webhooks.delivery.sender import LONGEST_WAIT, Outcome, Sender
-from cloudos_webhooks.delivery.store import Deliveries, Due
-from cloudos_webhooks.subscription_cache import Directory, Hook
+from cloudos_webhooks.delivery.sender import LONGEST_WAIT, AttemptOutcome, Sender
+from cloudos_webhooks.delivery.store import Deliveries, DueDelivery
+from cloudos_webhooks.subscription_cache import Subscription, SubscriptionCache
 
 _UNRECORDED = 256
 _DOWN_AFTER = 5
@@ -33,10 +33,10 @@ class EndpointQueue:
         self,
         webhook_id: str,
         ctx: Context,
-        directory: Directory,
+        directory: SubscriptionCache,
         deliveries: Deliveries,
         sender: Sender,
-        bookkeeper: Bookkeeper,
+        bookkeeper: AttemptResults,
     ) -> None:
         self._id = webhook_id
         self._ctx = ctx
@@ -51,7 +51,7 @@ class EndpointQueue:
         self._progress = asyncio.Event()
         self._stopping = False
 
-    def offer(self, due: Due | None) -> None:
+    def offer(self, due: DueDelivery | None) -> None:
         """Take a new delivery; None is one that has to be read from the database."""
         if due is None:
             self._backlog.reread()
@@ -94,7 +94,7 @@ class EndpointQueue:
         else:
             await self._idle(self._backlog.next_due)
 
-    async def _next(self, now: datetime) -> list[Due]:
+    async def _next(self, now: datetime) -> list[DueDelivery]:
         """Return what is to be sent now; to an endpoint that is down, one that it refused before."""
         down = self._refusals >= _DOWN_AFTER
         if down or len(self._unrecorded) > _UNRECORDED:
@@ -104,7 +104,7 @@ class EndpointQueue:
             self._refusals = _DOWN_AFTER - 1  # nothing is left to be tried again: the oldest new one is the probe
         return head[:1] if down else head
 
-    async def _send(self, head: list[Due]) -> None:
+    async def _send(self, head: list[DueDelivery]) -> None:
         """Send one after the other, for as long as that makes sense."""
         for due in head:
             hook = self._hook()
@@ -126,7 +126,7 @@ class EndpointQueue:
         await self._recorded()
         self._backlog.reread()  # the rest of the head was not tried
 
-    async def _try(self, hook: Hook, due: Due) -> Outcome:
+    async def _try(self, hook: Subscription, due: DueDelivery) -> AttemptOutcome:
         at = self._ctx.clock.now()
         outcome = await self._sender.post(hook.url, hook.signer.headers(due.event_id, at, due.body), due.body.encode())
         self._backlog.tried(due)
@@ -139,7 +139,7 @@ class EndpointQueue:
                 self._backlog.refused()
                 self._wake.set()
 
-        self._bookkeeper.note(Try(due.seq, hook.id, at, outcome, due), stored)
+        self._bookkeeper.note(DeliveryTry(due.seq, hook.id, at, outcome, due), stored)
         return outcome
 
     async def _recorded(self) -> None:
@@ -167,7 +167,7 @@ class EndpointQueue:
             for wait in waits:
                 wait.cancel()
 
-    def _hook(self) -> Hook | None:
+    def _hook(self) -> Subscription | None:
         """Return the webhook where it is sent to now."""
         hook = self._directory.get(self._id)
         return hook if hook is not None and hook.sends else None

@@ -9,9 +9,9 @@ import orjson
 from cloudos_sdk import Context, DatabaseUnavailable, Envelope, iso
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloudos_webhooks.delivery.queues import Dispatcher
+from cloudos_webhooks.delivery.queues import DeliveryQueues
 from cloudos_webhooks.delivery.store import Deliveries, new_row
-from cloudos_webhooks.subscription_cache import Directory
+from cloudos_webhooks.subscription_cache import SubscriptionCache
 
 _LONGEST_WAIT = 30.0
 
@@ -21,10 +21,12 @@ def message(id: str, type: str, timestamp: str, data: Any) -> str:
     return orjson.dumps({"id": id, "type": type, "timestamp": timestamp, "data": data}).decode()
 
 
-class Intake:
+class EventConsumer:
     """The reader of all events. It gives none up: what cannot be written now is tried until it can."""
 
-    def __init__(self, ctx: Context, directory: Directory, deliveries: Deliveries, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, ctx: Context, directory: SubscriptionCache, deliveries: Deliveries, dispatcher: DeliveryQueues
+    ) -> None:
         self._ctx = ctx
         self._directory = directory
         self._deliveries = deliveries

@@ -7,20 +7,25 @@ from typing import Any
 
 from cloudos_sdk import Context, NotFound, iso, new_id
 
-from cloudos_webhooks.delivery.attempt_results import Bookkeeper, Try
+from cloudos_webhooks.delivery.attempt_results import AttemptResults, DeliveryTry
 from cloudos_webhooks.delivery.event_consumer import message
 from cloudos_webhooks.delivery.sender import Sender
 from cloudos_webhooks.delivery.store import Deliveries, delivery_id, new_row, shown
-from cloudos_webhooks.subscription_cache import Directory, Hook
+from cloudos_webhooks.subscription_cache import Subscription, SubscriptionCache
 
 TEST = "webhook.test"
 
 
-class ByHand:
+class ManualDelivery:
     """Sends past the queue, also to a webhook that is inactive or failing."""
 
     def __init__(
-        self, ctx: Context, directory: Directory, deliveries: Deliveries, sender: Sender, bookkeeper: Bookkeeper
+        self,
+        ctx: Context,
+        directory: SubscriptionCache,
+        deliveries: Deliveries,
+        sender: Sender,
+        bookkeeper: AttemptResults,
     ) -> None:
         self._ctx = ctx
         self._directory = directory
@@ -41,17 +46,17 @@ class ByHand:
         """Send a delivery once more, whatever its state, and return it. Raises NotFound."""
         return await self._send(self._hook(webhook_id), id)
 
-    async def _send(self, hook: Hook, id: str) -> dict[str, Any]:
+    async def _send(self, hook: Subscription, id: str) -> dict[str, Any]:
         row = await self._deliveries.get(hook.id, id)
         at = self._ctx.clock.now()
         outcome = await self._sender.post(hook.url, hook.signer.headers(row.event_id, at, row.body), row.body.encode())
         stored = asyncio.Event()
-        self._bookkeeper.note(Try(row.seq, hook.id, at, outcome), stored.set)
+        self._bookkeeper.note(DeliveryTry(row.seq, hook.id, at, outcome), stored.set)
         self._bookkeeper.hurry()
         await stored.wait()
         return shown(await self._deliveries.get(hook.id, id))
 
-    def _hook(self, webhook_id: str) -> Hook:
+    def _hook(self, webhook_id: str) -> Subscription:
         hook = self._directory.get(webhook_id)
         if hook is None:
             raise NotFound("webhook", webhook_id)

@@ -6,20 +6,25 @@ import asyncio
 
 from cloudos_sdk import Context
 
-from cloudos_webhooks.delivery.attempt_results import Bookkeeper
+from cloudos_webhooks.delivery.attempt_results import AttemptResults
 from cloudos_webhooks.delivery.endpoint_queue import EndpointQueue
 from cloudos_webhooks.delivery.sender import Sender
-from cloudos_webhooks.delivery.store import Deliveries, Due
-from cloudos_webhooks.subscription_cache import Directory
+from cloudos_webhooks.delivery.store import Deliveries, DueDelivery
+from cloudos_webhooks.subscription_cache import SubscriptionCache
 
 _LAST_TRIES = 2.0
 
 
-class Dispatcher:
+class DeliveryQueues:
     """Sends to all webhooks at once, each by its own queue."""
 
     def __init__(
-        self, ctx: Context, directory: Directory, deliveries: Deliveries, sender: Sender, bookkeeper: Bookkeeper
+        self,
+        ctx: Context,
+        directory: SubscriptionCache,
+        deliveries: Deliveries,
+        sender: Sender,
+        bookkeeper: AttemptResults,
     ) -> None:
         self._ctx = ctx
         self._parts = ctx, directory, deliveries, sender, bookkeeper
@@ -35,7 +40,7 @@ class Dispatcher:
         for hook in self._directory.all():
             self._begin(hook.id)
 
-    def offer(self, webhook_id: str, due: Due | None) -> None:
+    def offer(self, webhook_id: str, due: DueDelivery | None) -> None:
         """Give a new delivery to its queue; None is one that has to be read from the database."""
         queue = self._queues.get(webhook_id)
         if queue is not None:

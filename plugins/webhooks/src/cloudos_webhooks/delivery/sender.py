@@ -20,7 +20,7 @@ _IDLE = 2.0  # shorter than servers keep a connection that waits, so that none i
 LONGEST_WAIT = 3600.0
 
 
-class Outcome(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """How one try went: the status, or why there was none, and the beginning of the answer."""
 
     status: int | None
@@ -53,7 +53,7 @@ class Sender:
         """Return an address of the URL's host that nothing would be sent to; None where all is well or unknown."""
         return None if self._settings.allow_private else await private_address(url, self.resolver)
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> AttemptOutcome:
         """Send once. Raises nothing: an error is an outcome."""
         session = self._session or await self._open()
         start = time.perf_counter()
@@ -73,7 +73,7 @@ class Sender:
         if status is not None and not 200 <= status < 300:
             error = f"the receiver answered {status}" + ("; redirects are not followed" if status // 100 == 3 else "")
         took = round((time.perf_counter() - start) * 1000)
-        return Outcome(status, error, _text(taken), took, retry_after)
+        return AttemptOutcome(status, error, _text(taken), took, retry_after)
 
     async def close(self) -> None:
         """Close all connections."""

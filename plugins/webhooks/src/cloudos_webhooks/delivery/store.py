@@ -22,7 +22,7 @@ _OPEN = TABLE.c.settled_at.is_(None)
 _SENT = (TABLE.c.seq, TABLE.c.event_id, TABLE.c.body, TABLE.c.tries, TABLE.c.attempts)
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     """A delivery whose time has come."""
 
     seq: int
@@ -35,7 +35,7 @@ class Due(NamedTuple):
 class Queue(NamedTuple):
     """What one endpoint refused and is due, and when the first of the others is."""
 
-    head: list[Due]
+    head: list[DueDelivery]
     next_due: datetime | None
 
 
@@ -75,7 +75,7 @@ class Deliveries:
         """Find the last number given."""
         self._last = int(await self._db.read(lambda s: s.execute(select(func.max(TABLE.c.seq))).scalar()) or 0)
 
-    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> list[Due | None]:
+    def add(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> list[DueDelivery | None]:
         """Add deliveries, each once however often it comes.
 
         Return for each what can be sent from memory; None for all where some were there before.
@@ -84,7 +84,7 @@ class Deliveries:
         self._last += len(numbered)
         if bulk.add(session, numbered) != len(numbered):
             return [None] * len(numbered)
-        return [Due(row["seq"], row["event_id"], row["body"]) for row in numbered]
+        return [DueDelivery(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
     async def refused(self, webhook_id: str, before: datetime | None, most: int) -> Queue:
         """Return what was refused and is due at `before`, or all of it, and when the next is due.
@@ -94,18 +94,18 @@ class Deliveries:
 
         def load(session: Session) -> Queue:
             if before is None:
-                return Queue([Due(*row) for row in session.execute(self._all_refused, given)], None)
-            head = [Due(*row) for row in session.execute(self._refused, given)]
+                return Queue([DueDelivery(*row) for row in session.execute(self._all_refused, given)], None)
+            head = [DueDelivery(*row) for row in session.execute(self._refused, given)]
             return Queue(head, session.execute(self._next_due, {"id": webhook_id, **times}).scalar())
 
         times = {"before": before, "beyond": before + self.longest_wait} if before is not None else {}
         given = {"id": webhook_id, "most": most, **times}
         return await self._db.read(load)
 
-    async def new(self, webhook_id: str, reached: int, most: int) -> list[Due]:
+    async def new(self, webhook_id: str, reached: int, most: int) -> list[DueDelivery]:
         """Return what was never tried and has a number behind `reached`."""
         given = {"id": webhook_id, "reached": reached, "most": most}
-        return await self._db.read(lambda s: [Due(*row) for row in bulk.unpacked(s, self._new, given)])
+        return await self._db.read(lambda s: [DueDelivery(*row) for row in bulk.unpacked(s, self._new, given)])
 
     def tried(self, session: Session, seqs: Collection[int]) -> dict[int, Change]:
         """Return what the rows that are still there say, by number, in the form of a change."""

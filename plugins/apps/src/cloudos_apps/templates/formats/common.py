@@ -22,12 +22,12 @@ _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(?:^|_)(?:KEYS?|PWD?|DSN)(?:
 _PORT = re.compile(r"(?:(?:[\d.]+:)?(?P<host>\d{1,5}):)?(?P<container>\d{1,5})(?:/(?P<protocol>tcp|udp))?")
 
 
-class Unfit(ValueError):
+class UnsupportedTemplate(ValueError):
     """A template asks for something that cannot be represented; the message says what."""
 
 
 @dataclass
-class Converted:
+class ConvertedTemplates:
     """The templates of a document by name, and those left out: `(name, reason)`, the first `MOST_REASONS` of them."""
 
     templates: dict[str, Template] = field(default_factory=dict)
@@ -42,13 +42,13 @@ class Converted:
     def add(self, title: str, convert: Callable[[], Mapping[str, Any]]) -> None:
         """Convert one entry; leave it out, with the reason, where it does not fit, whatever is wrong with it."""
         if self.count >= MOST_ENTRIES:
-            raise Unfit(f"it has more than {MOST_ENTRIES} templates")
+            raise UnsupportedTemplate(f"it has more than {MOST_ENTRIES} templates")
         given: Mapping[str, Any] = {}
         try:
             given = convert()
             template = Template.model_validate(given)
             self._check(template)
-        except Unfit as error:
+        except UnsupportedTemplate as error:
             self.leave_out(title, str(error))
         except ValidationError as error:
             self.leave_out(title, complaint(error, given))
@@ -66,13 +66,13 @@ class Converted:
 
     def _check(self, template: Template) -> None:
         if template.name in self.templates:
-            raise Unfit(f"there is another template {template.name} in this source")
+            raise UnsupportedTemplate(f"there is another template {template.name} in this source")
         if len(template.model_dump_json()) > LONGEST_TEMPLATE:
-            raise Unfit(f"it is longer than {LONGEST_TEMPLATE} characters")
+            raise UnsupportedTemplate(f"it is longer than {LONGEST_TEMPLATE} characters")
         shown = [template.display_name, template.description, template.version, template.icon, template.web_port or ""]
         labels = [text for field in template.config for text in (field.label, *field.choices)]
         if any(printable(text) != text for text in (" ".join(text.split("\n")) for text in (*shown, *labels))):
-            raise Unfit("a text of it holds a character that is not shown")
+            raise UnsupportedTemplate("a text of it holds a character that is not shown")
 
 
 def complaint(error: ValidationError, given: Mapping[str, Any]) -> str:
@@ -105,9 +105,9 @@ def text_of(value: object, what: str) -> str:
     if isinstance(value, str | int | float):
         text = str(value)
         if len(text) > LONGEST_TEMPLATE:
-            raise Unfit(f"{what} is longer than {LONGEST_TEMPLATE} characters")
+            raise UnsupportedTemplate(f"{what} is longer than {LONGEST_TEMPLATE} characters")
         return text
-    raise Unfit(f"{what} is no text")
+    raise UnsupportedTemplate(f"{what} is no text")
 
 
 def items(value: object, what: str) -> list[Any]:
@@ -115,7 +115,7 @@ def items(value: object, what: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Unfit(f"{what} is no list")
+        raise UnsupportedTemplate(f"{what} is no list")
     return value
 
 
@@ -123,7 +123,7 @@ def port(given: object) -> dict[str, Any]:
     """Return a port written as `8080:80/tcp` or `80`. Raises Unfit."""
     match = _PORT.fullmatch(text_of(given, "a port").strip())
     if match is None:
-        raise Unfit(f"the port {str(given)[:60]!r} cannot be represented")
+        raise UnsupportedTemplate(f"the port {str(given)[:60]!r} cannot be represented")
     container, protocol = int(match["container"]), match["protocol"] or "tcp"
     return {
         "name": f"{protocol}-{container}",

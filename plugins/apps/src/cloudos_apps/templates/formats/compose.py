@@ -9,9 +9,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudos_apps.templates.formats.common import Unfit, icon_of, items, shown_text, slug, tagged, text_of, version_of
+from cloudos_apps.templates.formats.common import (
+    UnsupportedTemplate,
+    icon_of,
+    items,
+    shown_text,
+    slug,
+    tagged,
+    text_of,
+    version_of,
+)
 from cloudos_apps.templates.formats.compose_parts import health_check, known, limits, mapping, mount, other_names, ports
-from cloudos_apps.templates.formats.interpolation import Settings, fixed
+from cloudos_apps.templates.formats.interpolation import TemplateSettings, fixed
 from cloudos_apps.templates.formats.quantities import size
 
 _HARMLESS = frozenset(
@@ -36,14 +45,14 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return one compose document as a template, not yet checked. Raises Unfit, which says what does not fit."""
     services = document.get("services")
     if not isinstance(services, Mapping) or not services:
-        raise Unfit("it has no services")
+        raise UnsupportedTemplate("it has no services")
     if len(services) > _MOST_SERVICES:
-        raise Unfit(f"it has more than {_MOST_SERVICES} services")
+        raise UnsupportedTemplate(f"it has more than {_MOST_SERVICES} services")
     about = mapping(document.get("x-casaos") if isinstance(document.get("x-casaos"), Mapping) else None, "x-casaos")
     main = about.get("main")
     names = sorted(services, key=lambda name: name != main)
     _check_whole(document)
-    settings = Settings()
+    settings = TemplateSettings()
     for service in services.values():
         settings.scan([service.get(key) for key in _FILLED] if isinstance(service, Mapping) else None)
     found = [_told(str(name), services[name], settings, services) for name in names]
@@ -68,31 +77,33 @@ def _check_whole(document: Mapping[str, Any]) -> None:
     """Raise Unfit where the app reaches for what is not its own."""
     for key, value in document.items():
         if key not in _TOP and not key.startswith("x-") and value not in (None, {}, []):
-            raise Unfit(f"it uses {key[:60]!r}, which cannot be represented; take it out of the file")
+            raise UnsupportedTemplate(f"it uses {key[:60]!r}, which cannot be represented; take it out of the file")
     for key in ("volumes", "networks"):
         for name, entry in mapping(document.get(key), key).items():
             given = mapping(entry, f"{key}.{name[:60]}")
             local = given.get("driver") in (None, "local", "bridge", "default")
             if given.get("external") or given.get("driver_opts") or not local:
-                raise Unfit(f"{key}.{name[:60]} is not the app's own; take `external`, `driver` and `driver_opts` out")
+                raise UnsupportedTemplate(
+                    f"{key}.{name[:60]} is not the app's own; take `external`, `driver` and `driver_opts` out"
+                )
 
 
-def _told(name: str, given: object, settings: Settings, services: Mapping[str, Any]) -> dict[str, Any]:
+def _told(name: str, given: object, settings: TemplateSettings, services: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return _service(name, given, settings, services)
-    except Unfit as error:
-        raise Unfit(f"the service {name[:60]}: {error}") from None
+    except UnsupportedTemplate as error:
+        raise UnsupportedTemplate(f"the service {name[:60]}: {error}") from None
 
 
-def _service(name: str, given: object, settings: Settings, services: Mapping[str, Any]) -> dict[str, Any]:
+def _service(name: str, given: object, settings: TemplateSettings, services: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise Unfit("it is no mapping")
+        raise UnsupportedTemplate("it is no mapping")
     known(given, _KNOWN, "it ")
     mode = given.get("network_mode")
     if mode not in (None, "bridge", "host", "default"):
-        raise Unfit(f"it has the network mode {str(mode)[:60]!r}; bridge and host can be represented")
+        raise UnsupportedTemplate(f"it has the network mode {str(mode)[:60]!r}; bridge and host can be represented")
     if given.get("image") is None:
-        raise Unfit("it has no image; an image that is built elsewhere can be named")
+        raise UnsupportedTemplate("it has no image; an image that is built elsewhere can be named")
     service: dict[str, Any] = {
         "name": name,
         "image": tagged(fixed(given.get("image"), "image")),
@@ -119,7 +130,7 @@ def _service(name: str, given: object, settings: Settings, services: Mapping[str
     return service if check is None else {**service, "healthcheck": check}
 
 
-def _environment(given: object, settings: Settings) -> dict[str, str]:
+def _environment(given: object, settings: TemplateSettings) -> dict[str, str]:
     pairs: list[tuple[str, object]] = []
     if isinstance(given, Mapping):
         pairs = list(given.items())
@@ -143,7 +154,9 @@ def _needs(given: object, services: Mapping[str, Any]) -> list[tuple[str, str]]:
         known(entry, ("condition", "restart", "required"), f"depends_on.{name[:60]} ")
         condition = entry.get("condition", _CONDITIONS[0])
         if condition not in _CONDITIONS:
-            raise Unfit(f"depends_on.{name[:60]} has the condition {str(condition)[:60]!r}; {_CONDITIONS} are known")
+            raise UnsupportedTemplate(
+                f"depends_on.{name[:60]} has the condition {str(condition)[:60]!r}; {_CONDITIONS} are known"
+            )
         if name in services or entry.get("required") is not False:
             found.append((name, str(condition)))
     return found
@@ -174,15 +187,17 @@ def _check_names(found: Sequence[Mapping[str, Any]]) -> None:
     for service in found:
         for alias in service["aliases"]:
             if owners.setdefault(alias, service["name"]) != service["name"]:
-                raise Unfit(f"the services {service['name']} and {owners[alias]} are both reached as {alias}; name one")
+                raise UnsupportedTemplate(
+                    f"the services {service['name']} and {owners[alias]} are both reached as {alias}; name one"
+                )
 
 
-def _words(given: object, what: str, settings: Settings) -> list[str]:
+def _words(given: object, what: str, settings: TemplateSettings) -> list[str]:
     if isinstance(given, str):
         try:
             given = shlex.split(given)
         except ValueError as error:
-            raise Unfit(f"the {what} cannot be read: {error}") from None
+            raise UnsupportedTemplate(f"the {what} cannot be read: {error}") from None
     return [settings.filled(word, what) for word in items(given, what)]
 
 

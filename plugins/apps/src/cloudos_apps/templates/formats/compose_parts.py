@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from cloudos_apps.templates.formats.common import Unfit, items, port, text_of, volume
-from cloudos_apps.templates.formats.interpolation import Settings, fixed
+from cloudos_apps.templates.formats.common import UnsupportedTemplate, items, port, text_of, volume
+from cloudos_apps.templates.formats.interpolation import TemplateSettings, fixed
 from cloudos_apps.templates.formats.quantities import seconds, size
 
 _PORT = re.compile(
@@ -27,7 +27,9 @@ _RESTARTS = {"none": "no", "on-failure": "on-failure", "any": "always"}
 def known(given: Mapping[str, Any], names: Collection[str], what: str) -> None:
     """Raise Unfit for a member that is none of these, and no extension (`x-…`)."""
     if unknown := sorted(str(key) for key in given if key not in names and not str(key).startswith("x-")):
-        raise Unfit(f"{what}uses {unknown[0][:60]!r}, which cannot be represented; take it out of the file")
+        raise UnsupportedTemplate(
+            f"{what}uses {unknown[0][:60]!r}, which cannot be represented; take it out of the file"
+        )
 
 
 def mapping(given: object, what: str) -> Mapping[str, Any]:
@@ -35,7 +37,7 @@ def mapping(given: object, what: str) -> Mapping[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise Unfit(f"{what} is no mapping")
+        raise UnsupportedTemplate(f"{what} is no mapping")
     return given
 
 
@@ -57,14 +59,14 @@ def _ports(given: object) -> list[dict[str, Any]]:
     match = _PORT.fullmatch(text)
     protocol = (match["protocol"] or "tcp").lower() if match else ""
     if match is None or protocol not in ("tcp", "udp"):
-        raise Unfit(f"the port {text[:60]!r} cannot be represented; write it as 8080:80, over tcp or udp")
+        raise UnsupportedTemplate(f"the port {text[:60]!r} cannot be represented; write it as 8080:80, over tcp or udp")
     first, last = int(match["first"]), int(match["last"] or match["first"])
     many = last - first + 1
     host = int(match["host"]) if match["host"] else None
     if not 1 <= many <= _MOST_PORTS:
-        raise Unfit(f"the port {text[:60]!r} is a range of {many}; 1 to {_MOST_PORTS} may be one")
+        raise UnsupportedTemplate(f"the port {text[:60]!r} is a range of {many}; 1 to {_MOST_PORTS} may be one")
     if host is not None and int(match["host_end"] or host) - host + 1 != many:
-        raise Unfit(f"the port {text[:60]!r} has ranges of different lengths; give as many on both sides")
+        raise UnsupportedTemplate(f"the port {text[:60]!r} has ranges of different lengths; give as many on both sides")
     bound = _address(match["address"], text)
     found = []
     for at in range(many):
@@ -80,11 +82,13 @@ def _address(given: str | None, text: str) -> str | None:
     try:
         address = ip_address(given.strip("[]"))
     except ValueError:
-        raise Unfit(f"the port {text[:60]!r} has no address before it") from None
+        raise UnsupportedTemplate(f"the port {text[:60]!r} has no address before it") from None
     if address.is_unspecified:
         return None
     if not address.is_loopback:
-        raise Unfit(f"the port {text[:60]!r} is bound to an address of another machine; leave the address out")
+        raise UnsupportedTemplate(
+            f"the port {text[:60]!r} is bound to an address of another machine; leave the address out"
+        )
     return str(address)
 
 
@@ -93,7 +97,9 @@ def mount(given: object, service: str) -> dict[str, Any]:
     if isinstance(given, Mapping):
         kind = given.get("type", "volume")
         if kind not in ("bind", "volume"):
-            raise Unfit(f"a volume is of the type {str(kind)[:60]!r}, and only bind and volume can be represented")
+            raise UnsupportedTemplate(
+                f"a volume is of the type {str(kind)[:60]!r}, and only bind and volume can be represented"
+            )
         known(given, ("type", "source", "target", "read_only", "consistency", "bind", "volume"), "a volume ")
         known(mapping(given.get("bind"), "bind"), ("create_host_path", "selinux"), "a volume's bind ")
         known(mapping(given.get("volume"), "volume"), ("nocopy",), "a volume ")
@@ -103,17 +109,21 @@ def mount(given: object, service: str) -> dict[str, Any]:
         parts = fixed(given, "a volume").split(":")
         modes = parts[2].split(",") if len(parts) == 3 else []
         if len(parts) > 3 or not set(modes) <= _MODES:
-            raise Unfit(f"the volume {str(given)[:60]!r} cannot be represented; write it as source:path or with :ro")
+            raise UnsupportedTemplate(
+                f"the volume {str(given)[:60]!r} cannot be represented; write it as source:path or with :ro"
+            )
         source, path = (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
         read_only = "ro" in modes
     if source is not None and source.startswith(("~", "../")):
-        raise Unfit(f"the volume {source[:60]!r} is outside of the app's folder; name it or give its whole path")
+        raise UnsupportedTemplate(
+            f"the volume {source[:60]!r} is outside of the app's folder; name it or give its whole path"
+        )
     if source is not None and source.startswith(_DATA):
         source = source.removeprefix(_DATA)
     return volume(path, source, read_only, service)
 
 
-def health_check(given: object, settings: Settings) -> dict[str, Any] | None:
+def health_check(given: object, settings: TemplateSettings) -> dict[str, Any] | None:
     """Return a health check; None is the image's own. Raises Unfit."""
     check = mapping(given, "healthcheck")
     if not check:
@@ -146,16 +156,18 @@ def limits(given: Mapping[str, Any]) -> dict[str, Any]:
     known(limit, ("cpus", "memory", "pids"), "deploy.resources.limits ")
     reserved = mapping(resources.get("reservations"), "deploy.resources.reservations")
     if reserved.get("devices"):
-        raise Unfit(
+        raise UnsupportedTemplate(
             "deploy.resources.reservations asks for devices (a GPU), which cannot be given;"
             " take it out of the file to run without"
         )
     known(reserved, ("cpus", "memory", "devices"), "deploy.resources.reservations ")
     for key, many in (("scale", given.get("scale")), ("deploy.replicas", deploy.get("replicas"))):
         if many is not None and fixed(many, key) != "1":
-            raise Unfit(f"{key} asks for {str(many)[:20]} containers, and a service has one; set it to 1")
+            raise UnsupportedTemplate(f"{key} asks for {str(many)[:20]} containers, and a service has one; set it to 1")
     if deploy.get("mode", "replicated") not in ("replicated", "global"):
-        raise Unfit(f"deploy.mode is {str(deploy['mode'])[:40]!r}; replicated and global can be represented")
+        raise UnsupportedTemplate(
+            f"deploy.mode is {str(deploy['mode'])[:40]!r}; replicated and global can be represented"
+        )
     found: dict[str, Any] = {}
     for ours, mine, theirs in (
         ("memory_mb", given.get("mem_limit"), limit.get("memory")),
@@ -196,5 +208,7 @@ def other_names(given: Mapping[str, Any], name: str) -> list[str]:
         found += [text_of(alias, "an alias") for alias in items(entry.get("aliases"), "aliases")]
     for alias in found:
         if not _ALIAS.fullmatch(alias):
-            raise Unfit(f"the name {alias[:60]!r} is none that a network can know; choose one of letters and digits")
+            raise UnsupportedTemplate(
+                f"the name {alias[:60]!r} is none that a network can know; choose one of letters and digits"
+            )
     return [alias for alias in dict.fromkeys(found) if alias != name]

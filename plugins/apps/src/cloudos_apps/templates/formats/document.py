@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 import yaml
 
-from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.formats.common import UnsupportedTemplate
 
 MOST_YAML = 1_000_000
 MOST_ALIASES = 20
@@ -56,11 +56,11 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _number)
 def storable(text: str) -> None:
     """Raise Unfit where a text holds what no database can store."""
     if "\0" in text:
-        raise Unfit("it holds a NUL character")
+        raise UnsupportedTemplate("it holds a NUL character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Unfit("it holds half a character (a surrogate)") from None
+        raise UnsupportedTemplate("it holds half a character (a surrogate)") from None
 
 
 def from_json(text: str) -> Any:
@@ -76,7 +76,7 @@ def from_json(text: str) -> Any:
     try:
         return json.loads(_shallow(text), parse_int=_short)
     except (ValueError, RecursionError):
-        raise Unfit(f"it is not JSON: {why[:300]}") from None
+        raise UnsupportedTemplate(f"it is not JSON: {why[:300]}") from None
 
 
 def _shallow(text: str) -> str:
@@ -104,10 +104,10 @@ def _short(digits: str) -> int | str:
 def from_yaml(text: str) -> Iterator[Any]:
     """Yield the documents of a YAML text that are not empty; an Unfit in the place of one that cannot be read."""
     if len(text) > MOST_YAML:
-        raise Unfit(f"YAML may have {MOST_YAML} characters at most")
+        raise UnsupportedTemplate(f"YAML may have {MOST_YAML} characters at most")
     try:
         documents = list(_documents(text))
-    except Unfit:
+    except UnsupportedTemplate:
         parts = _BREAK.split(text, maxsplit=_MOST_DOCUMENTS)
         if len(parts) < 2:
             raise
@@ -118,7 +118,7 @@ def from_yaml(text: str) -> Iterator[Any]:
 def _or_why(part: str) -> list[Any]:
     try:
         return list(_documents(part))
-    except Unfit as error:
+    except UnsupportedTemplate as error:
         return [error]
 
 
@@ -131,13 +131,17 @@ def _documents(text: str) -> Iterator[Any]:
             while loader.check_data():
                 count += 1
                 if count > _MOST_DOCUMENTS:
-                    raise Unfit(f"it has more than {_MOST_DOCUMENTS} documents")
+                    raise UnsupportedTemplate(f"it has more than {_MOST_DOCUMENTS} documents")
                 if (document := loader.get_data()) is not None:
                     yield document
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise error if isinstance(error, Unfit) else Unfit(f"it is not YAML: {str(error)[:300]}") from None
+        raise (
+            error
+            if isinstance(error, UnsupportedTemplate)
+            else UnsupportedTemplate(f"it is not YAML: {str(error)[:300]}")
+        ) from None
 
 
 def _check_events(text: str) -> None:
@@ -150,9 +154,9 @@ def _check_events(text: str) -> None:
             depth -= 1
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > DEEPEST:
-            raise Unfit(f"it is nested more than {DEEPEST} levels deep")
+            raise UnsupportedTemplate(f"it is nested more than {DEEPEST} levels deep")
     if aliases > MOST_ALIASES:
-        raise Unfit(f"it has {aliases} aliases; {MOST_ALIASES} are the most")
+        raise UnsupportedTemplate(f"it has {aliases} aliases; {MOST_ALIASES} are the most")
 
 
 def plain(value: Any) -> Any:
@@ -166,9 +170,9 @@ def plain(value: Any) -> Any:
 def _plain(value: Any, depth: int, count: list[int]) -> Any:
     count[0] += 1
     if count[0] > MOST_PARTS:
-        raise Unfit(f"it has more than {MOST_PARTS} parts")
+        raise UnsupportedTemplate(f"it has more than {MOST_PARTS} parts")
     if depth > DEEPEST:
-        raise Unfit(f"it is nested more than {DEEPEST} levels deep")
+        raise UnsupportedTemplate(f"it is nested more than {DEEPEST} levels deep")
     if isinstance(value, Mapping):
         return {_key(key): _plain(inner, depth + 1, count) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -178,10 +182,10 @@ def _plain(value: Any, depth: int, count: list[int]) -> Any:
         count[0] += len(value) // 100
         return value
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        raise Unfit("it holds a number that is none, or is nested too deep")
+        raise UnsupportedTemplate("it holds a number that is none, or is nested too deep")
     if value is None or isinstance(value, bool | int | float):
         return value
-    raise Unfit(f"it holds a {type(value).__name__}, which is no plain value")
+    raise UnsupportedTemplate(f"it holds a {type(value).__name__}, which is no plain value")
 
 
 def _key(key: Any) -> str:
@@ -189,5 +193,5 @@ def _key(key: Any) -> str:
         storable(key)
         return key
     if isinstance(key, bool) or not isinstance(key, int | float):
-        raise Unfit("a name in it is no text")
+        raise UnsupportedTemplate("a name in it is no text")
     return str(key)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from cloudos_apps.templates.formats.common import Unfit, is_secret, text_of
+from cloudos_apps.templates.formats.common import UnsupportedTemplate, is_secret, text_of
 from cloudos_apps.templates.model.substitution import Parts, Variable, joined
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -27,7 +27,7 @@ def parse(text: str, what: str) -> Parts:
 
 def _parse(text: str, at: int, depth: int, what: str) -> tuple[Parts, int]:
     if depth > _DEEPEST:
-        raise Unfit(f"{what} has variables nested more than {_DEEPEST} levels deep")
+        raise UnsupportedTemplate(f"{what} has variables nested more than {_DEEPEST} levels deep")
     parts: list[str | Variable] = []
     literal = ""
     while match := _MARK.search(text, at):
@@ -61,7 +61,9 @@ def _braced(text: str, at: int, depth: int, what: str) -> tuple[Variable, int]:
             inner, end = _parse(text, end, depth + 1, what)
     if match is None or text[end : end + 1] != "}":
         shown = text[at - 2 : at + 40]
-        raise Unfit(f"{what} has the variable {shown!r}, which cannot be read; write `$$` for a dollar sign")
+        raise UnsupportedTemplate(
+            f"{what} has the variable {shown!r}, which cannot be read; write `$$` for a dollar sign"
+        )
     return Variable(match[1], match[2] or "", tuple(part for part in inner if part)), end + 1
 
 
@@ -82,10 +84,12 @@ def _constant(variable: Variable, what: str) -> str:
         return _OF_CASAOS[name]
     if operator.endswith("-"):
         return _fixed(variable.text, what)
-    raise Unfit(f"{what} needs the variable {name[:60]}, which has no default; write its value into the file")
+    raise UnsupportedTemplate(
+        f"{what} needs the variable {name[:60]}, which has no default; write its value into the file"
+    )
 
 
-class Settings:
+class TemplateSettings:
     """The settings that the variables of one compose file become."""
 
     def __init__(self) -> None:
@@ -103,7 +107,7 @@ class Settings:
         elif isinstance(value, str) and "$" in value:
             try:
                 self._note(parse(value, "a text"))
-            except Unfit:
+            except UnsupportedTemplate:
                 return  # said again, with its place, by whoever needs the text
 
     def _note(self, parts: Parts) -> None:

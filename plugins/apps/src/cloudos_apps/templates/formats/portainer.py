@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudos_apps.templates.formats.common import (
-    Converted,
-    Unfit,
+    ConvertedTemplates,
+    UnsupportedTemplate,
     icon_of,
     is_secret,
     items,
@@ -31,13 +31,13 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 _RESTART = {"always", "on-failure", "unless-stopped", "no"}
 
 
-def read(document: Mapping[str, Any], source: str) -> Converted:
+def read(document: Mapping[str, Any], source: str) -> ConvertedTemplates:
     """Convert a catalogue; `source` comes before each name. Raises Unfit where it is none."""
     given = document.get("version", "")
     version = str(given) if isinstance(given, str | int) else ""
     if version not in ("2", "3"):
-        raise Unfit(f"the version {version[:20]!r} of Portainer's format is not known; 2 and 3 are")
-    found = Converted()
+        raise UnsupportedTemplate(f"the version {version[:20]!r} of Portainer's format is not known; 2 and 3 are")
+    found = ConvertedTemplates()
     for number, entry in enumerate(items(document.get("templates"), "templates")):
         if not isinstance(entry, Mapping):
             found.leave_out(f"entry {number + 1}", "is no object")
@@ -50,11 +50,11 @@ def read(document: Mapping[str, Any], source: str) -> Converted:
 def _template(entry: Mapping[str, Any], title: str, source: str) -> dict[str, Any]:
     kind = entry.get("type")
     if kind != 1:
-        raise Unfit(
+        raise UnsupportedTemplate(
             f"it is {_KINDS.get(kind, 'of an unknown type') if isinstance(kind, int) else 'of an unknown type'}"
         )
     if entry.get("platform", "linux") not in ("linux", ""):
-        raise Unfit("it is not for Linux")
+        raise UnsupportedTemplate("it is not for Linux")
     name = slug(entry.get("name") or title)
     registry, image = text_of(entry.get("registry"), "registry"), text_of(entry.get("image"), "image")
     image = tagged(f"{registry.rstrip('/')}/{image}" if registry else image)
@@ -90,14 +90,14 @@ def _environment(given: list[Any]) -> tuple[dict[str, str], list[dict[str, Any]]
     environment, config = {}, []
     for entry in given:
         if not isinstance(entry, Mapping):
-            raise Unfit("an entry of env is no object")
+            raise UnsupportedTemplate("an entry of env is no object")
         name = text_of(entry.get("name"), "the name of a variable")
         default = text_of(entry.get("default", entry.get("set")), f"the default of {name}")
         if entry.get("preset") is True:
             environment[name] = escape(default)
             continue
         if not _FIELD.fullmatch(name):
-            raise Unfit(f"the variable {name[:60]!r} cannot be a setting")
+            raise UnsupportedTemplate(f"the variable {name[:60]!r} cannot be a setting")
         label = shown_text(entry.get("label"), f"the label of {name}", 200)
         field: dict[str, Any] = {"name": name, "label": label}
         if entry.get("select"):
@@ -113,7 +113,7 @@ def _environment(given: list[Any]) -> tuple[dict[str, str], list[dict[str, Any]]
 
 def _choice(select: list[Any]) -> dict[str, Any]:
     if not all(isinstance(option, Mapping) for option in select):
-        raise Unfit("an option of select is no object")
+        raise UnsupportedTemplate("an option of select is no object")
     values = [text_of(option.get("value"), "an option") for option in select]
     chosen = next((value for value, option in zip(values, select, strict=True) if option.get("default") is True), None)
     return {"type": "choice", "choices": values, "default": chosen}
@@ -128,7 +128,7 @@ def _ports(given: object) -> list[Any]:
 
 def _volume(given: object, service: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise Unfit("an entry of volumes is no object")
+        raise UnsupportedTemplate("an entry of volumes is no object")
     bind = text_of(given.get("bind"), "bind") or None
     if bind is not None and bind.startswith("!"):
         bind = None  # an old way to ask for a volume
@@ -140,14 +140,14 @@ def _network(given: object) -> str | None:
         return None
     if given == "host":
         return "host"
-    raise Unfit(f"it joins the network {str(given)[:60]!r}")
+    raise UnsupportedTemplate(f"it joins the network {str(given)[:60]!r}")
 
 
 def _restart(given: object) -> str:
     if given in (None, ""):
         return "unless-stopped"
     if not isinstance(given, str) or given not in _RESTART:
-        raise Unfit(f"the restart policy {str(given)[:60]!r} is not known")
+        raise UnsupportedTemplate(f"the restart policy {str(given)[:60]!r} is not known")
     return str(given)
 
 
@@ -155,4 +155,4 @@ def _command(text: str) -> list[str]:
     try:
         return [escape(part) for part in shlex.split(text)]
     except ValueError as error:
-        raise Unfit(f"the command cannot be read: {error}") from None
+        raise UnsupportedTemplate(f"the command cannot be read: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cloudos_apps.templates.formats.common import Unfit, text_of
+from cloudos_apps.templates.formats.common import UnsupportedTemplate, text_of
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(?:([kmgtp]?)(?:i?b)?)")
 _DURATION = re.compile(r"(?:\d{1,15}(?:\.\d{1,15})?(?:us|µs|μs|ms|ns|s|m|h|d))+")
@@ -16,7 +16,7 @@ def size(given: object, what: str) -> int:
     """Return a size in bytes, of `1.5g`, `512m`, `64 KiB` or a number of bytes. Raises Unfit."""
     match = _SIZE.fullmatch(text_of(given, what).strip().lower())
     if match is None:
-        raise Unfit(f"{what} {str(given)[:60]!r} cannot be read; write it as 512m or 1.5g")
+        raise UnsupportedTemplate(f"{what} {str(given)[:60]!r} cannot be read; write it as 512m or 1.5g")
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2] or " "))
 
 
@@ -26,5 +26,5 @@ def seconds(given: object, what: str) -> float:
     if text == "0":
         return 0.0
     if _DURATION.fullmatch(text) is None:
-        raise Unfit(f"{what} {str(given)[:60]!r} cannot be read; write it as 30s or 1m30s")
+        raise UnsupportedTemplate(f"{what} {str(given)[:60]!r} cannot be read; write it as 30s or 1m30s")
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

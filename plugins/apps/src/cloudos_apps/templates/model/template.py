@@ -81,7 +81,7 @@ class Template(Part):
         names = {service.name for service in self.services}
         for service in self.services:
             if unknown := sorted(set(service.depends_on) - names):
-                raise ValueError(f"service {service.name} depends on {unknown[0]}, which there is not")
+                raise ValueError(f"service {service.name} depends on {unknown[0]}, which is not defined")
         try:
             self.start_order()
         except CycleError as error:

@@ -8,21 +8,21 @@ from urllib.parse import urljoin, urlsplit
 
 from cloudos_sdk.outbound import check_url, guarded_connector, refusal
 
-from cloudos_apps.templates.formats.common import Unfit
+from cloudos_apps.templates.formats.common import UnsupportedTemplate
 from cloudos_apps.templates.formats.detect import LONGEST
 
 _SECONDS, _REDIRECTS = 20, 3
 
 
 @dataclass(frozen=True)
-class Fetched:
+class Download:
     """The text at a URL and its entity tag; `text` is None where it has not changed."""
 
     text: str | None
     etag: str | None
 
 
-async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
+async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Download:
     """Fetch a text by HTTP(S). Raises Unfit, which says in words why there is none."""
     import aiohttp
 
@@ -46,19 +46,19 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Fetched:
                         url = urljoin(url, answer.headers["Location"])
                         continue
                     if answer.status == 304:
-                        return Fetched(None, etag)
+                        return Download(None, etag)
                     if answer.status != 200:
-                        raise Unfit(f"the server answered {answer.status}")
+                        raise UnsupportedTemplate(f"the server answered {answer.status}")
                     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                        raise Unfit("the server compresses it, which was not asked for")
-                    return Fetched(await _text(answer), _tag(answer.headers.get("ETag")))
-            raise Unfit(f"the server redirected more than {_REDIRECTS} times")
+                        raise UnsupportedTemplate("the server compresses it, which was not asked for")
+                    return Download(await _text(answer), _tag(answer.headers.get("ETag")))
+            raise UnsupportedTemplate(f"the server redirected more than {_REDIRECTS} times")
     except TimeoutError:
-        raise Unfit(f"the server did not answer within {_SECONDS} seconds") from None
-    except Unfit:
+        raise UnsupportedTemplate(f"the server did not answer within {_SECONDS} seconds") from None
+    except UnsupportedTemplate:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a server makes the client raise, there is no catalogue
-        raise Unfit(_in_words(error)) from None
+        raise UnsupportedTemplate(_in_words(error)) from None
 
 
 def check(url: str) -> None:
@@ -66,7 +66,7 @@ def check(url: str) -> None:
     try:
         check_url(url)
     except ValueError as error:
-        raise Unfit(str(error)) from None
+        raise UnsupportedTemplate(str(error)) from None
 
 
 def shown(url: str) -> str:
@@ -86,11 +86,11 @@ async def _text(answer: Any) -> str:
     async for chunk in answer.content.iter_chunked(65536):
         taken += chunk
         if len(taken) > LONGEST:
-            raise Unfit(f"it is larger than {LONGEST} bytes")
+            raise UnsupportedTemplate(f"it is larger than {LONGEST} bytes")
     try:
         return taken.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unfit("it is not text in UTF-8") from None
+        raise UnsupportedTemplate("it is not text in UTF-8") from None
 
 
 def _in_words(error: BaseException) -> str:

@@ -11,10 +11,10 @@ from sqlalchemy import delete, func, select, update
 
 from cloudos_apps.events import TemplateSourceAdded, TemplateSourceRefreshed, TemplateSourceRemoved
 from cloudos_apps.models import TemplateSource
-from cloudos_apps.templates.catalog import Catalogue
-from cloudos_apps.templates.formats.common import Converted, Unfit
+from cloudos_apps.templates.catalog import TemplateCatalog
+from cloudos_apps.templates.formats.common import ConvertedTemplates, UnsupportedTemplate
 from cloudos_apps.templates.formats.detect import Format, read
-from cloudos_apps.templates.sources.download import Fetched, check, fetch, shown
+from cloudos_apps.templates.sources.download import Download, check, fetch, shown
 
 _TABLE = TemplateSource.__table__
 _MOST, _AT_ONCE = 100, 4
@@ -23,10 +23,10 @@ _MOST, _AT_ONCE = 100, 4
 class TemplateSources:
     """Adds, refreshes and removes sources, and gives their templates to the catalogue."""
 
-    def __init__(self, ctx: Context, catalogue: Catalogue) -> None:
+    def __init__(self, ctx: Context, catalogue: TemplateCatalog) -> None:
         self._ctx = ctx
         self._catalogue = catalogue
-        self._read: dict[str, Converted] = {}
+        self._read: dict[str, ConvertedTemplates] = {}
 
     async def load(self) -> None:
         """Give the templates of every stored source to the catalogue, without asking the network."""
@@ -58,10 +58,10 @@ class TemplateSources:
         self._check_room(len(rows))
         place = "content" if url is None else "url"
         try:
-            fetched = await self._fetch(url, None) if url is not None else Fetched(content, None)
+            fetched = await self._fetch(url, None) if url is not None else Download(content, None)
             text = fetched.text or ""
             format, found = await asyncio.to_thread(_usable, text, name)
-        except Unfit as error:
+        except UnsupportedTemplate as error:
             raise InvalidRequest.field(place, str(error)) from None
         now = self._ctx.clock.now()
         source_id = new_id("tsrc")
@@ -97,13 +97,13 @@ class TemplateSources:
         if row.url is None:
             raise Conflict("source_has_no_url", f"{row.name} was added as a file; remove it and add it again.")
         values: dict[str, Any] = {"error": None, "fetched_at": self._ctx.clock.now()}
-        found: Converted | None = None
+        found: ConvertedTemplates | None = None
         try:
             fetched = await self._fetch(self._ctx.secrets.decrypt(row.url), row.etag)
             if fetched.text is not None:
                 format, found = await asyncio.to_thread(_usable, fetched.text, row.name)
                 values |= {"content": fetched.text, "etag": fetched.etag, "format": format}
-        except Unfit as error:
+        except UnsupportedTemplate as error:
             values = {"error": str(error)}
 
         def store(session: Any) -> None:
@@ -147,7 +147,7 @@ class TemplateSources:
 
         await self._ctx.db.write(drop)
 
-    def _put(self, source_id: str, name: str, found: Converted) -> None:
+    def _put(self, source_id: str, name: str, found: ConvertedTemplates) -> None:
         self._read[source_id] = found
         self._catalogue.put_source(source_id, found.templates, name)
 
@@ -155,7 +155,7 @@ class TemplateSources:
         self._read.pop(source_id, None)
         self._catalogue.drop_source(source_id)
 
-    async def _fetch(self, url: str, etag: str | None) -> Fetched:
+    async def _fetch(self, url: str, etag: str | None) -> Download:
         check(url)
         return await fetch(url, etag, allow_private=self._ctx.settings.template_sources_allow_private)
 
@@ -172,7 +172,7 @@ class TemplateSources:
         return row
 
     def _shown(self, row: Any, *, full: bool = False) -> dict[str, Any]:
-        found = self._read.get(row.id, Converted())
+        found = self._read.get(row.id, ConvertedTemplates())
         body = {
             "id": row.id,
             "name": row.name,
@@ -198,10 +198,10 @@ class TemplateSources:
         return Conflict("source_name_taken", f"There is a template source named {name} already; choose another name.")
 
 
-def _usable(text: str, name: str) -> tuple[Format, Converted]:
+def _usable(text: str, name: str) -> tuple[Format, ConvertedTemplates]:
     """Read a text; Unfit also where nothing of it can be used."""
     format, found = read(text, name)
     if not found.templates:
         why = "; ".join(f"{title}: {reason}" for title, reason in found.skipped[:3]) or "it is empty"
-        raise Unfit(f"none of its templates can be used: {why}")
+        raise UnsupportedTemplate(f"none of its templates can be used: {why}")
     return format, found

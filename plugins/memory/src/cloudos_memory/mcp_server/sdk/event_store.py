@@ -14,7 +14,7 @@ from mcp_types import JSONRPCMessage
 from cloudos_memory.mcp_server.sessions import in_hand
 
 
-class SessionLog:
+class SessionEventLog:
     """The messages of one session, oldest first; each has a number and the stream that it belongs to."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
@@ -44,7 +44,7 @@ class SessionLog:
         return stream, later
 
 
-class EventLog(EventStore):
+class SessionEventStore(EventStore):
     """The SDK's event store: the log of the session in hand, so that no session reads another's."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
@@ -65,9 +65,9 @@ class EventLog(EventStore):
             await send_callback(EventMessage(message, event_id))
         return stream
 
-    def _log(self) -> SessionLog:
+    def _log(self) -> SessionEventLog:
         session = in_hand()
         if session.log is None:
-            session.log = SessionLog(self._most, self._most_bytes)
-        log: SessionLog = session.log
+            session.log = SessionEventLog(self._most, self._most_bytes)
+        log: SessionEventLog = session.log
         return log

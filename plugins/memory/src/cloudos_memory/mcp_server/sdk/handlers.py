@@ -15,14 +15,14 @@ from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from cloudos_memory.mcp_server.dispatch import Calls
-from cloudos_memory.mcp_server.registry import Catalogue
+from cloudos_memory.mcp_server.dispatch import ToolDispatch
+from cloudos_memory.mcp_server.registry import ToolRegistry
 from cloudos_memory.mcp_server.sdk.call_context import Call
 from cloudos_memory.mcp_server.sdk.subscriptions import SessionBus
 from cloudos_memory.mcp_server.sessions import in_hand
 
 Request = ServerRequestContext[Any, Any]
-Answer = Awaitable[HandlerResult]
+McpResponse = Awaitable[HandlerResult]
 
 TITLE = "Cloud OS Memory"
 INSTRUCTIONS = """\
@@ -60,7 +60,7 @@ class MemoryServer(Server[Any]):
 class Protocol:
     """The handlers of the protocol's methods."""
 
-    def __init__(self, catalogue: Catalogue, calls: Calls, version: str) -> None:
+    def __init__(self, catalogue: ToolRegistry, calls: ToolDispatch, version: str) -> None:
         self._catalogue = catalogue
         self._calls = calls
         self.bus = SessionBus()
@@ -81,7 +81,7 @@ class Protocol:
         self._add("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         self._add("subscriptions/listen", types.SubscriptionsListenRequestParams, ListenHandler(self.bus))
 
-    def _add(self, method: str, params: type[Any], handler: Callable[[Request, Any], Answer]) -> None:
+    def _add(self, method: str, params: type[Any], handler: Callable[[Request, Any], McpResponse]) -> None:
         async def handle(ctx: Request, given: Any) -> HandlerResult:
             result = await handler(ctx, given)
             if isinstance(result, dict) and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
@@ -90,7 +90,7 @@ class Protocol:
 
         self.server.add_request_handler(method, params, handle)
 
-    async def _meet(self, ctx: Request, call_next: Callable[[Request], Answer]) -> HandlerResult:
+    async def _meet(self, ctx: Request, call_next: Callable[[Request], McpResponse]) -> HandlerResult:
         """Keep how to reach the client of its own accord; tell our errors in the protocol's codes."""
         session = in_hand()
         if session.peer is None and session.wire_id is not None:

@@ -22,8 +22,8 @@ from mcp.shared.subscriptions import (
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-from cloudos_memory.mcp_server.asgi import SESSION_HEADER, VERSION_HEADER, Answer, Ends, header
-from cloudos_memory.mcp_server.sdk.event_store import EventLog
+from cloudos_memory.mcp_server.asgi import SESSION_HEADER, VERSION_HEADER, McpResponse, RequestEnds, header
+from cloudos_memory.mcp_server.sdk.event_store import SessionEventStore
 from cloudos_memory.mcp_server.sdk.handlers import Protocol
 from cloudos_memory.mcp_server.sessions import McpSession, McpSessions, take_in_hand
 from cloudos_memory.settings import ServerSettings
@@ -37,13 +37,13 @@ _LIST_EVENTS: dict[str, type[ToolsListChanged] | type[ResourcesListChanged] | ty
 _ENDPOINT = re.compile(rb"session_id=([0-9a-f]{32})")
 
 
-class Engine:
+class Transports:
     """Serves requests that were let in."""
 
     def __init__(self, protocol: Protocol, sessions: McpSessions, settings: ServerSettings) -> None:
         self.protocol = protocol
         self._sessions = sessions
-        log = EventLog(settings.events_kept, settings.bytes_kept)
+        log = SessionEventStore(settings.events_kept, settings.bytes_kept)
         most = settings.max_sessions
 
         def manager(json: bool) -> StreamableHTTPSessionManager:
@@ -85,7 +85,7 @@ class Engine:
                 session.transport_app = manager.handle_request
                 self._sessions.add(session)
 
-        await self._serve(session, manager.handle_request, scope, receive, Answer(send, opened))
+        await self._serve(session, manager.handle_request, scope, receive, McpResponse(send, opened))
 
     async def go_on(self, session: McpSession, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request of a session of the Streamable HTTP transport."""
@@ -94,14 +94,16 @@ class Engine:
             if status == 404 or (scope["method"] == "DELETE" and status < 300):
                 self._sessions.drop(session)
 
-        await self._serve(session, session.transport_app, _as_negotiated(session, scope), receive, Answer(send, gone))
+        await self._serve(
+            session, session.transport_app, _as_negotiated(session, scope), receive, McpResponse(send, gone)
+        )
 
     async def alone(self, session: McpSession, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request without a session: of a revision that has none, or one that the SDK refuses."""
         manager = self._plain if _wants_json_only(scope) else self._streams
         self._sessions.add(session)
         try:
-            await self._serve(session, manager.handle_request, scope, receive, Answer(send))
+            await self._serve(session, manager.handle_request, scope, receive, McpResponse(send))
         finally:
             self._sessions.drop(session)
 
@@ -120,13 +122,13 @@ class Engine:
                 await server.run(reading, writing, server.create_initialization_options())
 
         try:
-            await self._serve(session, stream, scope, receive, Answer(send, body=sent))
+            await self._serve(session, stream, scope, receive, McpResponse(send, body=sent))
         finally:
             self._sessions.drop(session)
 
     async def message(self, session: McpSession, scope: Any, receive: Any, send: Any) -> None:
         """Take a message of the legacy transport."""
-        await self._serve(session, self._sse.handle_post_message, scope, receive, Answer(send))
+        await self._serve(session, self._sse.handle_post_message, scope, receive, McpResponse(send))
 
     async def tell(self, session: McpSession, methods: set[str], uris: set[str]) -> None:
         """Tell a client that lists and resources changed."""
@@ -140,10 +142,10 @@ class Engine:
             if session.peer is not None:
                 await session.peer.send_resource_updated(uri)
 
-    async def _serve(self, session: McpSession, app: Any, scope: Any, receive: Any, answer: Answer) -> None:
+    async def _serve(self, session: McpSession, app: Any, scope: Any, receive: Any, answer: McpResponse) -> None:
         """Run one request so that it can be ended from outside."""
         take_in_hand(session)
-        scope, ends = {**scope, "user": _user(session)}, Ends(receive)
+        scope, ends = {**scope, "user": _user(session)}, RequestEnds(receive)
         with anyio.CancelScope() as request:
             session.open.add(request)
             try:

@@ -10,19 +10,21 @@ from cloudos_sdk import Context, DatabaseUnavailable, Envelope
 from cloudos_sdk.capabilities import Note, NoteStore
 
 from cloudos_memory.search.indexing.chunks import text_hash
-from cloudos_memory.search.indexing.worker import Indexer
+from cloudos_memory.search.indexing.worker import IndexWorker
 from cloudos_memory.search.vector.filters import attributes_of
 from cloudos_memory.search.vector.service import VectorSearch
-from cloudos_memory.search.vector.store import Embeddings
+from cloudos_memory.search.vector.store import EmbeddingStore
 
 EVENTS = ("note.created", "note.updated", "note.restored", "note.deleted")
 _PAGE = 500
 
 
-class Following:
+class NoteEvents:
     """Keeps queue and index in step with the notes."""
 
-    def __init__(self, ctx: Context, embeddings: Embeddings, vectors: VectorSearch, indexer: Indexer | None) -> None:
+    def __init__(
+        self, ctx: Context, embeddings: EmbeddingStore, vectors: VectorSearch, indexer: IndexWorker | None
+    ) -> None:
         self._ctx = ctx
         self._embeddings = embeddings
         self._vectors = vectors

@@ -22,17 +22,17 @@ from cloudos_memory.embedding import Backend, BackendDown, Matrix, TextRefused
 from cloudos_memory.search.indexing.chunks import pieces_of, text_hash
 from cloudos_memory.search.vector.filters import Attributes, attributes_of
 from cloudos_memory.search.vector.service import VectorSearch
-from cloudos_memory.search.vector.store import Embeddings, Stored, Waiting
+from cloudos_memory.search.vector.store import EmbeddingStore, QueuedNote, StoredVectors
 
 _BATCH = 128
 _PIECES = 64  # embedded at a time: what a kill makes to be done again
 _LONGEST_PAUSE = 60.0
 
 
-class Indexer:
+class IndexWorker:
     """Empties the queue with one backend."""
 
-    def __init__(self, ctx: Context, backend: Backend, embeddings: Embeddings, vectors: VectorSearch) -> None:
+    def __init__(self, ctx: Context, backend: Backend, embeddings: EmbeddingStore, vectors: VectorSearch) -> None:
         self._ctx = ctx
         self._backend = backend
         self._embeddings = embeddings
@@ -94,14 +94,14 @@ class Indexer:
             for wait in waits:
                 wait.cancel()
 
-    async def _work(self, waiting: Sequence[Waiting]) -> None:
+    async def _work(self, waiting: Sequence[QueuedNote]) -> None:
         notes = await self._notes(waiting)
         if notes is None:  # the notes are away: nothing is lost, they come back with an event or the next sweep
             raise BackendDown("Nothing provides the notes now.")
         known = await self._embeddings.known([item.note_id for item in waiting])
-        done: list[Waiting] = []
+        done: list[QueuedNote] = []
         same: dict[str, Attributes] = {}  # embedded, but maybe as it was before its last change
-        to_embed: list[tuple[Waiting, Note]] = []
+        to_embed: list[tuple[QueuedNote, Note]] = []
         for item in waiting:
             note = notes.get(item.note_id)
             if note is None:
@@ -120,7 +120,7 @@ class Indexer:
     def _is_known(self, note: Note, known: Mapping[str, tuple[str, str]]) -> bool:
         return known.get(note.id) == (text_hash(note.title, note.content), self._vectors.model)
 
-    async def _notes(self, waiting: Sequence[Waiting]) -> dict[str, Note] | None:
+    async def _notes(self, waiting: Sequence[QueuedNote]) -> dict[str, Note] | None:
         store = self._ctx.find(NoteStore)
         if store is None:
             return None
@@ -132,7 +132,7 @@ class Indexer:
             notes.update(await store.get_many(owner, ids))
         return notes
 
-    async def _embed(self, left: list[tuple[Waiting, Note]]) -> None:
+    async def _embed(self, left: list[tuple[QueuedNote, Note]]) -> None:
         """Embed notes part by part, and store each part while the next one is embedded."""
         storing: asyncio.Task[None] | None = None
         try:
@@ -147,8 +147,8 @@ class Indexer:
                 await storing
 
     async def _rows(
-        self, part: Sequence[tuple[Waiting, Note]], pieces: Sequence[Sequence[str]]
-    ) -> list[tuple[Waiting, Note, Matrix]]:
+        self, part: Sequence[tuple[QueuedNote, Note]], pieces: Sequence[Sequence[str]]
+    ) -> list[tuple[QueuedNote, Note, Matrix]]:
         """Return the vectors of each note; of a part that is refused those of the notes that are not to blame."""
         try:
             rows = await self._backend.embed([piece for of_note in pieces for piece in of_note])
@@ -162,7 +162,7 @@ class Indexer:
         ends = list(accumulate(map(len, pieces)))
         return [(*item, rows[end - len(of_note) : end]) for item, of_note, end in zip(part, pieces, ends, strict=True)]
 
-    async def _store(self, embedded: Sequence[tuple[Waiting, Note, Matrix]]) -> None:
+    async def _store(self, embedded: Sequence[tuple[QueuedNote, Note, Matrix]]) -> None:
         if not embedded:
             return
         dimension = int(embedded[0][2].shape[1])
@@ -174,9 +174,9 @@ class Indexer:
         await self._vectors.put([item for item in stored if item.note_id in there])
 
 
-def _of_some_pieces(left: list[tuple[Waiting, Note]]) -> tuple[list[tuple[Waiting, Note]], list[list[str]]]:
+def _of_some_pieces(left: list[tuple[QueuedNote, Note]]) -> tuple[list[tuple[QueuedNote, Note]], list[list[str]]]:
     """Take notes from the beginning of `left` until there are enough pieces; return them and their pieces."""
-    part: list[tuple[Waiting, Note]] = []
+    part: list[tuple[QueuedNote, Note]] = []
     pieces: list[list[str]] = []
     while left and sum(map(len, pieces)) < _PIECES:
         item = left.pop(0)
@@ -185,14 +185,14 @@ def _of_some_pieces(left: list[tuple[Waiting, Note]]) -> tuple[list[tuple[Waitin
     return part, pieces
 
 
-def _packed(embedded: Sequence[tuple[Waiting, Note, Matrix]], model: str) -> list[Stored]:
+def _packed(embedded: Sequence[tuple[QueuedNote, Note, Matrix]], model: str) -> list[StoredVectors]:
     from cloudos_memory.search.vector.codec import pack, quantise
 
     stored = []
     for _, note, rows in embedded:
         scales, codes = quantise(rows)
         stored.append(
-            Stored(
+            StoredVectors(
                 note_id=note.id,
                 attributes=attributes_of(note),
                 model=model,

@@ -26,7 +26,7 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class Neighbor:
     """A note near the query: the similarity of its nearest piece, and which piece that is."""
 
     note_id: str

@@ -2,7 +2,7 @@
 
 Two steps, both over plain arrays: the sign bits of all rows that pass the filters choose candidates by Hamming
 distance, and the int8 vectors of these are compared with the query. Why this and no graph or library is in
-docs/decisions/. Not safe for threads: a lock holds it (see `vector_search.py`).
+docs/decisions/. Not safe for threads: a lock holds it (see `search/vector/service.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cloudos_sdk.capabilities import NoteFilter
 from numpy.typing import NDArray
 
 from cloudos_memory.search.vector.codec import Codes, Floats, Scales, signs
-from cloudos_memory.search.vector.filters import Attributes, Near, folded
+from cloudos_memory.search.vector.filters import Attributes, Neighbor, folded
 
 _CANDIDATES = 2000
 _FILTERS_KEPT = 16
@@ -114,19 +114,19 @@ class VectorIndex:
         if self._dead > _FEWEST_DEAD and self._dead * _DEAD_SHARE > self._rows:
             self._move_together()
 
-    def search(self, query: Floats, wanted: NoteFilter, limit: int, floor: float = 0.0) -> list[Near]:
+    def search(self, query: Floats, wanted: NoteFilter, limit: int, floor: float = 0.0) -> list[Neighbor]:
         """Return the notes nearest to a query of length 1 among those that are wanted, nearest first."""
         passing = self._passing(wanted)
         rows = self._candidates(query, passing) if passing.count > _CANDIDATES else np.flatnonzero(passing.mask)
         similarity = self._compare(query, rows)
-        found: dict[str, Near] = {}
+        found: dict[str, Neighbor] = {}
         for at in np.argsort(-similarity):
             if similarity[at] < floor or len(found) == limit:
                 break
             row = int(rows[at])
             note_id = self._notes[row]
             if note_id not in found:
-                found[note_id] = Near(note_id, float(similarity[at]), int(self._piece[row]))
+                found[note_id] = Neighbor(note_id, float(similarity[at]), int(self._piece[row]))
         return list(found.values())
 
     def _compare(self, query: Floats, rows: NDArray[np.intp]) -> Floats:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cloudos_sdk.capabilities import NoteFilter
 
-from cloudos_memory.search.vector.filters import Attributes, Near
-from cloudos_memory.search.vector.store import Embeddings, Stored
+from cloudos_memory.search.vector.filters import Attributes, Neighbor
+from cloudos_memory.search.vector.store import EmbeddingStore, StoredVectors
 
 if TYPE_CHECKING:
     from cloudos_memory.embedding import Matrix
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class VectorSearch:
     """Searches the vectors of one model. While they are being loaded it searches those that are there."""
 
-    def __init__(self, embeddings: Embeddings) -> None:
+    def __init__(self, embeddings: EmbeddingStore) -> None:
         self._embeddings = embeddings
         self._thread = ThreadPoolExecutor(1, "vectors")
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class VectorSearch:
             fresh = [item for item in page if item.dimension == dimension and item.note_id not in self._removed]
             await self._run(_put, index, fresh, False)
 
-    async def put(self, stored: Sequence[Stored]) -> None:
+    async def put(self, stored: Sequence[StoredVectors]) -> None:
         """Add notes, or put them in the place of what there was of them."""
         if self._index is not None:
             self._removed -= {item.note_id for item in stored}
@@ -67,7 +67,7 @@ class VectorSearch:
         if self._index is not None:
             await self._run(_remove, self._index, note_ids)
 
-    def search(self, query: Matrix, wanted: NoteFilter, limit: int, floor: float) -> Sequence[Near]:
+    def search(self, query: Matrix, wanted: NoteFilter, limit: int, floor: float) -> Sequence[Neighbor]:
         """Return the nearest notes; none where the query is of another dimension. Blocks; call it in a thread."""
         index = self._index
         if index is None or query.shape[-1] != index.dimension:
@@ -93,7 +93,7 @@ def _new_index(dimension: int) -> VectorIndex:
     return VectorIndex(dimension)
 
 
-def _put(index: VectorIndex, stored: Sequence[Stored], replace: bool) -> None:
+def _put(index: VectorIndex, stored: Sequence[StoredVectors], replace: bool) -> None:
     from cloudos_memory.search.vector.codec import unpack
 
     for item in stored:

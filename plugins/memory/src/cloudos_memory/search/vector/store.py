@@ -26,7 +26,7 @@ _IN_ONE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedNote:
     """A note in the queue."""
 
     note_id: str
@@ -37,7 +37,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredVectors:
     """The vectors of a note, as they are in the database."""
 
     note_id: str
@@ -49,7 +49,7 @@ class Stored:
     vectors: bytes
 
 
-class Embeddings:
+class EmbeddingStore:
     """Reads and writes vectors and the queue."""
 
     def __init__(self, ctx: Context) -> None:
@@ -75,7 +75,7 @@ class Embeddings:
 
         return await self._db.write(put)
 
-    async def next(self, limit: int) -> Sequence[Waiting]:
+    async def next(self, limit: int) -> Sequence[QueuedNote]:
         """Return the notes that have waited longest, and may be tried now."""
         now = self._clock.now()
         statement = (
@@ -84,7 +84,7 @@ class Embeddings:
             .order_by(QUEUE.c.id)
             .limit(limit)
         )
-        return await self._db.read(lambda s: [Waiting(*row) for row in s.execute(statement)])
+        return await self._db.read(lambda s: [QueuedNote(*row) for row in s.execute(statement)])
 
     async def next_due(self) -> datetime | None:
         """Return when the first of the notes that have to wait may be tried again, or None."""
@@ -103,7 +103,7 @@ class Embeddings:
 
         return await self._db.read(load) if note_ids else {}
 
-    async def finish(self, done: Sequence[Waiting], stored: Sequence[Stored]) -> frozenset[str]:
+    async def finish(self, done: Sequence[QueuedNote], stored: Sequence[StoredVectors]) -> frozenset[str]:
         """Store vectors and take all of `done` out of the queue, in one transaction; return the notes stored.
 
         A note that was put in again since it was read stays in the queue, for another round; of one that was deleted
@@ -124,7 +124,7 @@ class Embeddings:
 
         return await self._db.write(write)
 
-    async def postpone(self, waiting: Waiting) -> bool:
+    async def postpone(self, waiting: QueuedNote) -> bool:
         """Try a note that was refused later again; False where it had its last try and leaves the queue."""
         tries = waiting.attempts + 1
         if tries >= _MOST_TRIES:
@@ -151,7 +151,7 @@ class Embeddings:
         if note_ids:
             await self._db.write(write)
 
-    async def page(self, after: str, model: str, limit: int = _IN_ONE) -> Sequence[Stored]:
+    async def page(self, after: str, model: str, limit: int = _IN_ONE) -> Sequence[StoredVectors]:
         """Return vectors of a model by rising id of their notes, behind `after`."""
         table = EMBEDDING.c
         statement = (
@@ -216,7 +216,7 @@ def _columns(attributes: Attributes) -> dict[str, Any]:
     return values
 
 
-def _row(item: Stored) -> dict[str, Any]:
+def _row(item: StoredVectors) -> dict[str, Any]:
     return {
         "note_id": item.note_id,
         "model": item.model,
@@ -232,7 +232,7 @@ def _but_id(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "note_id"}
 
 
-def _stored(row: Any) -> Stored:
+def _stored(row: Any) -> StoredVectors:
     owner, namespace, source, client, tags, importance, archived, created_at = row[1:9]
     attributes = Attributes(
         owner=owner,
@@ -244,4 +244,4 @@ def _stored(row: Any) -> Stored:
         archived=archived,
         created_at=created_at,
     )
-    return Stored(row[0], attributes, *row[9:14])
+    return StoredVectors(row[0], attributes, *row[9:14])

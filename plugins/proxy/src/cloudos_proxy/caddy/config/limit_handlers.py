@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudos_proxy.caddy.config.site import Limits
+from cloudos_proxy.caddy.config.site import RouteLimits
 from cloudos_proxy.caddy.config.visitor_headers import SHARE
 
 
-def limit_handlers(limits: Limits, route_id: str) -> list[dict[str, Any]]:
+def limit_handlers(limits: RouteLimits, route_id: str) -> list[dict[str, Any]]:
     """Return the handlers that stand before everything else of a route, cheapest first."""
     handlers: list[dict[str, Any]] = []
     if limits.ip_allow:

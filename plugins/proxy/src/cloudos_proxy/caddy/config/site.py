@@ -8,7 +8,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Limits:
+class RouteLimits:
     """What a route asks of its visitors beside a sign-in."""
 
     allowed_roles: tuple[str, ...] = ()
@@ -35,6 +35,6 @@ class Site:
     require_auth: bool = False
     ui: bool = False
     """It is the host itself, which knows its visitors and needs no gate in front."""
-    limits: Limits = Limits()
+    limits: RouteLimits = RouteLimits()
     named: bool = False
     """`dial` is one of `dial_names`, which only the node knows."""

@@ -26,7 +26,7 @@ class TlsParts:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedCertificate:
     """A hostname that is to have a certificate from `provider`: `internal`, or `acme` by one challenge or any."""
 
     hostname: str
@@ -52,7 +52,7 @@ class Acme:
     dns_provider: Mapping[str, str] | None = None
 
 
-def tls_app(wanted: Sequence[Wanted], uploaded: Sequence[Uploaded], acme: Acme) -> dict[str, Any]:
+def tls_app(wanted: Sequence[WantedCertificate], uploaded: Sequence[Uploaded], acme: Acme) -> dict[str, Any]:
     """Return the document's `apps.tls`: one policy for each kind of certificate, and the names to obtain them for."""
     kinds: dict[tuple[str, str | None], list[str]] = {}
     for each in wanted:

@@ -123,7 +123,7 @@ async def test_who_claims_a_path_of_a_running_plugin_fails_alone(cloudos, slow):
     twin = plugin("twin")
     node = await booted_before(cloudos, slow, twin)
     await node.start(whole=False)
-    node.host.ladder.load([node.record("slow")])
+    node.host.loader.load([node.record("slow")])
     node.record("slow").state = type(node.record("slow").state)("running")
     twin.manifest = Manifest(title="twin", prefixes=("/api/slow",))
     slow.go.set()

@@ -1,32 +1,15 @@
-"""What the endpoints call: the store, what is shown of it, and the filters of queries."""
+"""Filters of notes by what a request asks for."""
 
 from __future__ import annotations
 
 from cloudos_notes.schemas import ExportQuery, GraphQuery, NoteQuery, names
-from cloudos_notes.storage.store import Store
-from cloudos_notes.storage.tables import Wanted
-from cloudos_notes.storage.versions import Versions
+from cloudos_notes.storage.tables import NoteSelection
 from cloudos_notes.text.validation import folder
-from cloudos_notes.vault.importer import Importer
-from cloudos_notes.views.graph import GraphReader
-from cloudos_notes.views.listing import Listing
-
-__all__ = [
-    "GraphReader",
-    "Importer",
-    "Listing",
-    "Store",
-    "Versions",
-    "export_filter",
-    "folder",
-    "graph_filter",
-    "list_filter",
-]
 
 
-def list_filter(owner: str, query: NoteQuery) -> Wanted:
+def list_filter(owner: str, query: NoteQuery) -> NoteSelection:
     """Return the filter of a list."""
-    return Wanted(
+    return NoteSelection(
         owner=owner,
         namespaces=names(query.namespace) or None,
         sources=names(query.source) or None,
@@ -41,9 +24,9 @@ def list_filter(owner: str, query: NoteQuery) -> Wanted:
     )
 
 
-def graph_filter(owner: str, query: GraphQuery) -> Wanted:
+def graph_filter(owner: str, query: GraphQuery) -> NoteSelection:
     """Return the filter of the mind map."""
-    return Wanted(
+    return NoteSelection(
         owner=owner,
         namespaces=names(query.namespace) or None,
         sources=names(query.source) or None,
@@ -54,9 +37,9 @@ def graph_filter(owner: str, query: GraphQuery) -> Wanted:
     )
 
 
-def export_filter(owner: str, query: ExportQuery) -> Wanted:
+def export_filter(owner: str, query: ExportQuery) -> NoteSelection:
     """Return the filter of an export, in which archived notes are."""
-    return Wanted(
+    return NoteSelection(
         owner=owner,
         namespaces=names(query.namespace) or None,
         sources=names(query.source) or None,

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from cloudos_notes.storage.store import Store
-from cloudos_notes.storage.tables import LINK, NOTE, PRESENT, TAG, Wanted, chunks, conditions
+from cloudos_notes.storage.tables import LINK, NOTE, PRESENT, TAG, NoteSelection, chunks, conditions
 
 _EXCERPT = 240
 _SHOWN = (
@@ -37,14 +37,14 @@ _TIMES = ("created_at", "updated_at", "last_referenced_at", "deleted_at")
 Shown = dict[str, Any]
 
 
-class Listing:
+class NoteList:
     """Reads notes in the shapes of the API."""
 
     def __init__(self, ctx: Context, store: Store) -> None:
         self._db = ctx.db
         self._store = store
 
-    async def page(self, wanted: Wanted, limit: int, before: str | None, after: str | None) -> Sequence[Shown]:
+    async def page(self, wanted: NoteSelection, limit: int, before: str | None, after: str | None) -> Sequence[Shown]:
         """Return notes, the newest first; with `after` alone those next to it."""
         upwards = after is not None and before is None
 
@@ -60,7 +60,7 @@ class Listing:
 
         return await self._db.read(load)
 
-    async def search(self, query: str, wanted: Wanted, limit: int) -> Sequence[Shown]:
+    async def search(self, query: str, wanted: NoteSelection, limit: int) -> Sequence[Shown]:
         """Return the notes that match best, best first, with what was found as their excerpt."""
         hits = {hit.id: hit for hit in await self._store.search_text(query, wanted, limit)}
 
