@@ -56,6 +56,8 @@ class Rule(Base, table=True):
 class SeriesRow(Base, table=True):
     """A series of a rule that is pending, firing or without data; `labels` is the JSON of its sorted pairs."""
 
+    __tablename__ = "alerts_series"
+
     rule_id: str = Field(primary_key=True)
     labels: str = Field(sa_column=Column(Text, primary_key=True))
     state: str

@@ -21,6 +21,7 @@ NAME = String().with_variant(String(collation="C"), "postgresql")
 class AuditEntry(Base, table=True):
     """One event, as it happened; `hash` covers every column and the hash of the entry before."""
 
+    __tablename__ = "audit_entry"
     __table_args__ = (
         Index("ix_audit_entry_time_seq", "time", "seq"),
         Index("ix_audit_entry_action_time_seq", "action", "time", "seq"),

@@ -25,6 +25,8 @@ class Layout(Base, table=True):
 class LayoutVersion(Base, table=True):
     """A layout as it was saved under a number, the one in force included."""
 
+    __tablename__ = "dashboard_version"
+
     user_id: str = Field(primary_key=True)
     kind: str = Field(primary_key=True)
     version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))

@@ -16,6 +16,7 @@ MOMENT = BigInteger().with_variant(Integer(), "sqlite")
 class SeriesRow(Base, table=True):
     """A series that was measured once: the metric's name and its labels as JSON with sorted names."""
 
+    __tablename__ = "system_series"
     __table_args__ = (UniqueConstraint("metric", "labels"),)
 
     id: int | None = Field(default=None, primary_key=True)
