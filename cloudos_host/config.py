@@ -61,6 +61,9 @@ class HostSettings(BaseModel):
     log_format: Literal["console", "json"] = Field(default="console", description="How the log is written")
     debug: bool = Field(default=False, description="Name in the log what holds the event loop over 10 ms")
     event_days: int = Field(default=90, ge=1, description="Days that events, job runs and ended operations stay")
+    fast_path: bool = Field(
+        default=True, description="Serve HTTP in fewer steps than Quart and hypercorn; false serves by theirs, slower"
+    )
     access_log: bool = Field(default=False, description="Log each request")
     trust_proxy: bool = Field(
         default=False, description="Believe X-Forwarded-For of a web server of your own on this machine"

@@ -22,6 +22,7 @@ from cloudos_host.data.outbox import PluginEvents
 from cloudos_host.http import host_api
 from cloudos_host.http.app import describe, guard, make_app
 from cloudos_host.http.gate import Endpoint, Gate
+from cloudos_host.http.library_versions import fast_path_wanted
 from cloudos_host.http.mounts import Mounts
 from cloudos_host.http.open_responses import OpenResponses
 from cloudos_host.http.openapi_cache import OpenApiCache
@@ -57,6 +58,7 @@ class Host:
         self.licence = PlanLicense(self.capabilities.find)
         self.permissions = PermissionTable()
         self.app = make_app(self.log, self.settings.max_body)
+        self.app.fast_path = fast_path_wanted(self.settings.fast_path, self.log)
         self.description = OpenApiCache(self.app)
         self.host_record = PluginRecord(
             DiscoveredPlugin("host", "cloudos_host.http.host_api", "cloudos-host", __version__),

@@ -24,9 +24,9 @@ async def run(config: Config, safe: bool) -> None:
     import hypercorn.asyncio
 
     sys.setswitchinterval(0.001)  # a thread at work makes the event loop wait for so long each time that it comes back
-    hypercorn_fast_path.install()
     logs.configure(config.host)
     node = Host(config, safe=safe)
+    hypercorn_fast_path.install(fast=node.app.fast_path)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if config.host.debug:

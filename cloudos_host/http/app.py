@@ -50,6 +50,7 @@ class CloudOSApp(Quart):
     asgi_http_class = FastHTTPConnection
     asgi_websocket_class = HeldWebsocket
     request_class = CountedRequest
+    fast_path = True
     gate: Gate
     open_answers: OpenResponses
 

@@ -26,9 +26,12 @@ _AT_ONCE = 2**16
 _MOST_IGNORED = 2**20
 
 
-def install() -> None:
-    """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it."""
-    hypercorn.asyncio.run.TCPServer = FastTCPServer  # type: ignore[assignment, attr-defined]
+def install(*, fast: bool = True) -> None:
+    """Have `hypercorn.asyncio.serve` of this process use these connections; hypercorn has no setting for it.
+
+    Without `fast` only the protocol, which bounds heads, is ours.
+    """
+    hypercorn.asyncio.run.TCPServer = FastTCPServer if fast else PlainTCPServer  # type: ignore[assignment, attr-defined]
     hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[assignment, attr-defined]
 
 
@@ -99,7 +102,19 @@ class OneProtocol(H11Protocol):
         await self.send(Closed())
 
 
-class FastTCPServer(TCPServer):
+class PlainTCPServer(TCPServer):
+    """Serves one connection as hypercorn does; a client that is refused can read why."""
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol gives."""
+        if isinstance(event, LastWord):
+            if not self.writer.is_closing():
+                self.writer.write_eof()
+            return
+        await super().protocol_send(event)
+
+
+class FastTCPServer(PlainTCPServer):
     """Serves one connection."""
 
     def __init__(self, *args: Any) -> None:
@@ -131,9 +146,6 @@ class FastTCPServer(TCPServer):
         """Send what the protocol gives, together with what else it gives in this turn of the loop."""
         if not isinstance(event, RawData):
             self._flush()
-            if isinstance(event, LastWord) and not self.writer.is_closing():
-                self.writer.write_eof()
-                return
             await super().protocol_send(event)
             return
         if not event.data:

@@ -41,7 +41,7 @@ class FastHTTPConnection(ASGIHTTPConnection):
 
     async def _serve(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
-        if not self._without_body():
+        if not (self.app.fast_path and self._without_body()):  # type: ignore[attr-defined] # of the host's application
             await self._serve_whole(request, receive, send)
             return
         request.body.set_complete()
@@ -122,7 +122,7 @@ class FastHTTPConnection(ASGIHTTPConnection):
         limit = getattr(response, "timeout", Ellipsis)
         try:
             async with asyncio.timeout(self.app.config["RESPONSE_TIMEOUT"] if limit is Ellipsis else limit):
-                if is_whole(response):
+                if self.app.fast_path and is_whole(response):  # type: ignore[attr-defined] # of the host's application
                     headers = encode_headers(response.headers)
                     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
                     await send({"type": "http.response.body", "body": response.response.data, "more_body": False})

@@ -106,16 +106,16 @@ class Wire:
         return said
 
 
-@pytest.fixture(params=["hypercorn's connections", "lean connections"])
+@pytest.fixture(params=[True, False], ids=["fast path", "no fast path"])
 async def wire(request, monkeypatch):
-    """Serve it, by hypercorn's own connections and by ours; `stop` ends it."""
+    """Serve it by the fast paths, and without them; `stop` ends it."""
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
-    if request.param == "lean connections":
-        hypercorn_fast_path.install()
+    hypercorn_fast_path.install(fast=request.param)
     wire = Wire()
+    wire.app.fast_path = request.param
     wire.stop = stop = asyncio.Event()
-    config = hypercorn_fast_path.LeanConfig()
+    config = hypercorn_fast_path.FastPathConfig()
     config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
     (listening,) = config.create_sockets().insecure_sockets
     listening.listen(100)

@@ -191,7 +191,7 @@ async def listening(node):
 
     from cloudos_host.http import hypercorn_fast_path
 
-    config, stop = hypercorn_fast_path.LeanConfig(), asyncio.Event()
+    config, stop = hypercorn_fast_path.FastPathConfig(), asyncio.Event()
     config.bind, config.accesslog, config.errorlog, config.graceful_timeout = ["127.0.0.1:0"], None, None, 1
     (listening,) = config.create_sockets().insecure_sockets
     listening.listen(10)

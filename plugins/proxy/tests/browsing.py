@@ -21,7 +21,12 @@ class _Loopback(httpx.HTTPTransport):
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": request.url.host},
         )
-        return super().handle_request(sent)
+        try:
+            return super().handle_request(sent)
+        except httpx.RemoteProtocolError:
+            if request.method not in ("GET", "HEAD"):
+                raise
+            return super().handle_request(sent)  # as browsers do, where a kept connection was closed
 
 
 class Browser(httpx.Client):

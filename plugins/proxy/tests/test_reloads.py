@@ -114,8 +114,9 @@ async def test_a_connection_that_said_nothing_yet_is_served_some_applies_later(d
         writer.close()
 
 
-async def test_websockets_and_streams_live_through_applies(door_node, backend):
-    node, app = await door_node(), await backend("app")
+@pytest.mark.parametrize("lossless", [True, False])
+async def test_websockets_and_streams_live_through_applies(door_node, backend, lossless):
+    node, app = await door_node(lossless_reload=lossless), await backend("app")
     await node.route("a.example.com", app.addr)
     other = await node.route("other.example.com", app.addr)
     await node.apply()

@@ -16,9 +16,9 @@ from signed_on import GIT, OPEN, WIKI, run, wait_for
 SPOOFED = {"Remote-User": "root", "Remote-Groups": "admin", "Remote-Email": "root@cloud.test", "Remote-Name": "x"}
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory, echo_app, caddy_program):
-    with run(tmp_path_factory.mktemp("sso"), echo_app, "http") as node:
+@pytest.fixture(scope="module", params=["true", "false"], ids=["auth socket", "API"])
+def node(request, tmp_path_factory, echo_app, caddy_program):
+    with run(tmp_path_factory.mktemp("sso"), echo_app, "http", CLOUDOS_PROXY__AUTH_SOCKET=request.param) as node:
         yield node
 
 

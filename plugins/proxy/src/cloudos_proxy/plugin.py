@@ -94,7 +94,9 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
         sockets = wanted_sockets(settings)
         keep, drain = settings.keep_running, settings.drain_seconds
         program, folder = settings.caddy_program, ctx.data_dir
-        runner = CaddyRunner(program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain)
+        runner = CaddyRunner(
+            program, folder, ctx.log, sockets, outlives_us=keep, drain_seconds=drain, lossless=settings.lossless_reload
+        )
         door = CaddySupervisor(ctx, runner)
     store, history = RouteStore(ctx), ApplyHistory(ctx)
     names = NodeNames(settings, base_domain, lambda: store.faces, lambda: ctx.find(Users))
@@ -113,7 +115,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     configurator = ConfigBuilder(
         ctx,
         parts.parts,
-        lambda: gate.dial if ours else None,
+        lambda: gate.dial if ours and settings.auth_socket else None,
         lambda: name_socket.dial if ours else None,
         resolver.pinned,
         proxy_key.text,

@@ -40,6 +40,12 @@ class ProxySettings(PluginSettings):
     stream_close_seconds: int = Field(
         default=3600, ge=0, description="Seconds that open WebSockets and streams outlive the routes they came by"
     )
+    lossless_reload: bool = Field(
+        default=True, description="Steer newcomers past a reload of Caddy; false leaves it to Caddy, which loses some"
+    )
+    auth_socket: bool = Field(
+        default=True, description="Let Caddy ask on a socket who may pass; false has it ask the API, slower"
+    )
     drain_seconds: float = Field(
         default=0.3,
         ge=0.01,

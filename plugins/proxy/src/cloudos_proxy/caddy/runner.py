@@ -50,12 +50,14 @@ class CaddyRunner:
         *,
         outlives_us: bool,
         drain_seconds: float,
+        lossless: bool = True,
     ) -> None:
         self._program = program
         self._folder = folder
         self._log = log
         self._wanted = tuple(wanted)
         self._outlives_us = outlives_us
+        self._lossless = lossless
         self._grace = _GRACE + drain_seconds
         self._sockets = OpenSockets()
         self._process: Process | None = None
@@ -135,7 +137,7 @@ class CaddyRunner:
         then, so a load waits for the one before it.
         """
         await self._end_of_load()
-        if not self._sockets.rings:  # they are those of a Caddy that was taken up: nobody can be sent to another
+        if not (self._lossless and self._sockets.rings):  # a Caddy that was taken up has no rings to steer
             await self.caddy.load(turned(document, range(PLACES)))
             return
         place = (self._sockets.place + 1) % PLACES

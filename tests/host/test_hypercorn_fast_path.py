@@ -63,7 +63,7 @@ async def test_a_connection_at_work_is_not_idle(wire):
     writer.close()
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+@pytest.mark.parametrize("wire", [True], indirect=True)
 async def test_a_connection_that_ends_while_it_sends_is_not_ended_again(wire):
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -97,7 +97,7 @@ async def test_a_stop_closes_idle_connections_at_once(wire):
         writer.close()
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
+@pytest.mark.parametrize("wire", [True], indirect=True)
 async def test_a_stop_that_cuts_off_a_connection_logs_no_error(wire):
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -127,7 +127,6 @@ async def test_a_client_that_does_not_read_is_not_written_to_without_end(wire):
     slow.close()
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 @pytest.mark.parametrize("upgrade", ["h2c", "H2C", "websocket, h2c", "h2c, websocket", "TLS/1.0", "anything"])
 async def test_no_other_protocol_is_switched_to(wire, upgrade):
     settings = h2.connection.H2Connection().initiate_upgrade_connection().decode()
@@ -138,7 +137,6 @@ async def test_no_other_protocol_is_switched_to(wire, upgrade):
         assert said.count(b"HTTP/") == 1 and not said.partition(b"\r\n\r\n")[2].startswith(b"PRI")
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 async def test_a_client_that_takes_http_2_for_granted_is_hung_up_on(wire):
     client = h2.connection.H2Connection()
     client.initiate_connection()
@@ -163,7 +161,6 @@ def refused(said):
     return head.startswith(b"HTTP/1.1 431 ") and told["error"] == "head_too_large"
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 async def test_a_head_that_is_too_large_is_refused_however_it_arrives(wire):
     many = b"GET /whole HTTP/1.1\r\nHost: here\r\n" + b"a:\r\n" * 12_000 + b"\r\n"
     for head in (many, head_of(16 * 1024 + 1), head_of(2000, fields=101), head_of(60_000)):
@@ -176,7 +173,6 @@ async def test_a_head_that_is_too_large_is_refused_however_it_arrives(wire):
     assert refused(await wire.talk(b"GET /whole HTTP/1.1\r\n" + b"a:\r\n" * 200)), "without an end"
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 async def test_a_head_just_within_the_limits_is_answered(wire):
     cookies = asked("GET", "/whole", "Cookie: session=" + "c" * 8192, "Authorization: Bearer " + "b" * 6000)
     for head in (head_of(16 * 1024), head_of(2000, fields=100), cookies):
@@ -190,7 +186,6 @@ async def test_a_head_just_within_the_limits_is_answered(wire):
     assert (await wire.talk(asked("POST", "/echo", "Transfer-Encoding: chunked") + chunk)).count(b"\n") > 50_000
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 async def test_what_follows_a_chunked_body_is_measured_like_a_head(wire):
     head = asked("POST", "/echo", "Transfer-Encoding: chunked")
     said = await wire.talk(head + b"2\r\nhi\r\n0\r\n" + b"a:\r\n" * 12_000 + b"\r\n")
@@ -199,7 +194,6 @@ async def test_what_follows_a_chunked_body_is_measured_like_a_head(wire):
     assert said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"hi")
 
 
-@pytest.mark.parametrize("wire", ["lean connections"], indirect=True)
 async def test_a_refused_client_cannot_stay(wire):
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     writer.write(head_of(20_000))
