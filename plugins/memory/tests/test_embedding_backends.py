@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from cloudos_memory.embedding import BackendDown, TextRefused, backend_of
+from cloudos_memory.embedding import BackendDown, TextRefused, backend_of, minilm
 from cloudos_memory.embedding.minilm import MiniLM
 from cloudos_memory.embedding.quantize import NotQuantised
 from cloudos_memory.search.lifespan import NodeEmbedder
@@ -92,6 +92,16 @@ async def test_a_faster_form_that_cannot_be_made_leaves_the_model_as_it_is(tmp_p
         await nowhere.quantise()
     assert (await nowhere.embed(["still there"])).shape == (1, 384)
     await nowhere.close()
+
+
+@pytest.mark.parametrize("which", ["_MODEL", "_TOKENIZER"])
+async def test_a_file_that_is_not_the_one_the_code_was_made_for_is_not_loaded(monkeypatch, which):
+    package, path, digest = getattr(minilm, which)
+    monkeypatch.setattr(minilm, which, (package, path, "0" + digest[1:] if digest[0] != "0" else "1" + digest[1:]))
+    model = MiniLM()
+    with pytest.raises(BackendDown, match=f"install {package} again"):
+        await model.embed(["a text"])
+    await model.close()
 
 
 async def test_what_a_killed_making_left_is_cleared_away(tmp_path):

