@@ -152,7 +152,7 @@ def _data_file(package: str, path: str, digest: str) -> Path:
             with found.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                     raise BackendDown(
-                        f"{found} is not the file that this version was made for: install {package} again."
+                        f"{found} is not the expected file: install {package} again."
                     )
             return found
     raise BackendDown(f"The embedding model is not complete: {path} of the package {package} is missing.")
