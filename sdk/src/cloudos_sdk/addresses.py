@@ -1,4 +1,4 @@
-"""Addresses of callers: parsed once, written one way, and counted by who can own them."""
+"""Client addresses: parsing, canonical form, and the share that limits count by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _V6_SHARE = 64
 
 
 def parse_address(text: str | None) -> str | None:
-    """Return an IP address in its canonical form, or None where `text` is none.
+    """Return an IP address in canonical form, or None if `text` is not an address.
 
     A port, brackets and the zone of a link-local address are left out, as `X-Forwarded-For` and `Forwarded`
     (RFC 7239, 6) may carry them; an IPv4 address mapped into IPv6 is the IPv4 address.
@@ -31,7 +31,7 @@ def parse_address(text: str | None) -> str | None:
 
 
 def address_share(address: str) -> str:
-    """Return what an address counts as in limits and lock-outs: itself, or the /64 network of an IPv6 address.
+    """Return the key that limits and lock-outs count by: the IPv4 address, or the /64 network of an IPv6 address.
 
     A subscriber is given at least a /64 (RFC 6177), so that 2^64 addresses are one visitor. A text that is no
     address counts as itself.

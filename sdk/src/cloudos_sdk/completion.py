@@ -1,4 +1,4 @@
-"""Work that is seen through to its end, also where whoever asked for it has gone."""
+"""Work that is completed even if its caller is cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host gives a plugin: `ctx`. There is no `ctx.app` and no `ctx.host`."""
+"""The context of a plugin: `ctx`. It gives no access to the application or the host."""
 
 from __future__ import annotations
 
@@ -88,19 +88,19 @@ class Events(Protocol):
         name: str,
         from_start: bool = False,
     ) -> None:
-        """Have `handler` called with as many events as wait, up to 200, in order: for who writes once for them all.
+        """Call `handler` with all pending events, up to 200, in order, so that it can store them in one transaction.
 
         As `subscribe` otherwise. Where it raises it is called again with one event at a time.
         """
         ...
 
     def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:
-        """Show something to those who listen to `/api/events` now. Not stored: progress, samples."""
+        """Send something to the current listeners of `/api/events` without storing it, e.g. progress or samples."""
         ...
 
 
 class Licence(Protocol):
-    """The plan and what it includes."""
+    """The node's plan and the features it includes."""
 
     @property
     def plan(self) -> str:
@@ -108,11 +108,11 @@ class Licence(Protocol):
         ...
 
     def has(self, feature: str) -> bool:
-        """Tell whether the plan includes `feature`."""
+        """Return whether the plan includes `feature`."""
         ...
 
     def require(self, feature: str) -> None:
-        """Raise `UpgradeRequired` where the plan lacks `feature`."""
+        """Raise UpgradeRequired if the plan does not include `feature`."""
         ...
 
     def limit(self, name: str) -> int | None:
@@ -128,7 +128,7 @@ class Secrets(Protocol):
         ...
 
     def decrypt(self, cipher: str) -> str:
-        """Return what was encrypted; raise ValueError where it was not, or with another key."""
+        """Return the plain text. Raises ValueError if the text was not encrypted with this plugin's key."""
         ...
 
     def digest(self, secret: str) -> str:
@@ -148,7 +148,7 @@ class Operation(Protocol):
     """Somebody cancelled it. A CancelledError without this is the host stopping: leave things to be resumed."""
 
     async def progress(self, fraction: float, message: str, **detail: Any) -> None:
-        """Report how far it is, 0..1, and what it does now. Cheap: stored at most once a second, shown at once."""
+        """Report progress from 0 to 1 and the current step. Sent to listeners at once, stored at most once a second."""
         ...
 
 
@@ -259,7 +259,7 @@ class Context(Protocol):
         ...
 
     def use(self, capability: type[T]) -> T:
-        """Return the first provider; raise `Unavailable` (503) where there is none."""
+        """Return the first provider. Raises Unavailable (503) if there is none."""
         ...
 
     def find(self, capability: type[T]) -> T | None:

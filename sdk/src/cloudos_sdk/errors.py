@@ -119,13 +119,13 @@ class TooManyRequests(CloudOSError):
 
 
 class NotImplementedHere(CloudOSError):
-    """501: what is installed here cannot do it; the message says what is missing."""
+    """501: an installed component does not support the request; the message names what is missing."""
 
     status = 501
 
 
 class Unavailable(CloudOSError):
-    """503: a component or plugin is missing or down; the message names it and what to do."""
+    """503: a component or plugin is missing or not running; the message names it and what to do."""
 
     status = 503
 
@@ -137,12 +137,12 @@ class Unavailable(CloudOSError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Give the wait, where it is known."""
+        """Return `Retry-After`, if the wait is known."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class DatabaseUnavailable(Unavailable):
-    """503: the database is full, away or broken; what was to be written was not."""
+    """503: the database is full, unreachable or broken; the write did not happen."""
 
 
 class NotReady(Exception):

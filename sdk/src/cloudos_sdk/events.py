@@ -1,4 +1,4 @@
-"""What happened, in the past tense. One vocabulary for webhooks, alerts, the audit log and plugins.
+"""Events, named in the past tense, for webhooks, alerts, the audit log and plugins.
 
 An event is stored in the transaction of the change that caused it and dispatched after the commit, at least
 once. Handlers are idempotent by `Envelope.id`. Whoever may read an event (`audience`) sees it on `/api/events`.
@@ -36,7 +36,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who did it: `kind` is user, api_key, mcp_key or system."""
+    """The actor of an event; `kind` is user, api_key, mcp_key or system."""
 
     kind: str
     id: str
@@ -73,7 +73,7 @@ class AppInstalled(Event, type="app.installed", audience="apps:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class AppInstallFailed(Event, type="app.install_failed", audience="apps:read"):
-    """An install did not come up; nothing of it is left."""
+    """An installation failed; nothing of it is left."""
 
     name: str
     template: str
@@ -120,7 +120,7 @@ class AppUpdated(Event, type="app.updated", audience="apps:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class AppUninstalled(Event, type="app.uninstalled", audience="apps:read"):
-    """An app was removed; `purged` tells whether its volumes went too."""
+    """An app was removed; `purged` is whether its volumes were deleted too."""
 
     name: str
     purged: bool
@@ -128,7 +128,7 @@ class AppUninstalled(Event, type="app.uninstalled", audience="apps:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class UserLogin(Event, type="user.login"):
-    """Somebody signed in."""
+    """A user signed in."""
 
     username: str
     method: str
@@ -136,7 +136,7 @@ class UserLogin(Event, type="user.login"):
 
 @dataclass(frozen=True, kw_only=True)
 class UserLoginFailed(Event, type="user.login_failed"):
-    """Somebody failed to sign in."""
+    """A sign-in failed."""
 
     username: str
     reason: str

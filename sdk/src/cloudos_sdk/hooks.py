@@ -82,7 +82,7 @@ def cloudos_commands() -> Sequence[click.Command]:
 
 @hookspec
 def cloudos_lifespan(ctx: Context) -> AbstractAsyncContextManager[None]:
-    """Acquire what the plugin needs, `ctx.provide` what it gives, yield, release.
+    """Open the plugin's resources, call `ctx.provide` for its capabilities, yield, and close them.
 
     Entered after migration in dependency order, and left in the reverse order by the same task.
     Entered again, with back-off, after it raised `NotReady`.

@@ -75,7 +75,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error: a machine code, a sentence for a person, and more members where they help."""
+    """An error: a code for programs, a message for people, and further members by code."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -86,7 +86,7 @@ class Problem(BaseModel):
 
 
 class UpgradeNeeded(BaseModel):
-    """The one 402: what the plan lacks, and where to change it."""
+    """The 402 answer: the feature that the plan lacks, and where to upgrade."""
 
     error: Literal["upgrade_required"]
     feature: str
@@ -125,7 +125,7 @@ def json_rows(rows: Sequence[Mapping[str, Any]], status: int = 200) -> Response:
 
 
 async def begun(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """Wait for the first chunk, so that what fails before it is answered as an error; return an iterator over all."""
+    """Await the first chunk, so that an earlier failure becomes an error answer; return an iterator over all chunks."""
     first = await anext(chunks, None)
 
     async def all_of_them() -> AsyncIterator[bytes]:

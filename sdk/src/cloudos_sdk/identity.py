@@ -1,4 +1,4 @@
-"""Who is asking. Set by the gate for each request, and by the host for jobs and operations."""
+"""The caller of the current request, job or operation. Set by the gate and the host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Caller:
     request_id: str | None = None
 
     def actor(self) -> Actor:
-        """Return who an event is attributed to; nobody known is `system` or, from an address, `anonymous`."""
+        """Return the actor of an event; without a user or key it is `system` or, with a client address, `anonymous`."""
         if self.principal is not None:
             return self.principal.actor(self.address)
         if self.address is not None:

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: read by one parser, and only as deep and as large as a request has reason to be."""
+"""JSON of clients: one parser with limits of depth and size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_MEMBERS = 1_000
 
 
 def read_json(text: bytes | str) -> Any:
-    """Return what a text says; of a name that is given twice, the last.
+    """Return the parsed value; of a repeated name the last counts. Raises InvalidRequest.
 
     Raises InvalidRequest where it is not JSON (RFC 8259), nests over `MOST_LEVELS` deep, has over `MOST_VALUES` values
     or over `MOST_MEMBERS` in one object: what is checked, stored or answered afterwards costs no more than these.
@@ -30,7 +30,7 @@ def read_json(text: bytes | str) -> Any:
 
 
 def holds_nul(value: Any) -> bool:
-    """Tell whether a text in a value of JSON, or a name in it, has the one character that no database can store."""
+    """Return whether a string or name in a JSON value contains NUL, which databases cannot store."""
     if isinstance(value, str):
         return "\0" in value
     waiting = [value]
@@ -60,7 +60,7 @@ def _may_be_many(text: bytes | str) -> bool:
 
 
 def _measure(value: Any) -> None:
-    """Refuse what is too deep or too much; level by level, so that depth costs no stack."""
+    """Raise InvalidRequest if a value is too deep or too large; iterative, so that depth costs no stack."""
     level, depth, values = [value], 0, 1
     while level:
         inner: list[Any] = []

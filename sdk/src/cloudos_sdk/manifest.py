@@ -1,4 +1,4 @@
-"""What a plugin declares about itself, as data.
+"""The manifest: what a plugin declares about itself.
 
 A plugin module has one attribute `manifest`. Its id is the name of its entry point and its version
 that of its distribution, so neither is repeated here.
@@ -24,7 +24,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def includes(self, other: Role) -> bool:
-        """Tell whether who has this role may do what `other` may."""
+        """Return whether this role has all rights of `other`."""
         order = list(Role)
         return order.index(self) >= order.index(other)
 

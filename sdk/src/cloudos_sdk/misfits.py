@@ -1,4 +1,4 @@
-"""What a validation found, in the one voice of the API: a dotted place, and a sentence without names of our code."""
+"""Validation errors as the API shows them: a dotted path and a message without names of our code."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BRANCH = re.compile(r"[\[\]()]|^(?:str|int|float|bool|none|datetime|date|bytes|
 
 
 def place_of(item: Mapping[str, Any]) -> str:
-    """Return where an error of pydantic's is: `config.ports.0`; empty for the whole."""
+    """Return the path of a pydantic error, e.g. `config.ports.0`; empty for the whole value."""
     first, *others = item["loc"] or ("",)  # in others, pydantic names the branch of a union too
     return ".".join([str(first), *(str(part) for part in others if not _BRANCH.search(str(part)))])
 
 
 def sentence_of(item: Mapping[str, Any]) -> str:
-    """Return what an error of pydantic's says: what a field is, or must be."""
+    """Return the message of a pydantic error."""
     plain = _PLAIN.get(item["type"])
     if plain is not None:
         return plain

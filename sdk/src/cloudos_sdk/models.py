@@ -1,4 +1,4 @@
-"""Tables, ids and times: what every plugin's models are made of."""
+"""Tables, ids and times for the models of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to where a user says, and to nowhere inside: an address is checked at the moment it is connected to.
+"""Outgoing connections to user-supplied URLs: addresses are checked at the moment of connecting.
 
 A name is looked up again for each connection, so that what was checked before says nothing about what it stands for
 now (DNS rebinding). Needs aiohttp: the extra `outbound`.
@@ -35,7 +35,7 @@ class AddressRefused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address is one of the internet, also where it stands for an IPv4 address of one's own network."""
+    """Return whether an address is public, looking through IPv6 forms that embed an IPv4 address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv4Address):
         return ip.is_global and not ip.is_multicast and not any(ip in network for network in _PLATFORM)
@@ -46,7 +46,7 @@ def is_public(address: str) -> bool:
 
 
 def is_metadata(address: str) -> bool:
-    """Tell whether an address is link-local or one by which a cloud tells its machines their secrets.
+    """Return whether an address is link-local or a cloud metadata service.
 
     For what may go to private networks: nobody means these.
     """
@@ -60,7 +60,7 @@ def is_metadata(address: str) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError, with a sentence, where something is no URL that one could connect to."""
+    """Raise ValueError with a message if a text is not a URL that can be connected to."""
     from yarl import URL
 
     try:
@@ -92,7 +92,7 @@ def guarded_connector(
 
 
 def refusal(error: BaseException) -> AddressRefused | None:
-    """Return what the connector refused, where that is why `error` was raised."""
+    """Return the address that the connector refused if that caused `error`, else None."""
     cause: BaseException | None = error
     seen = set()
     while cause is not None and id(cause) not in seen:
@@ -104,7 +104,7 @@ def refusal(error: BaseException) -> AddressRefused | None:
 
 
 async def private_address(url: str, resolver: AbstractResolver | None = None) -> str | None:
-    """Return an address of a URL's host that the connector would refuse now; None also where none can be found out.
+    """Return an address of a URL's host that the connector would refuse; None also if the name does not resolve.
 
     For an early word to who enters a URL; the connector decides.
     """

@@ -27,5 +27,5 @@ LIMITS: dict[str, dict[str, int | None]] = {
 
 
 def includes(plan: str, required: str) -> bool:
-    """Tell whether `plan` is `required` or above."""
+    """Return whether `plan` is `required` or higher."""
     return PLANS.index(plan) >= PLANS.index(required)

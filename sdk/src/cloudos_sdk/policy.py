@@ -1,4 +1,4 @@
-"""Who may call an endpoint. The decorators only mark; the host's gate decides, for each request.
+"""Access policies of endpoints. The decorators only mark views; the host's gate decides on each request.
 
 An endpoint without one of `@public`, `@signed_in`, `@in_person`, `@requires(...)` makes its plugin invalid.
 The marks go on the view function, below the route and above the validation:
@@ -33,7 +33,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the gate asks of a request to one endpoint."""
+    """The conditions under which the gate admits requests to one endpoint."""
 
     access: Access = "undecided"
     permission: str | None = None
@@ -46,7 +46,7 @@ class Policy:
 
 
 def policy_of(view: Callable[..., Any]) -> Policy:
-    """Return the marks on a view function; `access` is "undecided" where there are none."""
+    """Return the policy of a view; `access` is "undecided" if it has no mark."""
     policy = getattr(view, _ATTRIBUTE, None)
     return policy if isinstance(policy, Policy) else Policy()
 
@@ -65,7 +65,7 @@ def public(view: F) -> F:
 
 
 def signed_in(view: F) -> F:
-    """Let anybody who is known call it, by session or by API key."""
+    """Admit every authenticated session or API key."""
     return _mark(access="signed_in")(view)
 
 
@@ -80,7 +80,7 @@ def requires(permission: str) -> Callable[[F], F]:
 
 
 def licensed(feature: str) -> Callable[[F], F]:
-    """Refuse with the canonical 402 where the plan lacks `feature`. Never on reading, exporting or deleting."""
+    """Answer the canonical 402 if the plan lacks `feature`. Not for reading, exporting or deleting."""
 
     def decorate(view: F) -> F:
         return _mark(features=(*policy_of(view).features, feature))(view)

@@ -1,4 +1,4 @@
-"""Who is asking: the gate's way to the plugin that knows users, sessions and keys."""
+"""Authentication: how the gate asks the plugin that stores users, sessions and keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SESSION_COOKIE = "cloudos_access"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brings: its method, `Authorization` header, cookies, CSRF header and address."""
+    """The credentials of a request: method, `Authorization` header, cookies, CSRF header and client address."""
 
     method: str
     authorization: str | None
@@ -24,17 +24,17 @@ class Credentials:
 
 
 class Authenticator(Protocol):
-    """Tells who brings these credentials.
+    """Authenticates sessions and API keys.
 
     Answers from memory on a hot request: no database, no bcrypt, no thread.
     """
 
     def recognise(self, authorization: str) -> Principal | None:
-        """Return who brings this `Authorization` header, if that is already known in memory. Microseconds."""
+        """Return the principal of this `Authorization` header if it is cached, else None. Takes microseconds."""
         ...
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
-        """Return the principal, or None where there are no credentials at all.
+        """Return the principal, or None if the request has no credentials. Raises Unauthenticated if they are invalid.
 
         Raise `Unauthenticated` where the credentials do not hold (with a code: `token_expired`,
         `token_invalid`, `session_revoked`, `key_expired`, …) and `Forbidden` (`csrf_failed`) where a cookie
@@ -44,24 +44,24 @@ class Authenticator(Protocol):
 
 
 class BearerAuthenticator(Protocol):
-    """Tells who brings a bearer of one family, such as `quaz_…`, where a policy asks for that family alone."""
+    """Authenticates bearers of one family, such as `quaz_…`, for endpoints whose policy names that family."""
 
     @property
     def prefix(self) -> str:
-        """How its bearers begin; what `Policy.bearer` names."""
+        """The prefix of its bearers, which `Policy.bearer` names."""
         ...
 
     def recognise(self, authorization: str) -> Principal | None:
-        """Return who brings this `Authorization` header, if that is already known in memory. Microseconds."""
+        """Return the principal of this `Authorization` header if it is cached, else None. Takes microseconds."""
         ...
 
     async def authenticate(self, authorization: str, address: str | None) -> Principal:
-        """Return the principal. Raise `Unauthenticated` where the bearer does not hold."""
+        """Return the principal. Raises Unauthenticated if the bearer is invalid."""
         ...
 
 
 class Sessions(Protocol):
-    """The sessions of people, from memory: for those who hand one on, as the proxy does to a browser."""
+    """The sessions of users, answered from memory; the proxy hands them on to browsers."""
 
     def person(self, session_id: str) -> Principal | None:
         """Return whose session it is; None once it was revoked, has expired or its user was disabled."""
@@ -72,11 +72,11 @@ class Users(Protocol):
     """People as the node knows them now, from memory: for plugins that keep something in a user's name."""
 
     def find(self, user_id: str) -> Principal | None:
-        """Return a user with the role as of now, without a session; None where there is none, or a disabled one."""
+        """Return a user with the current role, without a session; None if the user does not exist or is disabled."""
         ...
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Call `changed(user_id)` on the event loop after each change of what a user may do; return what ends it.
+        """Call `changed(user_id)` on the event loop after each change of a user's rights; return how to unsubscribe.
 
         That is a change of role, state or password, the deletion of the user, and the end of a session or an API key,
         once it is committed and in force.

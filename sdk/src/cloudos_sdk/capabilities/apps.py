@@ -1,4 +1,4 @@
-"""Which apps there are and where they answer: for the proxy, backups, metrics and alerts."""
+"""Installed apps and their addresses, for the proxy, backups, metrics and alerts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class AppAddress:
-    """An installed app: its id, name, status and, where it serves HTTP, `addr` as `host:port`."""
+    """An installed app: id, name, status and, if it serves HTTP, `addr` as `host:port`."""
 
     id: str
     name: str

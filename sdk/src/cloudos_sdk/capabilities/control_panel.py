@@ -9,5 +9,5 @@ class ControlPanelLink(Protocol):
     """The connection to the Control Panel, for the sign-in page."""
 
     def connected(self) -> bool:
-        """Tell whether the node is connected now."""
+        """Return whether the node is connected."""
         ...

@@ -16,7 +16,7 @@ class Embedder(Protocol):
 
     @property
     def model(self) -> str:
-        """What tells its vectors from another model's: vectors of two models are never compared."""
+        """The name of the model; vectors of different models are never compared."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:

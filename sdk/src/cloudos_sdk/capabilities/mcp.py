@@ -1,4 +1,4 @@
-"""What plugins add to the node's MCP server: tools, resources and prompts, each under its plugin's id.
+"""What plugins add to the MCP server: tools, resources and prompts, named by plugin id.
 
 A plugin provides an `McpSource`. Its tool `restart` is called `<id>_restart`, its prompt `report` `<id>_report`, its
 resources begin with `<id>://`. All are data and coroutines: nothing here needs the MCP library.
@@ -39,7 +39,7 @@ class McpCall(Protocol):
         ...
 
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Report how far it is; nothing happens where the client did not ask for it."""
+        """Report progress; does nothing if the client did not ask for it."""
         ...
 
     async def log(self, level: str, data: Any) -> None:
@@ -51,13 +51,13 @@ class McpCall(Protocol):
         ...
 
     async def close_stream(self) -> None:
-        """Close the connection that waits for this answer; the client comes back for it, where it can."""
+        """Close the connection that waits for this answer; a client that supports it reconnects to fetch the answer."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class McpResult:
-    """What a tool answers: content blocks as MCP writes them in JSON, and the same as data.
+    """The result of a tool: MCP content blocks, and the same as structured data.
 
     With `structured` and no `content`, its JSON is the text beside it.
     """
@@ -145,7 +145,7 @@ class McpPrompt:
 
 
 class McpSource(Protocol):
-    """What one plugin adds. Read at each listing, so that a plugin that stops takes its part along."""
+    """The tools, resources and prompts of one plugin. Read at each listing: those of a stopped plugin disappear."""
 
     @property
     def ctx(self) -> Context:

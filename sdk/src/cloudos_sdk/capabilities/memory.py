@@ -1,4 +1,4 @@
-"""Finding memories by words and by meaning at once."""
+"""Hybrid search over memories, by words and by meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Recalled:
 
 
 class Recall(Protocol):
-    """Hybrid search over notes; by words alone where nothing embeds."""
+    """Hybrid search over notes; by words alone if no embedding backend is available."""
 
     async def search(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[Recalled]:
         """Return the best matches, best first. Never waits for an embedding backend that is down."""

@@ -1,4 +1,4 @@
-"""What is measured: plugins offer series, one plugin samples and keeps them, others read them."""
+"""Metrics: plugins provide series, one plugin samples and stores them, others read them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MetricSource(Protocol):
     """A plugin's own series. Any number of plugins provide it."""
 
     def metrics(self) -> Sequence[Metric]:
-        """Return what it measures."""
+        """Return the current samples."""
         ...
 
     async def sample(self) -> Sequence[Sample]:
@@ -62,5 +62,5 @@ class Metrics(Protocol):
         ...
 
     def ticks(self) -> AsyncIterator[Tick]:
-        """Yield each tick as it is taken. A reader that is slow misses some, and delays nobody."""
+        """Yield each tick as it is sampled. A slow reader misses ticks and delays no other."""
         ...

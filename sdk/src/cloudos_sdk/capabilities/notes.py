@@ -1,4 +1,4 @@
-"""The store of notes: what people write and what AI clients remember are the same rows."""
+"""The store of notes. What users write and what AI clients remember are rows of the same table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NoteDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteChange:
-    """What to change of a note; None stays. `tags` replaces the tags that were given."""
+    """A change of a note; fields that are None stay. `tags` replaces all tags but those in the text."""
 
     title: str | None = None
     content: str | None = None
@@ -74,7 +74,7 @@ class NoteFilter:
 
 @dataclass(frozen=True, slots=True)
 class TextHit:
-    """A note that the words of a query are in: `score` is higher for the better, `snippet` marks them with `**`."""
+    """A note that matches a query: `score`, higher is better, and `snippet`, with the matched words in `**`."""
 
     note: Note
     score: float
@@ -96,7 +96,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteStats:
-    """How much there is of a filter's notes."""
+    """Counts of the notes of a filter."""
 
     notes: int
     links: int
@@ -123,7 +123,7 @@ class NoteStore(Protocol):
         ...
 
     async def get_many(self, owner: str, note_ids: Collection[str]) -> Mapping[str, Note]:
-        """Return those of the notes that are there, by id, in one query."""
+        """Return the notes that exist, by id, in one query."""
         ...
 
     async def by_title(self, owner: str, title: str, namespaces: tuple[str, ...] | None = None) -> Sequence[Note]:
@@ -131,7 +131,7 @@ class NoteStore(Protocol):
         ...
 
     async def update(self, owner: str, note_id: str, change: NoteChange, *, version: int | None = None) -> Note:
-        """Change a note. Raises NotFound, and Conflict `stale_version` where `version` is not its newest."""
+        """Change a note. Raises NotFound, and Conflict `stale_version` if `version` is not the newest."""
         ...
 
     async def delete(self, owner: str, note_id: str, *, for_good: bool = False) -> None:
@@ -143,15 +143,15 @@ class NoteStore(Protocol):
         ...
 
     async def search_text(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
-        """Return the best matches of words (BM25 or its like), best first. Any text is a query; no syntax."""
+        """Return the best full-text matches (BM25 or similar), best first. Any text is a query; there is no syntax."""
         ...
 
     async def link(self, owner: str, source_id: str, target_id: str) -> bool:
-        """Link two notes; False where they were. Raises NotFound."""
+        """Link two notes; False if they were linked already. Raises NotFound."""
         ...
 
     async def unlink(self, owner: str, source_id: str, target_id: str) -> bool:
-        """Remove a link that `link` made; False where there was none. One from the text goes with the text."""
+        """Remove a link that `link` made; False if there was none. A link in the text goes with the text."""
         ...
 
     async def neighbours(self, note_id: str, wanted: NoteFilter, depth: int, limit: int) -> Sequence[Neighbour]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class OwnProxy(Protocol):
-    """Tells which requests came by the node's own web server, and from where. Nobody else is believed."""
+    """Identifies requests that came through the node's own Caddy, and their client address."""
 
     def visitor(self, header: Callable[[str], str | None]) -> str | None:
         """Return the visitor's address, canonical; None for a request that did not come by it.

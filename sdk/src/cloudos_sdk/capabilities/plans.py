@@ -1,4 +1,4 @@
-"""Where the plan comes from."""
+"""The source of the node's plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class PlanSource(Protocol):
-    """Tells the node's plan, from memory: `community`, `pro`, `business` or `enterprise`."""
+    """Returns the node's plan from memory: `community`, `pro`, `business` or `enterprise`."""
 
     def current_plan(self) -> str:
         """Return the plan in force now. Called on every gated request."""

@@ -1,4 +1,4 @@
-"""What every provider of a capability promises. Each check raises AssertionError with the promise that was broken.
+"""Contract checks of capabilities. Each raises AssertionError naming the broken promise.
 
 async def test_our_apps_keep_the_contract(cloudos):
     host = await cloudos("apps")
@@ -127,7 +127,7 @@ async def check_users(users: Users, *, user_id: str, disable: Callable[[], Await
 
 
 async def check_own_proxy(proxy: OwnProxy) -> None:
-    """Check an own proxy: it believes nobody who says only that it came by it."""
+    """Check an own proxy: it rejects requests that only claim to come through it."""
     for headers in (
         {},
         {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "Forwarded": "for=203.0.113.7"},
@@ -178,7 +178,7 @@ async def check_control_panel_link(link: ControlPanelLink) -> None:
 
 
 async def check_metric_source(source: MetricSource) -> None:
-    """Check a source of series: it measures what it says, and names it as it said."""
+    """Check a metric source: it returns samples of the metrics that it declares."""
     known = _by_name(source.metrics())
     _check_samples(await source.sample(), known)
 

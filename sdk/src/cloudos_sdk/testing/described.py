@@ -74,7 +74,7 @@ class Description:
 
 
 class AnswerCheck:
-    """An ASGI application before another one: notes in `misfits` what the description does not foresee."""
+    """ASGI middleware that collects in `misfits` the answers that do not match the OpenAPI document."""
 
     _known: dict[Any, Description] = {}
 
@@ -86,7 +86,7 @@ class AnswerCheck:
         self.misfits: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve a request, and judge the answer once it is there."""
+        """Serve a request and check its answer."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
@@ -113,7 +113,7 @@ class AnswerCheck:
                 self.misfits.append(said)
 
     def _place(self, path: str, method: str) -> str | None:
-        """Return the path of the description that a request is for; None where nothing is there."""
+        """Return the path template of a request; None if the document has none."""
         from cloudos_host.http.openapi import path_of
 
         try:
@@ -174,7 +174,7 @@ class _Answer:
 
     @property
     def body(self) -> bytes | None:
-        """The body; None where it was cut off."""
+        """The body; None if it was cut off."""
         return bytes(self._body) if self._ended else None
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins at the capability seams. Each passes the contract of `contracts.py`, like the real provider."""
+"""Fakes of capabilities. Each passes the checks of `contracts.py`, as the real provider does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FakeAuthenticator:
 
 
 class FakeUsers:
-    """People that a test puts in and changes: `users.set("usr_viewer", None)` is told to who watches."""
+    """Users that a test sets: `users.set("usr_viewer", None)` notifies the watchers."""
 
     def __init__(self, *people: Principal) -> None:
         known = people or tuple(Principal("user", f"usr_{role}", role, role, f"usr_{role}") for role in Role)
@@ -46,7 +46,7 @@ class FakeUsers:
         return self._people.get(user_id)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Call `changed` after each change; return what ends it."""
+        """Call `changed` after each change; return a function that unsubscribes."""
         self._watching.append(changed)
         return lambda: self._watching.remove(changed)
 
@@ -93,7 +93,7 @@ class FakeControlPanelLink:
         self.joined = joined
 
     def connected(self) -> bool:
-        """Tell whether it is joined."""
+        """Return whether it is connected."""
         return self.joined
 
 
@@ -111,7 +111,7 @@ def sample(name: str, value: float, **labels: str) -> Sample:
 
 
 class FakeMetrics:
-    """Metrics of which a test says what is measured, and when: `metrics.measure(clock.now(), sample(...))`."""
+    """Metrics that a test sets: `metrics.measure(clock.now(), sample(...))`."""
 
     def __init__(self, *metrics: Metric) -> None:
         self._metrics = tuple(sorted(metrics or _METRICS, key=lambda metric: metric.name))
@@ -119,7 +119,7 @@ class FakeMetrics:
         self._readers: set[asyncio.Queue[Tick]] = set()
 
     def measure(self, time: datetime, *samples: Sample) -> None:
-        """Hand a tick to every reader; who has not taken the one before misses that."""
+        """Send a tick to every reader; a reader that has not taken the previous one misses it."""
         self._latest = tick = Tick(time, samples)
         for queue in self._readers:
             if queue.full():

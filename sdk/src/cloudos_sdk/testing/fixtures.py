@@ -24,7 +24,7 @@ from cloudos_sdk.testing.network import loopback_only
 
 
 class FakeClock:
-    """Time that stands until a test moves it."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self._start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ class FakeClock:
         await wake.wait()
 
     async def advance(self, seconds: float) -> None:
-        """Move the time, waking who sleeps, in order."""
+        """Advance the time and wake sleepers in order."""
         end = self._passed + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             due, _, wake = heapq.heappop(self._sleepers)
@@ -61,11 +61,11 @@ class FakeClock:
         await asyncio.sleep(0.01)
 
     def set_back(self, seconds: float) -> None:
-        """Set the time of day back, as who mends a clock that was ahead; `monotonic` goes on."""
+        """Set the time of day back, as an administrator corrects a fast clock; `monotonic` continues."""
         self._start -= timedelta(seconds=seconds)
 
     async def leap(self, seconds: float) -> None:
-        """Move the time at once: who sleeps wakes at its end, once, however often it would have woken in between."""
+        """Move the time in one step, as after a suspend: each sleeper wakes once, at the end."""
         self._passed += seconds
         await self.advance(0)
 
@@ -114,7 +114,7 @@ class RunningHost:
         self.misfits: list[str] = []
 
     async def start(self, *, whole: bool = True) -> None:
-        """Boot it, and make its clients; without `whole` only what is required, as a node answers meanwhile."""
+        """Boot the host and make its clients; without `whole` only the required plugins."""
         self.host = self._make()
         self.host.app.asgi_app = self.check = AnswerCheck(self.host.app)
         await (self.host.boot() if whole else self.host.boot_required())
@@ -136,7 +136,7 @@ class RunningHost:
         await self.start()
 
     def record(self, plugin_id: str) -> Any:
-        """Return what the host knows of a plugin."""
+        """Return the host's record of a plugin."""
         return next(r for r in self.host.records if r.id == plugin_id)
 
     def state(self, plugin_id: str) -> str:
@@ -155,7 +155,7 @@ class RunningHost:
         return self.record(plugin_id).context
 
     async def run_job(self, plugin_id: str, name: str) -> None:
-        """Run a plugin's job once, now; raises what it raises."""
+        """Run a plugin's job once; raises its exception."""
         record = self.record(plugin_id)
         job = next(job for job in record.jobs if job.name == name)
 
@@ -166,7 +166,7 @@ class RunningHost:
         await asyncio.create_task(run())
 
     def schema_differences(self, plugin_id: str) -> list[Any]:
-        """Return where a plugin's models differ from what its migrations made; nothing, when all is well."""
+        """Return the differences between a plugin's models and the tables that its migrations made."""
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
@@ -185,7 +185,7 @@ class RunningHost:
 
 
 def _index_tables(connection: Any) -> tuple[str, ...]:
-    """Return the names of SQLite's virtual tables; what they are made of begins with them and is no model's either."""
+    """Return the names of SQLite's virtual tables, whose shadow tables have no model."""
     if connection.dialect.name != "sqlite":
         return ()
     made = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"

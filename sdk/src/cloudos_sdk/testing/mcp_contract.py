@@ -1,4 +1,4 @@
-"""What every plugin promises that adds to the MCP server."""
+"""Contract check of plugins that add to the MCP server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 
 
 async def check_mcp_source(source: McpSource) -> None:
-    """Check the names, schemas and scopes of what a plugin adds, and that it is the same when it is read twice."""
+    """Check names, schemas and scopes of a source, and that two reads give the same."""
     scheme = source.ctx.id.replace("_", "-") + "://"
     for kind, parts in (("tool", source.tools()), ("resource", source.resources()), ("prompt", source.prompts())):
         names = [part.name for part in parts]
@@ -55,5 +55,5 @@ def _check_prompt(prompt: McpPrompt) -> None:
 
 
 def schema_of(shape: type[BaseModel] | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the JSON Schema of what a tool takes or gives."""
+    """Return the JSON Schema of a tool's input or output."""
     return shape.model_json_schema() if isinstance(shape, type) else shape

@@ -1,4 +1,4 @@
-"""What every recall and every embedder promises (see `contracts.check_recall`, `contracts.check_embedder`)."""
+"""Contract checks of Recall and Embedder (see `contracts.check_recall`, `contracts.check_embedder`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No network but loopback while a host is under test: what would reach further is refused and named."""
+"""Network guard of tests: connections beyond loopback are refused and named."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _is_address(name: Any) -> bool:
 
 
 def _is_local(name: Any) -> bool:
-    """Tell whether a host is this machine; no name at all is any of its own addresses."""
+    """Return whether a host name is this machine; an empty name is all of its addresses."""
     if not name:
         return True
     text = _text(name)

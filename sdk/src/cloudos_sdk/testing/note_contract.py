@@ -1,4 +1,4 @@
-"""What every store of notes promises (see `contracts.check_note_store`)."""
+"""Contract check of NoteStore (see `contracts.check_note_store`)."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ async def _read(store: NoteStore, note_id: str) -> Note:
 
 
 async def _refused(act: Awaitable[object]) -> str | None:
-    """Return the code with which something is refused; None where it is done."""
+    """Return the error code of a call; None if it succeeds."""
     try:
         await act
     except (NotFound, Conflict) as error:
