@@ -6,7 +6,7 @@ import gc
 
 
 def main() -> None:
-    """Run the command line, imported without looking for garbage in vain: what is imported stays."""
+    """Run the command line; garbage collection is off during imports, which it would only slow down."""
     gc.disable()
     from cloudos_host.cli.main import main as run
 

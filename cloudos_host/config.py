@@ -71,7 +71,7 @@ class HostSettings(BaseModel):
 
 
 class ConfigError(Exception):
-    """The settings do not fit; the message names the key and where it stands."""
+    """The settings are invalid; the message names the key and its file or variable."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _table(parent: Mapping[str, Any], key: str, path: Path | None) -> Mapping[st
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` where one of the names is like this one, else nothing."""
+    """Return `; did you mean 'x'?` if a name is similar, else an empty text."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -99,12 +99,12 @@ class Host:
         return record
 
     async def boot(self) -> None:
-        """Take everything up. Raises HostError where a required plugin fails."""
+        """Start everything. Raises HostError if a required plugin fails."""
         await self.boot_required()
         await self.boot_rest()
 
     async def boot_required(self) -> None:
-        """Take up what the host cannot serve without; everything, unless the last boot was with the same plugins.
+        """Start the required plugins; all plugins if the last boot had others.
 
         Raises HostError where a required plugin fails, or the machine does.
         """
@@ -207,7 +207,7 @@ class Host:
 
     @property
     def _prune(self) -> Job:
-        """The daily end of what is kept for `host.event_days`."""
+        """The daily job that deletes what is older than `host.event_days`."""
 
         async def prune(ctx: Any) -> None:
             before = self.clock.now() - timedelta(days=self.settings.event_days)
@@ -228,7 +228,7 @@ class Host:
                 )
 
     def missing(self, id: str) -> str:
-        """Return what to say of a required plugin that is not installed."""
+        """Return the message for a required plugin that is not installed."""
         like = nearest(id, [record.id for record in self.records])
         return f"the required plugin {id!r} is not installed{like or f'; install cloudos-{id}'}"
 
@@ -307,7 +307,7 @@ class Host:
         return self.describe()
 
     async def shutdown(self) -> None:
-        """Bring down what came up, in the reverse order; a step that fails is logged and the others follow."""
+        """Stop everything in reverse order; a step that fails is logged and does not keep the others from running."""
         self._end_streams()
         steps: list[Callable[[], Awaitable[None]]] = []
         if self.host_record.context is not None:

@@ -58,7 +58,7 @@ def configure(settings: HostSettings) -> None:
 
 
 def told(error: BaseException) -> str:
-    """Return a crash as it is logged: its innermost frames and what led to it, in no more than some pages.
+    """Return a traceback for the log, shortened to its innermost frames and causes.
 
     Frames, causes and what an exception says may all be as many or as long as a request likes.
     """

@@ -1,4 +1,4 @@
-"""What a node is besides its plugins: its folder and the lock on it, its database, its events, its key."""
+"""The node without its plugins: data folder and lock, database, events and key."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Node:
 
     @property
     def place(self) -> str:
-        """Where the database is, without its password."""
+        """The location of the database, without its password."""
         if self.settings.database_url is None:
             return str(self.folder / "cloudos.db")
         return make_url(self.settings.database_url).render_as_string(hide_password=True)
 
     def take_lock(self) -> None:
-        """Make the data folder and keep other hosts off it and its database. Raises HostError where one is there."""
+        """Make the data folder and lock it and the database. Raises HostError if another host uses them."""
         make_data_folder(self.folder, self.log)
         self.reserve.release()
         self._lock = lock_folder(self.folder)
@@ -72,7 +72,7 @@ class Node:
             self._lock = None
 
     def open(self, *, begin: bool = False) -> None:
-        """Open the database and the key; with `begin` make what a new node has not yet.
+        """Open the database and the key; with `begin` make those of a new node.
 
         Raises HostError where key, folder and database do not belong together, or there is no node.
         """
@@ -134,7 +134,7 @@ class Node:
         return self._clock.now().isoformat()
 
     def refused(self, error: BaseException) -> HostError | None:
-        """Return what to say of an error of a start that lies in the machine: a full disk, a database that is away."""
+        """Return the HostError for a failure of the machine at a start: a full disk or an unreachable database."""
         found = refusal(error)
         if found is not None:
             return HostError(f"{found.message} ({self.place})")
@@ -145,5 +145,5 @@ class Node:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error is that there is no room on a disk."""
+    """Return whether an error means that a disk is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -40,7 +40,7 @@ class PluginTasks:
         return task
 
     def trouble(self) -> str | None:
-        """Return what fails now, in a sentence; None where everything works."""
+        """Return a sentence on the failing tasks; None if all work."""
         now = self._clock.monotonic()
         for name in [name for name, trouble in self._troubles.items() if now >= trouble.well_at]:
             self._well(name)
@@ -48,7 +48,7 @@ class PluginTasks:
         return "; ".join(told) or None
 
     async def stop(self) -> None:
-        """End what runs."""
+        """Cancel all tasks."""
         tasks = list(self._running)
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""A node that is not served: what the command line opens, beside a running host if need be."""
+"""A node opened by the command line without serving it, also beside a running host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def examine(config: Config, found: DiscoveredPlugin | None = None) -> tuple[Host, PluginLoader]:
-    """Return a host with its plugins imported and checked, nothing started; only `found` where it is given."""
+    """Return a host with its plugins imported and checked but not started; `found` limits it to these plugins."""
     host = Host(config, found=None if found is None else [found])
     notes = StartupCrashLog(config.host.data_dir, host.log, host.clock.now(), keep=False)
     for record in host.records:
@@ -45,7 +45,7 @@ class PluginCommands:
         self._found = found
 
     def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Run `work(ctx)`: database, secrets and settings are there, the plugin's lifespan is not entered.
+        """Run `work(ctx)` with database, secrets and settings, without entering the plugin's lifespan.
 
         Raises HostError where there is no data folder yet or its tables are older or newer than the code.
         """

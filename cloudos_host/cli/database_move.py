@@ -104,7 +104,7 @@ def _target_url(to: str) -> URL:
 
 
 def _owners(config: Config) -> tuple[Host, list[PathOwner]]:
-    """Return the host, and who has tables: the disabled plugins too, or their rows would stay behind."""
+    """Return the records that have tables: the host and all plugins, disabled ones too, so that no rows stay behind."""
     every = dataclasses.replace(config, host=config.host.model_copy(update={"disabled": ()}))
     host, loader = examine(every)
     owners = [PathOwner("host", "cloudos_host.migrations", Base.metadata.sorted_tables)]
@@ -122,7 +122,7 @@ def _owners(config: Config) -> tuple[Host, list[PathOwner]]:
 
 
 def _moving(source: Connection, owners: Iterable[PathOwner]) -> Iterator[PathOwner]:
-    """Yield those that have tables in the source. Raises HostError where these are not those of the code."""
+    """Yield the records that have tables in the source. Raises HostError if the tables do not match the code."""
     for owner in owners:
         if schema_upgrade.applied(source, owner.id) is None:
             continue  # installed and never started: its first start makes them
@@ -155,7 +155,7 @@ def _reading(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _writing(host: Host, target: URL, place: str) -> Iterator[Connection]:
-    """Open the target for us alone, and commit at the end. Raises HostError where it is not empty."""
+    """Open the target exclusively and commit at the end. Raises HostError if it is not empty."""
     url = target.render_as_string(hide_password=False)
     lock = DatabaseLock(url, host.log)
     if not _is_default(host, target) and not lock.take():  # the default is under the folder's lock
@@ -210,7 +210,7 @@ def _moved(table: Table) -> list[Column[Any]]:
 
 
 def _with_nulls(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Return a row with SQL's NULL where None would be JSON's."""
+    """Return a row with SQL NULL in JSON columns whose value is None."""
     return {**row, **{name: null() for name in names if row[name] is None}} if names else row
 
 
@@ -241,7 +241,7 @@ def _plain(value: Any) -> Any:
 
 
 def _set_sequence(source: Connection, target: Connection, table: Table) -> None:
-    """Have PostgreSQL count on from the highest number that was given, also where its row is gone."""
+    """Set PostgreSQL's sequence to the highest number that was used, even if its row was deleted."""
     column = table.autoincrement_column
     if column is None or target.dialect.name != "postgresql":
         return

@@ -1,4 +1,4 @@
-"""What an operator asks of a node from the command line: `doctor`, `db`, `openapi`."""
+"""The commands `doctor`, `db` and `openapi`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROBE_LIMIT = 10.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: `ok`, what was looked at, what was found, and what mends it."""
+    """One finding of the doctor: `ok`, subject, detail and remedy."""
 
     ok: bool
     subject: str
@@ -143,7 +143,7 @@ def _history(host: Host) -> Iterator[Finding]:
 
 
 def in_use(folder: Path) -> bool:
-    """Tell whether a host holds the lock of this data folder."""
+    """Return whether a host holds the lock of this data folder."""
     try:
         handle = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def openapi(config: Config) -> dict[str, Any]:
 
 
 def upgrade(config: Config) -> list[str]:
-    """Bring all tables up to date, after a snapshot; return what could not be. The host must not run."""
+    """Upgrade all tables after a snapshot; return the records that failed. The host must not be running."""
     host, loader = examine(config)
     loader.load()
     host.node.take_lock()

@@ -99,7 +99,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; what stops it is one line on standard error and exit 1."""
+    """Run the command line; an error is one line on standard error and exit code 1."""
     from cloudos_sdk import DatabaseUnavailable
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -165,7 +165,7 @@ def enable(plugin_id: str) -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Look for what the node and its plugins need; exit 1 where something is wrong."""
+    """Check the node and its plugins; exit code 1 if something is wrong."""
     from cloudos_host.cli import doctor
 
     findings = asyncio.run(doctor.diagnose(_config()))

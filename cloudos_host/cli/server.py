@@ -20,7 +20,7 @@ _FIRST_WORD = 0.05  # what imports modules holds up the loop, so those who waite
 
 
 async def run(config: Config, safe: bool) -> None:
-    """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError where it cannot serve."""
+    """Boot, serve until SIGTERM or SIGINT, and shut down. Raises HostError if it cannot serve."""
     import hypercorn.asyncio
 
     sys.setswitchinterval(0.001)  # a thread at work makes the event loop wait for so long each time that it comes back

@@ -1,1 +1,1 @@
-"""What the node keeps: database, schema upgrades, event outbox, operations, keys and files."""
+"""Stored data: database, schema upgrades, event outbox, operations, keys and files."""

@@ -95,7 +95,7 @@ class _Write:
                 self.error.__cause__ = cause
 
     def settle(self) -> None:
-        """Run what waits for the commit and wake who waits for the result. On the event loop."""
+        """Run the callbacks of the commit and deliver the result. Called on the event loop."""
         if self.error is None:
             for fn in self.after:
                 try:
@@ -152,7 +152,7 @@ class Database:
             return fn(session)
 
     async def write(self, fn: Callable[[Session], T]) -> T:
-        """Run `fn` in a transaction of its own; it shares the commit of those who wait beside it.
+        """Run `fn` in a transaction; writes that wait at the same time share one commit.
 
         The write goes through even when the caller is cancelled.
         """
@@ -214,7 +214,7 @@ class Database:
                 continue
 
     def _transact(self, jobs: list[_Write]) -> int:
-        """Run jobs in one transaction, as far as it stands; return how many were committed or have failed.
+        """Run jobs in one transaction until it fails; return how many were committed or failed.
 
         An error that ends it (a full disk: SQLite rolls all of it back) is the error of everyone in it. They are not
         run again: what they were given may carry the mark of the first run.

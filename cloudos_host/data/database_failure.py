@@ -1,4 +1,4 @@
-"""What the database refuses because of its own state: full, away, read-only, broken; as a 503 that says what to do."""
+"""Failures of the database itself (full, unreachable, read-only, broken) as a 503 with a remedy."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def unavailable(kind: str) -> DatabaseUnavailable:
 
 
 def lasts(error: DatabaseUnavailable) -> bool:
-    """Tell whether an error is a state that lasts, not one of the moment."""
+    """Return whether an error lasts, in contrast to one of the moment."""
     return error.code not in (f"database_{BUSY}", f"database_{ENDED}")
 
 
 def goes_on(connection: Connection) -> bool:
-    """Tell whether the transaction of a connection still stands; some errors roll all of it back."""
+    """Return whether a connection's transaction is still open; some errors roll it back."""
     if connection.invalidated:
         return False
     driver: Any = connection.connection.driver_connection

@@ -49,7 +49,7 @@ class DatabaseLock:
         self.holder: str | None = None
 
     def take(self) -> bool:
-        """Take it; False where another host has it. Raises what the database does."""
+        """Take the lock; False if another host holds it. Raises the database's errors."""
         if self._url.get_backend_name() == "sqlite":
             if self._url.database and self._handle is None:
                 self._handle = lock_file(Path(f"{self._url.database}.lock"))
@@ -80,13 +80,13 @@ class DatabaseLock:
             self._handle = None
 
     async def keep(self, db: Database) -> None:
-        """Take it again where its connection was lost, and have nothing written while another has it."""
+        """Watch the lock: take it again after a lost connection, and refuse writes while another host holds it."""
         while self._url.get_backend_name() != "sqlite":
             await asyncio.sleep(_LOOK)
             await self.look(db)
 
     async def look(self, db: Database) -> None:
-        """Look once. Raises what the database does."""
+        """Check the lock once. Raises the database's errors."""
         if await asyncio.to_thread(self._held):
             return
         self._log.warning("the connection that holds the lock on the database was lost; taking it again")
@@ -110,7 +110,7 @@ class DatabaseLock:
         return True
 
     def _take_with(self, connection: Connection) -> str | None:
-        """Take it by a connection; return who has it instead. What a lost connection of ours still holds is ended."""
+        """Take the lock with a connection; return another holder, or None. Ends a lost connection of ours that holds it."""
         for _ in range(2):
             if connection.execute(_TAKE, {"number": _NUMBER}).scalar():
                 return None

@@ -14,7 +14,7 @@ _LOW = 16 * _SIZE
 
 
 class DiskReserve:
-    """A file of a megabyte: deleted when the node starts on a full disk, made again when there is room."""
+    """A file of one megabyte, deleted when the node starts on a full disk, and made again when there is room."""
 
     def __init__(self, folder: Path, log: Any) -> None:
         self._folder = folder
@@ -22,7 +22,7 @@ class DiskReserve:
         self._log = log
 
     def release(self) -> None:
-        """Give the room away where there is no other."""
+        """Delete the reserve if the disk is full."""
         free = self._free()
         if free >= _SIZE:
             return
@@ -30,7 +30,7 @@ class DiskReserve:
         self._path.unlink(missing_ok=True)
 
     def keep(self) -> None:
-        """Take the room where there is plenty."""
+        """Make the reserve if there is plenty of room."""
         if self._path.exists() or self._free() < _LOW:
             return
         try:
@@ -41,7 +41,7 @@ class DiskReserve:
             self._log.info("no room is kept on the disk of the data folder", reason=str(error))
 
     def health(self) -> Health:
-        """Tell whether there is room."""
+        """Return whether the disk has room."""
         free = self._free()
         if free >= _LOW:
             return Health(True)

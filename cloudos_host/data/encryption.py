@@ -54,7 +54,7 @@ class PluginSecrets:
         return str(self._fernet.encrypt(plain.encode()).decode())
 
     def decrypt(self, cipher: str) -> str:
-        """Return what was encrypted; ValueError where it was not, or with another key."""
+        """Return the plain text. Raises ValueError if the text was not encrypted with this key."""
         from cryptography.fernet import InvalidToken
 
         try:

@@ -1,4 +1,4 @@
-"""Files and folders that are for the node alone, also where they were there before with wider modes."""
+"""Private files and folders: modes 0600 and 0700, also for those that existed with wider modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OURS = ("host.key", "cloudos.db", "lock", "boot.json")
 
 
 def make_data_folder(folder: Path, log: Any) -> None:
-    """Make the data folder, for the node alone; narrow what of an earlier one is wider, or say why it is not."""
+    """Make the data folder private, with the files in it; log the reason if a mode cannot be narrowed."""
     wide = private_folder(folder)
     if wide is not None:
         log.warning("others may look into the data folder", folder=str(folder), reason=wide)
@@ -23,7 +23,7 @@ def make_data_folder(folder: Path, log: Any) -> None:
 
 
 def private_folder(folder: Path) -> str | None:
-    """Make a folder of mode 0700, or narrow one that is there; return why it stays wider, None where it does not.
+    """Make a folder of mode 0700 or narrow an existing one; return the reason if it stays wider, else None.
 
     One that holds other things and none of a node's stays as it is: it may be shared, or a slip in the settings.
     """
@@ -37,7 +37,7 @@ def private_folder(folder: Path) -> str | None:
 
 
 def private_files(folder: Path) -> None:
-    """Narrow what is directly in a folder; the node's files of an earlier version, or of one that was restored."""
+    """Narrow the modes of the files directly in a folder, e.g. of an earlier version or a restored copy."""
     for path in folder.iterdir():
         about = path.lstat()
         if about.st_mode & MASK and (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
@@ -45,13 +45,13 @@ def private_files(folder: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file of mode 0600, for a program that fills it; one that is there is narrowed."""
+    """Make an empty file of mode 0600 for a program to write, or narrow an existing one."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     _narrow(path, path.stat())
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 whole, in the place of what was there."""
+    """Write a file of mode 0600 atomically, replacing an existing one."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""The lock on a file: one host at a time uses what it stands for."""
+"""Locks on files: one host at a time uses a data folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def lock_folder(folder: Path) -> int | None:
-    """Lock a data folder and return the handle that holds it until it is closed; None where another has it."""
+    """Lock a data folder and return the handle that holds the lock until it is closed; None if another holds it."""
     return lock_file(folder / "lock")
 
 
 def lock_file(path: Path) -> int | None:
-    """Lock a file and return the handle that holds it until it is closed; None where another has it."""
+    """Lock a file and return the handle that holds the lock until it is closed; None if another holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

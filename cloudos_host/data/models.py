@@ -1,4 +1,4 @@
-"""The host's own tables: events and who has read them, operations, runs of jobs, the node."""
+"""The host's tables: events, cursors of readers, operations, job runs and facts of the node."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class EventSetAside(Base, table=True):
 
 
 class OperationRow(Base, table=True):
-    """Long work: what was asked, how far it is, how it ended.
+    """An operation: input, progress and outcome.
 
     `owner` is the user who asked for it. Those with the permission `audience` see it; without one, it is the owner's.
     """
@@ -85,7 +85,7 @@ class OperationRow(Base, table=True):
 
 
 class NodeFact(Base, table=True):
-    """What the database knows of the node that it belongs to."""
+    """A fact of the node that this database belongs to."""
 
     __tablename__ = "host_node"
 

@@ -29,7 +29,7 @@ class NodeIdentity:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What was found at a start: the key, what the folder notes, what the database notes, and what is in either."""
+    """The facts of a start: the key, what folder and database note of the node, and whether each was used."""
 
     key: bytes | None
     noted: NodeIdentity | None
@@ -48,7 +48,7 @@ class NodeFacts:
         return self.noted is None and self.stored is None and not self.has_tables and not self.was_used
 
     def contradiction(self, folder: Path, place: str) -> str | None:
-        """Return what does not belong together and what to do, in one line."""
+        """Return one line on what does not belong together and what to do; None if all agree."""
         anew = "to begin a new node, use an empty data folder and an empty database"
         if self.key is None:
             if self.is_new:
@@ -85,12 +85,12 @@ class NodeFacts:
 
 
 def fingerprint(key: bytes) -> str:
-    """Return by what a key is known again."""
+    """Return the fingerprint of a key."""
     return hmac.new(key, b"cloudos:node", hashlib.sha256).hexdigest()[:32]
 
 
 def look(folder: Path, engine: Engine | None) -> NodeFacts:
-    """Look at a folder and its database; without an engine there is none yet. Changes nothing."""
+    """Read the facts of a folder and its database, without changes; `engine` is None if there is no database yet."""
     try:
         key: bytes | None = (folder / "host.key").read_bytes()
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def look(folder: Path, engine: Engine | None) -> NodeFacts:
 
 
 def remember(folder: Path, engine: Engine, key: bytes) -> None:
-    """Note in the database, then in the folder, that they and the key belong together, where they do not know it."""
+    """Store the identity of the node in the database, then in the folder, where it is missing."""
     facts = look(folder, engine)
     known = facts.stored or facts.noted or NodeIdentity(new_id("node"), fingerprint(key))
     if facts.stored is None:
@@ -127,7 +127,7 @@ def _noted(folder: Path) -> NodeIdentity | None:
 
 
 def _was_used(folder: Path) -> bool:
-    """Tell whether a start came to its end here; a folder of an earlier version notes nothing else."""
+    """Return whether a start was completed in this folder; folders of earlier versions note nothing else."""
     try:
         versions = json.loads((folder / "boot.json").read_bytes())["versions"]
         return isinstance(versions, dict) and bool(versions)

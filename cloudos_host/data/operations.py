@@ -67,7 +67,7 @@ class PluginOperations:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def register(self, kind: str, runner: Runner, *, audience: str = "") -> None:
-        """Name the code that does `kind` and who may see it, and run the unfinished ones again."""
+        """Register the function and audience of `kind`, and resume its unfinished operations."""
         self._runners[kind] = runner
         self._audiences[kind] = audience
         task = self.context.tasks.start(f"unfinished {kind}", partial(self._resume, kind))
@@ -107,11 +107,11 @@ class PluginOperations:
         running.task.cancel()
 
     def owns(self, operation_id: str) -> bool:
-        """Tell whether the operation runs here."""
+        """Return whether the operation runs in this process."""
         return operation_id in self._running
 
     async def stop(self) -> None:
-        """Interrupt what runs; it is resumed at the next start."""
+        """Interrupt running operations; the next start resumes them."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -175,14 +175,14 @@ class PluginOperations:
 
 
 def _origin(row: OperationRow) -> Caller:
-    """Return who started it, so that its events are theirs."""
+    """Return the caller who started the operation; its events are attributed to them."""
     if row.actor_kind == "system":
         return Caller(None)
     return Caller(Principal(row.actor_kind, row.actor_id, row.actor_name, Role.VIEWER, row.actor_id), row.address)
 
 
 def audience_of(row: OperationRow) -> str:
-    """Return who may see an operation: a permission, or one user (`user:<id>`)."""
+    """Return the audience of an operation: a permission, or one user (`user:<id>`)."""
     return str(row.audience or f"user:{row.owner}")
 
 
@@ -210,7 +210,7 @@ async def prune(db: Database, before: datetime) -> None:
 
 
 async def load(db: Database, operation_id: str, visible: Callable[[str], bool]) -> OperationRow:
-    """Return an operation of an audience that is `visible`; NotFound where there is none."""
+    """Return an operation whose audience is `visible`. Raises NotFound."""
     row = await db.read(lambda s: s.get(OperationRow, operation_id))
     if row is None or not visible(audience_of(row)):
         raise NotFound("operation", operation_id)

@@ -36,7 +36,7 @@ Handler = Callable[[Sequence[Envelope]], Awaitable[None]]
 
 
 class EventOutbox:
-    """The log of events, its readers and those who listen live."""
+    """The outbox of events, its readers and live listeners."""
 
     def __init__(self, db: Database, clock: Clock, log: Any) -> None:
         self.db = db
@@ -90,7 +90,7 @@ class EventOutbox:
         self._wakes.discard(wake)
 
     async def last(self) -> int:
-        """Return the number of the newest event; 0 where there is none."""
+        """Return the sequence number of the newest event, or 0."""
         return int(await self.db.read(lambda s: s.execute(_NEWEST).scalar()) or 0)
 
     async def poll(self) -> None:
@@ -109,7 +109,7 @@ class EventOutbox:
         return [event.envelope() for event in await self._load(seq, limit)]
 
     async def shown_after(self, seq: int) -> Sequence[StoredEvent]:
-        """Return events behind `seq`, oldest first, for those who only look; empty where there is none."""
+        """Return events after `seq`, oldest first, for streams; empty if there is none."""
         found = await self._tail.after(seq)
         return found if found is not None else await self._load(seq, _BATCH)
 
@@ -189,7 +189,7 @@ class EventOutbox:
             self.reached.pop(reader, None)
 
     async def _deliver_all(self, reader: str, batch: Sequence[Envelope], handler: Handler) -> bool:
-        """Hand over a batch; False where that fails and who of them it was must be seen one by one."""
+        """Deliver a batch; False if it fails, so that each event is delivered by itself."""
         try:
             await handler(batch)
         except DatabaseUnavailable:
@@ -239,7 +239,7 @@ class EventOutbox:
 
 
 class PluginEvents:
-    """One plugin's way to the log: it emits what its manifest declares, and its readers end with it."""
+    """One plugin's access to the outbox: emits declared events; its readers end with the plugin."""
 
     def __init__(self, log: EventOutbox, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks) -> None:
         self._events = log
@@ -249,7 +249,7 @@ class PluginEvents:
         self.readers: list[asyncio.Task[None]] = []
 
     def emit(self, session: Session, event: Event) -> str:
-        """Store `event` in the transaction of `session`; TypeError where the manifest does not declare it."""
+        """Store `event` in the transaction of `session`. Raises TypeError if the manifest does not declare it."""
         if not isinstance(event, self._emits):
             raise TypeError(f"{type(event).__name__} is not in the manifest's `emits` of {self._id!r}")
         return self._events.emit(session, event)
@@ -281,7 +281,7 @@ class PluginEvents:
         self.readers.append(self._tasks.start(f"reader {name}", follow))
 
     def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:
-        """Show something to those who listen now."""
+        """Send something to the current listeners."""
         line = orjson.dumps({"type": type, "resource": resource, "data": dict(data)})
         for listener in list(self._events.listeners):
             listener("", type, audience, line)

@@ -1,4 +1,4 @@
-"""The newest events of the log, read once for all who wait for them: readers of plugins and open event streams."""
+"""The newest events, read once for all plugin readers and open event streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StoredEvent:
         self.audience: str = row["audience"]
 
     def envelope(self) -> Envelope:
-        """Return it as a handler is given it, which may do with it what it likes."""
+        """Return a copy of the event for one handler."""
         row = self._row
         return Envelope(
             seq=self.seq,
@@ -70,11 +70,11 @@ class EventTail:
         self._turn = asyncio.Lock()
 
     def grew(self) -> None:
-        """Note that there are more; they are read when somebody asks."""
+        """Note that there are new events; they are read on the next request."""
         self._grown += 1
 
     async def after(self, seq: int) -> list[StoredEvent] | None:
-        """Return all events behind a number, oldest first; None where some of them are not held any more."""
+        """Return all events after a sequence number, oldest first; None if some of them are no longer held."""
         wanted = self._grown
         if self._known < wanted:
             async with self._turn:

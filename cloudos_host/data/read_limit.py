@@ -16,7 +16,7 @@ _CANCELLED = "57014"  # PostgreSQL's query_canceled, which its statement_timeout
 
 
 class ActiveRead:
-    """A read under way, of `limit` seconds. `over` is set by who no longer waits for it."""
+    """A running read with a limit in seconds. `over` is set when its caller no longer waits."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
@@ -26,7 +26,7 @@ class ActiveRead:
 
     @contextmanager
     def bounded(self, session: Session) -> Iterator[None]:
-        """Bound what a session reads, from now on; in the thread that reads, so waiting for a turn does not count.
+        """Limit the time of a session's reads from now on. Called in the reader thread, so that waiting does not count.
 
         Raises Unavailable where it was ended.
         """

@@ -1,4 +1,4 @@
-"""The threads that read the database: whoever has much to read leaves one of them to everybody else."""
+"""The reader threads of the database; a caller with many reads leaves one thread to all others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ReaderPool:
         return future
 
     def shutdown(self) -> None:
-        """Finish what was begun; what waits is cancelled."""
+        """Finish running reads and cancel waiting ones."""
         with self._lock:
             left = [future for waiting in self._waiting.values() for future, _ in waiting]
             self._waiting.clear()

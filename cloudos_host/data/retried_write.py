@@ -1,4 +1,4 @@
-"""What must be stored in the end: tried until the database is back."""
+"""Writes that must not be lost: retried until the database is available."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def revisions(package: str) -> list[str]:
 
 
 def applied(connection: Connection, plugin_id: str) -> str | None:
-    """Return the revision that the plugin's tables have; None where it has none yet."""
+    """Return the applied revision of a plugin's tables, or None."""
     table = version_table(plugin_id)
     if not inspect(connection).has_table(table):
         return None
@@ -41,7 +41,7 @@ def applied(connection: Connection, plugin_id: str) -> str | None:
 
 
 def pending(connection: Connection, plugin_id: str, package: str) -> list[str]:
-    """Return the revisions still to be applied. Raises MigrationError where the tables are newer than the code."""
+    """Return the pending revisions. Raises MigrationError if the tables are newer than the code."""
     shipped = revisions(package)
     current = applied(connection, plugin_id)
     if current is None:
@@ -80,7 +80,7 @@ def apply(connection: Connection, plugin_id: str, package: str) -> None:
 
 
 def snapshot(engine: Engine, folder: Path, now: datetime, keep: int = 5) -> Path | None:
-    """Copy a SQLite database before it is migrated; keep the newest few. None for a server database."""
+    """Copy a SQLite database before a migration, keeping the newest few; None for a server database."""
     if engine.dialect.name != "sqlite":
         return None
     private_folder(folder)

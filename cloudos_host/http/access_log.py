@@ -10,10 +10,10 @@ from hypercorn.logging import AccessLogAtoms, Logger
 
 
 class OneLineAtoms(AccessLogAtoms):
-    """What a line is made of; the path is decoded, and a header may have any byte but NUL."""
+    """The parts of an access log line, escaped: paths are decoded, and headers may have any byte but NUL."""
 
     def __getitem__(self, key: str) -> Any:
-        """Return a part, without what ends a line."""
+        """Return a part with line ends escaped."""
         value = super().__getitem__(key)
         return one_line(value) if isinstance(value, str) else value
 

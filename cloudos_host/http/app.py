@@ -29,7 +29,7 @@ class OrjsonProvider(JSONProvider):
         return orjson.dumps(obj, default=_plain).decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Read JSON text that somebody sent. Raises InvalidRequest."""
+        """Parse JSON text of a client. Raises InvalidRequest."""
         return read_json(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
@@ -90,18 +90,18 @@ class CloudOSApp(Quart):
         return MapAdapter(self.url_map, host, root, "", request.scheme, path, request.method, query)
 
     async def do_teardown_request(self, exc: Any, request_context: Any = None) -> None:
-        """Tear down a request where a blueprint has something to do then; without the signal."""
+        """Tear down a request if a blueprint registered a teardown; sends no signal."""
         if self._hooked:
             await super().do_teardown_request(exc, request_context)
 
     def register_blueprint(self, blueprint: Any, **options: Any) -> None:
-        """Take a blueprint, also while requests are served: plugins that are not required come up beside them."""
+        """Register a blueprint, also while requests are served: optional plugins are started beside them."""
         self.routes_changed += 1
         super().register_blueprint(blueprint, **options)
         self.__dict__.pop("_hooked", None)
 
     def _check_setup_finished(self, f_name: str) -> None:
-        """Allow what Quart forbids after the first request."""
+        """Allow registrations after the first request, which Quart forbids."""
 
     @cached_property
     def _hooked(self) -> bool:

@@ -41,14 +41,14 @@ _MOST_PARAMETERS = 100
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One view function: whose it is and what it asks."""
+    """A view function's plugin and policy."""
 
     record: PluginRecord
     policy: Policy
 
 
 class Gate:
-    """Admits a request or raises what it is answered with."""
+    """Admits a request, or raises the error that it is answered with."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Gate:
     async def _let_in(
         self, endpoint: Endpoint, request: Request | Websocket, address: str | None, request_id: str
     ) -> Principal | None:
-        """Judge who asks, and have the rest of the request done in that name and for that plugin."""
+        """Authorize the principal, and run the rest of the request as this principal and plugin."""
         record = endpoint.record
         if record.state is not PluginState.RUNNING:
             raise await self._down(record, request, address)
@@ -121,7 +121,7 @@ class Gate:
     async def _judge_again(
         self, endpoint: Endpoint, request: Request, address: str | None, admitted: Principal | None
     ) -> None:
-        """Judge who asks by what holds now that the body is there, which may be a minute later. Raises as `admit`."""
+        """Authorize the principal again once the body has arrived, which may take a minute. Raises as `admit`."""
         try:
             now = await self._who(endpoint.policy, request, address)
         except Unauthenticated as error:
@@ -133,7 +133,7 @@ class Gate:
         raise Forbidden("What you may do has changed since this request began; send it again.", code="rights_changed")
 
     def _by_session(self, admitted: Principal | None, error: Unauthenticated) -> Principal:
-        """Return who asks by the session of a token whose time ended on the way: what has an end takes its time."""
+        """Return the principal by the session of a token that expired during the request."""
         if error.code == "token_expired" and admitted is not None and admitted.session_id is not None:
             sessions = self._sessions()
             now = sessions.person(admitted.session_id) if sessions is not None else None
@@ -147,7 +147,7 @@ class Gate:
         return await self._identify(request, address, required=policy.access != "public")
 
     async def readmits(self, answer: OpenResponse) -> bool:
-        """Tell whether what was admitted would be admitted again, as the same and with the same rights."""
+        """Return whether an open response would be admitted again, for the same principal with the same rights."""
         endpoint: Endpoint = answer.endpoint
         if endpoint.record.state is not PluginState.RUNNING:
             return False
@@ -235,7 +235,7 @@ class Gate:
             raise UnsupportedMediaType(f"Send the body as {' or '.join(policy.media_types)}.")
 
     def _address(self, request: Request | Websocket) -> str | None:
-        """Return the caller's address: as the node's own proxy tells it, else that of the connection.
+        """Return the client address: as given by the node's own proxy, else of the connection.
 
         What a server of the operator's own says is believed only with `trust_proxy`, and from loopback.
         """
@@ -263,7 +263,7 @@ class Gate:
             )
 
     async def _down(self, record: PluginRecord, request: Request | Websocket, address: str | None) -> Unavailable:
-        """Return the error of a plugin that does not run; why is told to those who may see the plugins."""
+        """Return the error for a plugin that is not running, with the reason for principals who may see plugins."""
         title = record.manifest.title if record.manifest else record.id
         state = record.state.value
         message = f"{title} does not run now; an admin finds out why by `cloudos plugins`."
@@ -296,7 +296,7 @@ def _is_loopback(address: str | None) -> bool:
 
 
 def _from_elsewhere(request: Request | Websocket) -> bool:
-    """Tell whether a browser opens it for a page of another host (RFC 6455, 10.2)."""
+    """Return whether a WebSocket is opened by a page of another host (RFC 6455, 10.2)."""
     origin = request.headers.get("Origin")
     if origin is None:
         return False

@@ -67,7 +67,7 @@ def routes(host: Any) -> Blueprint:
     @public
     @document_response(Alive)
     async def health() -> Response:
-        """Tell that the process lives, and what is wrong with its database."""
+        """Return that the process is alive, and the state of its database."""
         trouble = host.db.trouble
         return answer({"status": "ok", "database": trouble.code if trouble is not None else "ok"})
 
@@ -99,7 +99,7 @@ def routes(host: Any) -> Blueprint:
     @validate_querystring(Page)
     @document_response(list[OperationOut])
     async def list_operations(query_args: Page) -> Response:
-        """List long work, newest first: the caller's own, and what others with the same permissions see."""
+        """List operations, newest first: the caller's own and those of audiences that the caller belongs to."""
         table, who = OperationRow.__table__, principal()
         statement = select(OperationRow).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(query_args.limit)
         if not visible("user:"):
@@ -142,7 +142,7 @@ def routes(host: Any) -> Blueprint:
     @answers(200, "text/event-stream")
     @answers(429)
     async def events() -> Response:
-        """Stream what happens, as far as the caller may see it."""
+        """Stream the events that the caller may see."""
         who = principal()
         given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
         if given is not None and not (given.isascii() and given.isdigit() and len(given) < 19):
@@ -158,7 +158,7 @@ def routes(host: Any) -> Blueprint:
     @requires("metrics:read")
     @answers(200, "text/plain")
     async def metrics() -> Response:
-        """Expose what the host counts and what plugins measure, for Prometheus."""
+        """Return the host's counters and the plugins' metrics for Prometheus."""
         text, content_type = exposition(host)
         return Response(text, content_type=content_type)
 

@@ -42,7 +42,7 @@ class FastPathConfig(Config):
     _headers: list[tuple[bytes, bytes]] = []
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """Return the headers that hypercorn adds to an answer; nobody may change the list."""
+        """Return the headers that hypercorn adds to an answer; the list is shared and must not be changed."""
         now = int(time.time())
         if now != self._second:
             self._second, self._headers = now, super().response_headers(protocol)
@@ -50,7 +50,7 @@ class FastPathConfig(Config):
 
 
 class LastWord(Event):
-    """Nothing more will be sent, and what still comes is ignored; who closed now might cut off the answer."""
+    """Ends the sending side and ignores further input, because closing at once could cut off the answer."""
 
 
 class OneProtocol(H11Protocol):
@@ -67,7 +67,7 @@ class OneProtocol(H11Protocol):
         self._ignored: int | None = None
 
     async def handle(self, event: Event) -> None:
-        """Take what came or that the connection is closed; after a refusal nothing that comes is looked at."""
+        """Handle received data or a closed connection; after a refusal received data is ignored."""
         if self._ignored is None or not isinstance(event, RawData):
             await super().handle(event)
             return
@@ -106,7 +106,7 @@ class PlainTCPServer(TCPServer):
     """Serves one connection as hypercorn does; a client that is refused can read why."""
 
     async def protocol_send(self, event: Event) -> None:
-        """Send what the protocol gives."""
+        """Send an event of the protocol."""
         if isinstance(event, LastWord):
             if not self.writer.is_closing():
                 self.writer.write_eof()
@@ -143,7 +143,7 @@ class FastTCPServer(PlainTCPServer):
             self.idle_task.close()  # what is still sent is not idle, and the tasks of the connection end
 
     async def protocol_send(self, event: Event) -> None:
-        """Send what the protocol gives, together with what else it gives in this turn of the loop."""
+        """Send an event of the protocol; data of one turn of the loop is written together."""
         if not isinstance(event, RawData):
             self._flush()
             await super().protocol_send(event)
@@ -215,7 +215,7 @@ class IdleTimer:
         self._since = None
 
     def close(self) -> None:
-        """Forget the connection: it ends, whoever still begins to count."""
+        """Stop the timer for good."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

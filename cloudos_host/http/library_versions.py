@@ -15,7 +15,7 @@ def unknown_versions() -> dict[str, str]:
 
 
 def fast_path_wanted(setting: bool, log: Any) -> bool:
-    """Return whether HTTP is served by the fast paths; one log line says where the versions forbid it."""
+    """Return whether to serve by the fast paths; logs one line if the installed versions rule it out."""
     if setting and (unknown := unknown_versions()):
         log.warning("HTTP is served without the fast path: it does not know these versions", **unknown)
         return False

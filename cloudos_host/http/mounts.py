@@ -22,7 +22,7 @@ _DRAIN = 1.0
 
 
 class Mounts:
-    """An ASGI application: a mounted one where the path is its, the host's own elsewhere."""
+    """An ASGI application that dispatches to mounted applications by path, else to the host's own."""
 
     def __init__(self, app: Any, gate: Gate, open_answers: OpenResponses, max_body: int) -> None:
         self._app = app
@@ -54,7 +54,7 @@ class Mounts:
         await self._app(scope, receive, send)
 
     def stop_soon(self) -> None:
-        """Tell mounted applications that their clients are gone, after a moment for what ends by itself."""
+        """Disconnect the clients of mounted applications after a grace period."""
         asyncio.get_running_loop().call_later(_DRAIN, self._stop)
 
     def _stop(self) -> None:
@@ -63,7 +63,7 @@ class Mounts:
             waiting.cancel()
 
     async def _next(self, receive: Any) -> Any:
-        """Return what a client sends next; that it is gone, once the host stops."""
+        """Return the next message of a client, or a disconnect once the host stops."""
         if self._stopped:
             return {"type": "http.disconnect"}
         waiting = asyncio.ensure_future(receive())
@@ -146,7 +146,7 @@ class _Bounded:
 
 
 def _asks_first(scope: Any) -> bool:
-    """Return whether a browser asks, for a page, what it may send: by OPTIONS, without credentials."""
+    """Return whether a request is a CORS preflight."""
     names = {name for name, _ in scope["headers"]}
     return scope.get("method") == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 

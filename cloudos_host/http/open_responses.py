@@ -22,7 +22,7 @@ SWEEP = 15.0
 
 @dataclass(eq=False, slots=True)
 class OpenResponse:
-    """One of them: who asked, by what, and for which endpoint."""
+    """An open response: principal, credentials and endpoint."""
 
     endpoint: Any
     principal: Principal | None
@@ -83,7 +83,7 @@ class OpenResponses:
                 del self._by_user[answer.principal.user_id]
 
     async def holds(self, answer: OpenResponse) -> bool:
-        """Tell whether it may go on, before its next message; end it where it may not."""
+        """Return whether an open response may send its next message; end it if not."""
         if answer.lost:
             return False
         if not answer.ended.is_set() and answer.principal is not None:
@@ -99,7 +99,7 @@ class OpenResponses:
         return not answer.ended.is_set()
 
     def changed(self, user_id: str) -> None:
-        """Judge again what is open for a user, of whom something changed."""
+        """Check the open responses of a user again after a change of the user."""
         mine = [a for a in self._open if a.principal is not None and a.principal.user_id == user_id]
         if mine:
             self._judge_soon(mine)
@@ -156,7 +156,7 @@ class GuardedBody:
 
 
 def csrf_token_of(request: Any) -> str | None:
-    """Return the token that must come with a cookie; a WebSocket, which can send no header, has it in its query."""
+    """Return the CSRF token of a request; a WebSocket, which cannot send headers, has it in its query."""
     token: str | None = request.headers.get("X-CSRF-Token")
     if token is None and request.scheme in ("ws", "wss"):
         token = request.args.get("csrf_token")

@@ -51,7 +51,7 @@ _SCHEMES = {
 
 
 def path_of(rule: Rule) -> str:
-    """Return a rule's path as the document has it: `/api/notes/{note_id}`."""
+    """Return a rule's path in OpenAPI's form: `/api/notes/{note_id}`."""
     return _CONVERTER.sub(r"{\1}", rule.rule)
 
 
@@ -169,7 +169,7 @@ class _Plugin:
         }
 
     def _needs(self, policy: Policy) -> list[dict[str, list[str]]]:
-        """Return what one must bring, as alternatives."""
+        """Return the security requirements of an operation, as alternatives."""
         if policy.access == "public":
             return []
         if policy.access == "bearer":
@@ -220,7 +220,7 @@ class _Plugin:
 
 
 def _operation_id(endpoint: str) -> str:
-    """Return a name that no other operation has: the plugin, its blueprint where that has another name, the view."""
+    """Return a unique operation id: plugin, blueprint if it has another name, and view."""
     plugin, _, rest = endpoint.partition(":")
     blueprint, _, view = rest.rpartition(".")
     if blueprint == plugin or blueprint.startswith(f"{plugin}_"):
@@ -229,7 +229,7 @@ def _operation_id(endpoint: str) -> str:
 
 
 def _refusals(method: str, policy: Policy, *, placed: bool = False) -> list[int]:
-    """Return the errors that any such operation may answer: those of the gate, and of what it stands for."""
+    """Return the errors that the gate may answer for an operation."""
     found = [400, 500, 503]
     if policy.access != "public":
         found += [401, 403]

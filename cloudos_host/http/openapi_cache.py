@@ -12,7 +12,7 @@ from cloudos_host.http.app import CloudOSApp, describe
 
 
 class OpenApiCache:
-    """Makes the OpenAPI document in a thread; those who ask meanwhile wait for the same one."""
+    """Makes the OpenAPI document in a thread; concurrent requests wait for the same document."""
 
     def __init__(self, app: CloudOSApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The permissions that plugins declare, and who has them."""
+"""The permissions that plugins declare, and the roles that have them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cloudos_sdk import Permission, Principal, Role
 
 
 class PermissionTable:
-    """The permissions that the plugins declare, and who has them."""
+    """The permissions of all plugins, and the roles that have them."""
 
     def __init__(self) -> None:
         self._declared: dict[str, Permission] = {}
@@ -22,7 +22,7 @@ class PermissionTable:
         return dict(self._declared)
 
     def allows(self, principal: Principal, name: str) -> bool:
-        """Tell whether the principal's role, and its key's scopes, include the permission."""
+        """Return whether the principal's role and its key's scopes include the permission."""
         declared = self._declared.get(name)
         if declared is None:
             return principal.role is Role.ADMIN and principal.scopes is None
@@ -34,7 +34,7 @@ class PermissionTable:
         return verb == "read" and f"{area}:write" in principal.scopes
 
     def sees(self, principal: Principal, audience: str) -> bool:
-        """Tell whether events and long work of an audience are shown: a permission, or one user (`user:<id>`)."""
+        """Return whether the principal belongs to an audience: a permission, or one user (`user:<id>`)."""
         kind, _, user_id = audience.partition(":")
         if kind != "user":
             return self.allows(principal, audience)

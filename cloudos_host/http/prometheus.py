@@ -1,4 +1,4 @@
-"""What the host counts and what its plugins measure, in Prometheus' text format."""
+"""The host's counters and the plugins' metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def exposition(host: Any) -> tuple[bytes, str]:
 
 
 class _Measured:
-    """What `generate_latest` asks of a registry."""
+    """A registry for `generate_latest`."""
 
     def __init__(self, families: Iterable[GaugeMetricFamily]) -> None:
         self._families = families

@@ -31,7 +31,7 @@ class FastHTTPConnection(ASGIHTTPConnection):
     _begun = False
 
     async def __call__(self, receive: Any, send: Any) -> None:
-        """Handle the request, and send the answer; who has none yet when the host stops is told so."""
+        """Handle the request and send the answer; a request without an answer when the host stops gets a 503."""
         try:
             await self._serve(receive, send)
         except asyncio.CancelledError:
@@ -105,7 +105,7 @@ class FastHTTPConnection(ASGIHTTPConnection):
             answers.release(held)
 
     def _without_body(self) -> bool:
-        """Tell whether it is a GET that announces no body, and so has none (RFC 9112, 6.3)."""
+        """Return whether the request is a GET or HEAD without a body (RFC 9112, 6.3)."""
         scope = self.scope
         if scope["method"] not in ("GET", "HEAD") or scope["http_version"] not in ("1.0", "1.1"):
             return False
@@ -173,7 +173,7 @@ class HeldWebsocket(ASGIWebsocketConnection):
 
 
 def is_whole(response: Any) -> bool:
-    """Tell whether an answer is there to the last byte."""
+    """Return whether an answer's body is complete in memory."""
     return (
         isinstance(response, Response)
         and isinstance(response.response, DataBody)
@@ -182,7 +182,7 @@ def is_whole(response: Any) -> bool:
 
 
 async def first_of(work: Any, *watches: Any) -> None:
-    """Do the work until it is done or one of the watches is, such as that the client is gone; raise what it raised."""
+    """Run `work` until it or one of the watches (e.g. the client's disconnect) is done; raises the work's exception."""
     if not watches:
         await work
         return

@@ -14,7 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 
 class CountedBody(Body):
-    """A body that ends with an error at the byte that is too many; Quart counts only what nobody has taken yet."""
+    """A request body that raises once it exceeds its limit; Quart counts only unread bytes."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         super().__init__(expected_content_length, max_content_length)
@@ -23,7 +23,7 @@ class CountedBody(Body):
         """Asked once, when the body is there; what it raises is raised to whoever reads the body."""
 
     def break_off(self) -> None:
-        """Note that the client is gone; whoever waits for the rest is told so."""
+        """Mark the client as gone, which ends waits for the rest of the body."""
         if not self._complete.is_set():
             self._must_raise = self._must_raise or ClientDisconnected()
             self.set_complete()
@@ -46,7 +46,7 @@ class CountedBody(Body):
             await judge()
 
     def append(self, data: bytes) -> None:
-        """Take what came; of a body that is too long, nothing more."""
+        """Append received bytes; ignores them once the body is too long."""
         self._came += len(data)
         if self._max_content_length is not None and self._came > self._max_content_length:
             self._must_raise = self._must_raise or RequestEntityTooLarge()
@@ -56,7 +56,7 @@ class CountedBody(Body):
         super().append(data)
 
     async def __anext__(self) -> bytes:
-        """Return what came since. Raises RequestEntityTooLarge instead of an end that is none."""
+        """Return the next bytes. Raises RequestEntityTooLarge if the body was cut off at its limit."""
         try:
             return await super().__anext__()
         except StopAsyncIteration:

@@ -15,11 +15,11 @@ _OTHER_LINES = 2  # the first, which says what is asked, and the empty one at th
 
 
 class HeadTooLarge(Exception):
-    """A head, or what follows the last chunk of a body, has too many bytes or fields."""
+    """A request head or trailer has too many bytes or fields."""
 
 
 class HeadBuffer(ReceiveBuffer):
-    """What came and is not read yet. h11's own limit is for heads that come in pieces; this one is for all."""
+    """The receive buffer of h11 with limits that also hold for heads that arrive in one piece."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """Return the lines of a head that is complete, and None as long as it is not. Raises HeadTooLarge."""

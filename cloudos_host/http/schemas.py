@@ -1,4 +1,4 @@
-"""What the host's own endpoints answer."""
+"""The answers of the host's own endpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 class Alive(BaseModel):
-    """That the process lives, and what is wrong with its database: `ok` or the code of its error."""
+    """The process is alive; `database` is `ok` or an error code."""
 
     status: Literal["ok"]
     database: str
@@ -31,7 +31,7 @@ class PluginHealth(BaseModel):
 
 
 class PluginOut(BaseModel):
-    """A plugin: how far up it came, and why it stands there."""
+    """A plugin: phase, state and reason."""
 
     id: str
     title: str
@@ -45,7 +45,7 @@ class PluginOut(BaseModel):
 
 
 class OperationOut(BaseModel):
-    """Long work: how far it is, and what came of it."""
+    """An operation: progress and result."""
 
     id: str
     kind: str

@@ -1,4 +1,4 @@
-"""Server-sent events: the outbox and what is announced, to those who may see it, resumable by `Last-Event-ID`."""
+"""Server-sent events: stored and announced events by audience, resumable by `Last-Event-ID`."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ _PATH_LIMIT = 107  # bytes of a socket's path on Linux, unix(7)
 
 
 class ApiSocket:
-    """A listening socket, mode 0600; `path` is None while there is none."""
+    """A listening Unix socket of mode 0600; `path` is None while it is closed."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
 
     def open(self, path: Path, log: Any) -> socket.socket | None:
-        """Bind it, in the place of what an earlier host left; None where there can be none, and the log says why."""
+        """Bind the socket, replacing one of an earlier host; None with a log line if that fails."""
         if len(bytes(path)) > _PATH_LIMIT:
             log.warning("the API has no Unix socket: the path of the data folder is too long", path=str(path))
             return None

@@ -1,4 +1,4 @@
-"""What each plugin gets from the host: its context."""
+"""The context that each plugin gets from the host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SystemClock:
 
 
 class Capabilities:
-    """Who provides what, in start order."""
+    """The providers of each capability, in start order."""
 
     def __init__(self) -> None:
         self._providers: dict[type[Any], list[tuple[str, Any]]] = {}
@@ -96,12 +96,12 @@ class PluginContext:
         return self.folder
 
     async def quiesce(self) -> None:
-        """End what works in the plugin's name: its operations and readers of events."""
+        """End the plugin's operations and event readers."""
         await self.operations.stop()
         await self.events.stop()
 
     async def release(self) -> None:
-        """End its background work and take back what it provides."""
+        """End the plugin's tasks and withdraw its capabilities."""
         await self.tasks.stop()
         self.capabilities.drop(self.id)
 
@@ -112,7 +112,7 @@ class PluginContext:
         self.capabilities.add(self.id, capability, implementation)
 
     def use(self, capability: type[T]) -> T:
-        """Return the first provider; raise `Unavailable` where there is none."""
+        """Return the first provider. Raises Unavailable if there is none."""
         found = self.capabilities.find(capability)
         if found is None:
             raise Unavailable(

@@ -19,7 +19,7 @@ _USUAL = f"<{_MAJOR}.{int(_MINOR) + 1},>={_MAJOR}.{_MINOR}"  # what the scaffold
 
 @dataclass(frozen=True)
 class DiscoveredPlugin:
-    """A plugin as its distribution's metadata tells it; `module` is set for one given as an object."""
+    """A plugin as found in its distribution's metadata; `module` is set for one given as an object."""
 
     id: str
     target: str
@@ -33,7 +33,7 @@ class DiscoveredPlugin:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """What it owns, as far as that is known without an import."""
+        """The prefixes that are known without an import."""
         return self.stated or (f"/api/{self.id}",)
 
 

@@ -21,7 +21,7 @@ _LIMIT = 5.0
 
 
 class HealthChecks:
-    """Asks the node and the running plugins, each by itself; keeps the last answers in `<data>/health.json`."""
+    """Runs the health checks of the node and the running plugins; keeps the last results in `<data>/health.json`."""
 
     def __init__(
         self, own: PluginRecord, records: Sequence[PluginRecord], call: Callable[..., Any], node: Node

@@ -22,7 +22,7 @@ class PlanLicense:
         self._features.update({feature.key: feature for feature in features})
 
     def knows(self, feature: str) -> bool:
-        """Tell whether somebody declared `feature`."""
+        """Return whether a plugin declares `feature`."""
         return feature in self._features
 
     @property
@@ -33,11 +33,11 @@ class PlanLicense:
         return plan if plan in PLANS else "community"
 
     def has(self, feature: str) -> bool:
-        """Tell whether the plan includes `feature`."""
+        """Return whether the plan includes `feature`."""
         return includes(self.plan, self._features[feature].required_plan)
 
     def require(self, feature: str) -> None:
-        """Raise `UpgradeRequired` where the plan lacks `feature`."""
+        """Raise UpgradeRequired if the plan does not include `feature`."""
         wanted = self._features[feature]
         plan = self.plan
         if not includes(plan, wanted.required_plan):

@@ -39,7 +39,7 @@ class Lifespans:
             self._notes.survived(record.id)
 
     async def stop(self, record: PluginRecord) -> None:
-        """End one plugin; what does not end in time is left behind and named in the log."""
+        """Stop one plugin; what does not end in time is abandoned and logged."""
         if record.runner is None:
             return
         record.runner.cancel()

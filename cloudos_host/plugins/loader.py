@@ -19,11 +19,11 @@ from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
 
 class InvalidPlugin(Exception):
-    """The plugin does not keep the contract; the message says where."""
+    """The plugin breaks the contract; the message says where."""
 
 
 class _Rules(Quart):
-    """Takes blueprints to see their rules; compiles none, which is most of what a rule costs."""
+    """Collects the rules of blueprints without compiling them, which is most of a rule's cost."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.rules: list[tuple[str, Any]] = []
@@ -56,13 +56,13 @@ class PluginLoader:
         self.hooks.add_hookspecs(hooks)
 
     def call(self, record: PluginRecord, hook: str, **arguments: Any) -> Any:
-        """Call one hook of one plugin; None where it does not have it."""
+        """Call one hook of one plugin; None if the plugin does not implement it."""
         others = [plugin for plugin in self.hooks.get_plugins() if plugin is not record.module]
         results = self.hooks.subset_hook_caller(hook, others)(**arguments)
         return results[0] if results else None
 
     def load(self, records: Sequence[PluginRecord] | None = None) -> None:
-        """Import and validate these plugins, or all, then settle who owns which path.
+        """Import and validate these plugins, or all, then assign the paths.
 
         One that runs already is not touched: who clashes with it fails alone.
         """
@@ -89,7 +89,7 @@ class PluginLoader:
         self._notes.leave()
 
     def examine(self, record: PluginRecord) -> None:
-        """Import one plugin and check its manifest and settings; raises what is wrong with it."""
+        """Import one plugin and check its manifest and settings. Raises InvalidPlugin or the plugin's own error."""
         self._import(record)
         record.phase = BootPhase.VALIDATE
         self._validate(record)
@@ -179,12 +179,12 @@ class PluginLoader:
             raise InvalidPlugin(f"{path} belongs to another plugin")
 
     def complete(self, records: Sequence[PluginRecord]) -> bool:
-        """Tell whether these loaded plugins and the host provide all that these need."""
+        """Return whether these loaded plugins and the host provide all required capabilities."""
         provided = {*self._host.provides, *(c for r in records if r.alive and r.manifest for c in r.manifest.provides)}
         return all(r.manifest is None or provided.issuperset(r.manifest.requires) for r in records if r.alive)
 
     def order(self) -> list[PluginRecord]:
-        """Return the loaded plugins that are still to be started, providers before those who need them."""
+        """Return the loaded plugins to be started, providers before consumers."""
         while True:
             living = {r.id: r for r in self.records if r.state is PluginState.PENDING and r.manifest is not None}
             graph = {id: self._needs(record, living) for id, record in living.items() if record.alive}

@@ -1,4 +1,4 @@
-"""What the host knows of each plugin, and who owns which path."""
+"""The records of plugins, and the owners of paths."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PluginRecord:
         self.state, self.phase, self.reason = PluginState.FAILED, phase, _sentence(reason)
 
     def public(self) -> dict[str, Any]:
-        """Return what `GET /api/plugins` shows."""
+        """Return the entry of `GET /api/plugins`."""
         return {
             "id": self.id,
             "title": self.manifest.title if self.manifest else self.id,
@@ -96,7 +96,7 @@ def _sentence(reason: object) -> str:
 
 
 def covers(prefix: str, path: str) -> bool:
-    """Tell whether `path` is `prefix` or lies below it."""
+    """Return whether `path` is `prefix` or below it."""
     return path == prefix or path.startswith(prefix.rstrip("/") + "/")
 
 

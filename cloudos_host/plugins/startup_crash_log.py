@@ -15,7 +15,7 @@ _FADES = timedelta(hours=1)  # after which it is tried once more: the machine ma
 
 
 class StartupCrashLog:
-    """The file `boot.json`: what is being started, who was blamed, and the plugins of the last whole boot.
+    """The file `boot.json`: the plugin being started, crashes by plugin, and the plugins of the last complete boot.
 
     With `keep=False` nothing is written: the command line looks, and a host may be running. A file that cannot be read
     or written costs the memory of crashes, not the start.
@@ -42,7 +42,7 @@ class StartupCrashLog:
             self._store()
 
     def prefixes_of(self, found: DiscoveredPlugin) -> tuple[str, ...]:
-        """Return what a plugin owns that is not imported: as its metadata states, else as at its last start."""
+        """Return the prefixes of a plugin that is not imported: from its metadata, else from its last start."""
         return found.stated or tuple(self.prefixes.get(found.id, found.prefixes))
 
     def enter(self, plugin_id: str) -> None:
@@ -68,7 +68,7 @@ class StartupCrashLog:
             self._store()
 
     def suspicious(self, plugin_id: str) -> bool:
-        """Tell whether the host crashed twice while starting it, the last time a short while ago."""
+        """Return whether the host crashed twice while starting the plugin, most recently within the last hour."""
         return self.deaths.get(plugin_id, 0) >= _DEATHS
 
     def _fade(self, now: datetime) -> None:
@@ -101,7 +101,7 @@ class StartupCrashLog:
 
 
 def forget_crashes(data_dir: Path, plugin_id: str) -> bool:
-    """Have the next start try a plugin again; False where no crash is noted of it. A host may be running."""
+    """Delete the crashes of a plugin, so that the next start tries it again; False if there are none."""
     path = data_dir / "boot.json"
     try:
         notes = json.loads(path.read_bytes())

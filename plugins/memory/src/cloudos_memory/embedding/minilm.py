@@ -151,9 +151,7 @@ def _data_file(package: str, path: str, digest: str) -> Path:
         if (found := Path(folder) / path).is_file():
             with found.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    raise BackendDown(
-                        f"{found} is not the expected file: install {package} again."
-                    )
+                    raise BackendDown(f"{found} is not the expected file: install {package} again.")
             return found
     raise BackendDown(f"The embedding model is not complete: {path} of the package {package} is missing.")
 
