@@ -110,7 +110,7 @@ class DatabaseLock:
         return True
 
     def _take_with(self, connection: Connection) -> str | None:
-        """Take the lock with a connection; return another holder, or None. Ends a lost connection of ours that holds it."""
+        """Take the lock; return another holder, or None. Ends a lost connection of ours that still holds it."""
         for _ in range(2):
             if connection.execute(_TAKE, {"number": _NUMBER}).scalar():
                 return None
