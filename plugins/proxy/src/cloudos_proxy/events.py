@@ -40,7 +40,7 @@ class RouteApplied(Event, type="route.applied", audience="proxy:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class RouteApplyFailed(Event, type="route.apply_failed", audience="proxy:read"):
-    """Staged routes were refused; what was served before is served on."""
+    """Staged routes were rejected; the previous configuration stays in force."""
 
     reason: str
     hostnames: list[str]
@@ -48,7 +48,7 @@ class RouteApplyFailed(Event, type="route.apply_failed", audience="proxy:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class RouteRefused(Event, type="route.refused", audience="proxy:read"):
-    """The name that a route leads to stands for a forbidden address by now, which is not dialled."""
+    """An upstream name now resolves to a forbidden address, which is not dialled."""
 
     hostname: str
     reason: str

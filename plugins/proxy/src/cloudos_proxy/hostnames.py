@@ -37,7 +37,7 @@ def normalise(text: str) -> str:
 
 
 def covers(wildcard: str, name: str) -> bool:
-    """Tell whether `*.example.com` covers a name."""
+    """Return whether a wildcard such as `*.example.com` covers a name."""
     return wildcard.startswith("*.") and name.partition(".")[2] == wildcard[2:]
 
 

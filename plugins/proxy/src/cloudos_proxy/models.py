@@ -13,7 +13,7 @@ Base: Any = model_base("proxy")
 
 
 class Route(Base, table=True):
-    """A name and where it leads. `kind` is `custom`, `apex` or `app`; `options` is JSON, `secret_options` encrypted.
+    """A route. `kind` is `custom`, `apex` or `app`; `options` is JSON, `secret_options` is encrypted JSON.
 
     `status` is `pending` until applied; `error` says why the last apply refused it. `by_admin`: an admin, or
     the node itself, saved it last.
@@ -55,7 +55,7 @@ class Applied(Base, table=True):
 
 
 class Domain(Base, table=True):
-    """A hostname with a certificate of its own, and the app that it leads to where no route says otherwise.
+    """A hostname with its own certificate, and the app that it leads to unless a route says otherwise.
 
     `provider` is `acme`, `internal`, `uploaded` or `none`; `certificate` and `private_key` (encrypted) are uploaded
     ones; `serial` to `not_after` tell of the one in force; `error` is the last failure, `error_at` as Caddy dates it.

@@ -83,7 +83,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Keep Caddy serving what was applied. Neither Caddy nor its ports need be there."""
+    """Keep Caddy serving the applied configuration. Starts even if Caddy or its ports are unavailable."""
     settings: ProxySettings = ctx.settings
     base_domain = normalise(settings.base_domain) if settings.base_domain else None
     own = OwnAddress(settings.api_addr)
@@ -173,5 +173,5 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether what was applied is served."""
+    """Check that the applied configuration is served."""
     return await ctx.use(ProxyStartup).health()

@@ -37,7 +37,7 @@ async def add(data: NewDomain) -> Response:
 @document_response(DomainOut)
 @answers(501)
 async def change(domain_id: str, data: DomainChange) -> Response:
-    """Change a domain; what is left out stays."""
+    """Change a domain; omitted fields stay as they are."""
     return _answer(await use(DomainService).change(domain_id, given(data)))
 
 
@@ -54,7 +54,7 @@ async def remove(domain_id: str) -> Response:
 @requires("domains:read")
 @document_response(CertificateOut)
 async def certificate(domain_id: str) -> Response:
-    """Tell how a domain's certificate is, what went wrong last, and where DNS leads."""
+    """Return the state of a domain's certificate, its last error, and the addresses in DNS."""
     found = await use(DomainService).certificate(domain_id)
     return Response(found.model_dump_json(), content_type="application/json")
 

@@ -30,7 +30,7 @@ class Which(Query):
 
 
 class PortsOut(BaseModel):
-    """The web ports: who holds them, what was stopped for them, what was started again."""
+    """The web ports: holders, programs stopped for them, and programs started again."""
 
     ports: list[int]
     held_by: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ class PortsOut(BaseModel):
 @requires("web-ports:read")
 @document_response(PortsOut)
 async def status() -> Response:
-    """Tell who holds the web ports, and what was stopped for them."""
+    """Return the holders of the web ports, and the programs stopped for them."""
     return _answer(await use(TakeoverService).status())
 
 
@@ -52,7 +52,7 @@ async def status() -> Response:
 @validate_request(Confirmation)
 @document_response(PortsOut)
 async def take(data: Confirmation) -> Response:
-    """Stop and disable the server that holds the web ports; without `confirm`, only say what would be stopped."""
+    """Stop and disable the server that holds the web ports; without `confirm`, return what would be stopped."""
     return _answer(await use(TakeoverService).take(confirmed=data.confirm))
 
 
@@ -69,7 +69,7 @@ async def release() -> Response:
 @validate_querystring(Which)
 @answers(200, "text/plain")
 async def coexist_snippet(query_args: Which) -> Response:
-    """Return what to paste into the web server that stays in front."""
+    """Return the configuration to paste into the web server in front."""
     text = await use(Coexistence).snippet(query_args.proxy)
     return Response(text, content_type="text/plain; charset=utf-8")
 

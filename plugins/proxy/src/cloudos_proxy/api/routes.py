@@ -96,7 +96,7 @@ async def apply(query_args: Force) -> Response:
 @requires("proxy:read")
 @document_response(Diff)
 async def diff() -> Response:
-    """Return what an apply would change."""
+    """Return the changes that an apply would make."""
     return _answer(await use(Applier).diff())
 
 
@@ -129,5 +129,5 @@ async def upstreams() -> Response:
 @requires("proxy:read")
 @document_response(State)
 async def status() -> Response:
-    """Tell whether the proxy serves, on which ports, and what is in the way."""
+    """Return whether the proxy serves, its ports, and what keeps it from serving."""
     return _answer(await use(ProxyStartup).state())

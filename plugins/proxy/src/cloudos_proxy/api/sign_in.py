@@ -21,7 +21,7 @@ _NO_PLACE = "is not an address of this node that asks for a sign-in"
 
 
 class Journey(Query):
-    """A browser on its way to `to`, marked by its `state`; with `again` it signs in anew."""
+    """The query of the sign-in page: target `to`, `state`, and `again` to sign in as another user."""
 
     to: str = Field(max_length=4096)
     state: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -29,7 +29,7 @@ class Journey(Query):
 
 
 class Arriving(Body):
-    """Where a browser goes on to, and the mark of its state."""
+    """The body of a handoff: target and state."""
 
     to: str = Field(max_length=4096)
     state: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -53,7 +53,7 @@ class Arrival(Query):
 @answers(302)
 @answers(401, "text/html")
 async def validate() -> Response:
-    """Tell a forward-auth proxy who is asking: 200 and `Remote-User`, `Remote-Groups`, …; 401 where nobody may.
+    """Authenticate a request for a forward-auth proxy: 200 with `Remote-User`, `Remote-Groups`, …, or 401.
 
     `roles` names the roles that may come in, with commas between them; all may without it.
     """
@@ -67,7 +67,7 @@ async def validate() -> Response:
 @validate_querystring(Journey)
 @answers(200, "text/html")
 async def sign_in(query_args: Journey) -> Response:
-    """Show the sign-in page to a browser that comes from a route; it signs in, or goes on by the POST of this path."""
+    """Return the sign-in page for a browser sent by a route; it signs in, or continues by a POST of this path."""
     target = use(SignInAddresses).target(query_args.to)
     if target is None:
         return _problem("Nothing to sign in to", "to", _NO_PLACE)
@@ -81,7 +81,7 @@ async def sign_in(query_args: Journey) -> Response:
 @validate_request(Arriving)
 @validate_response(Onward)
 async def hand_over(data: Arriving) -> Onward:
-    """Return where a signed-in browser goes on to: back to the route it came from, with a code for it.
+    """Return the redirect of a signed-in browser: back to its route, with a one-time code.
 
     A cookie alone does not get here: every port of the host receives that. The page's script sends the CSRF token too.
     """
@@ -124,7 +124,7 @@ def _sent(where: str) -> Response:
 
 
 def _problem(title: str, field: str, message: str) -> Response:
-    """Say what is wrong: to a browser by a page, to all others in the contract's shape."""
+    """Return an error: a page for browsers, JSON for programs."""
     if "text/html" not in request.headers.get("Accept", ""):
         raise InvalidRequest.field(field, message)
     page = problem_page(title, f"{message[0].upper()}{message[1:]}.")

@@ -1,1 +1,1 @@
-"""An apply: planned, checked, loaded into Caddy, recorded, and put back where it fails."""
+"""An apply: planned, checked, loaded into Caddy, recorded, and rolled back if it fails."""

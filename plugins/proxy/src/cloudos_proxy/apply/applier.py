@@ -29,7 +29,7 @@ _MOST_LEFT_OUT = 20
 
 
 class Applier:
-    """Brings Caddy from what is served to what is wanted. One at a time."""
+    """Applies staged routes to Caddy, one apply at a time."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Applier:
         """The routes that are served, by id."""
 
     async def start(self) -> bool:
-        """Serve what was applied last, whatever became of an apply that was cut short; return whether there is any."""
+        """Serve the last applied configuration, also after an interrupted apply; return whether there is one."""
         newest = await self._history.newest()
         if newest is None:
             return False
@@ -87,7 +87,7 @@ class Applier:
         return await self._to_the_end(work)
 
     async def diff(self) -> dict[str, Any]:
-        """Return what an apply would change."""
+        """Return the changes that an apply would make."""
         made = await self._plan(self._routes.all())
         unresolved = [row for id in made.errors if (row := self._routes.find(id)) is not None]
         return {"changes": differences(made, self.now, unresolved), "unchanged": made.unchanged}
@@ -101,29 +101,29 @@ class Applier:
         return await self._to_the_end(lambda: self._refresh(reason))
 
     def gated(self, hostname: str) -> list[RouteRow]:
-        """Return the routes of a name that are served and ask for a sign-in; what is staged leads nobody anywhere."""
+        """Return the served routes of a name that require sign-in; staged routes do not count."""
         rows = (each.row for each in self.now.values())
         return [
             row for row in rows if row.require_auth and (row.hostname == hostname or covers(row.hostname, hostname))
         ]
 
     async def stop(self) -> None:
-        """Wait for the end of what is under way."""
+        """Wait for the running apply."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _admit(self, rows: Sequence[RouteRow]) -> None:
-        """Raise Forbidden where these routes lead the node's names elsewhere, and who asks is no signed-in admin."""
+        """Raise Forbidden if these routes concern the node's own names and the caller is not a signed-in admin."""
         for now in ([each.row for each in self.now.values()], self._routes.all()):
             faces, before = ({row.id: row.face for row in found} for found in (rows, now))
             other = [row for row in (*rows, *now) if faces.get(row.id) != before.get(row.id)]
             self._names.admit(*other)
 
     def _vouched(self, row: RouteRow) -> bool:
-        """Tell whether an admin stands for a route: of the node's own names, who goes back to it does."""
+        """Return whether a route was approved by an admin; a rollback of the node's own names approves them."""
         return row.by_admin or (self._names.by_admin() and self._names.owns(row.hostname))
 
     async def _to_the_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do it alone, and to the end even where the caller goes away."""
+        """Run `work` under the lock, to its end even if the caller is cancelled."""
 
         async def alone() -> T:
             async with self._one:
@@ -182,7 +182,7 @@ class Applier:
         return _outcome(0, made.unchanged, errors, rows)
 
     def _serve(self, made: Plan) -> None:
-        """Remember what is served, and tell whoever follows."""
+        """Store what is served in memory and notify the followers."""
         before, self.now = self.now, {each.row.id: each for each in made.served}
         self._follow(before, self.now)
 

@@ -20,7 +20,7 @@ _UNMADE = ("installing", "failed")
 
 
 class AppRoutes:
-    """Keeps the apex and the apps' routes as the settings and the installed apps want them."""
+    """Maintains the automatic routes: the apex by the settings, and one for each installed app."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class AppRoutes:
         self._applier: Applier | None = None
 
     async def follow(self, applier: Applier) -> None:
-        """Take up what was installed, and what comes."""
+        """Make the routes of installed apps, and follow their events."""
         self._applier = applier
         self._ctx.events.subscribe(self._on_app, *_FOLLOWED, name="apps")
 
     async def keep_apex(self) -> None:
-        """Make the apex as the setting says; where the base domain is another, the names below it move along."""
+        """Make the apex route by the settings; after a change of the base domain, move the names below it."""
         async with self._routes.lock:
             apex = self._routes.find(APEX_ID)
             if self._base is None:

@@ -57,7 +57,7 @@ class ConfigBuilder:
         self._ends_streams = ends_streams
 
     async def document(self, served: Sequence[Served], api: str) -> tuple[bytes, bool]:
-        """Return the document for these routes with the domains of now, and whether there is anything in it."""
+        """Return the document for these routes and the current domains, and whether it serves anything."""
         tls = await self._parts({each.row.hostname for each in served})
         if self._names() is None:
             served = await asyncio.gather(*map(self._pin, served))
@@ -65,7 +65,7 @@ class ConfigBuilder:
         return document, bool(served or tls.sites or tls.app)
 
     async def _pin(self, served: Served) -> Served:
-        """Have Caddy dial an address where it cannot ask what a name stands for."""
+        """Replace a name by an address for a Caddy that cannot use our name server."""
         if served.row.upstream_type != "manual":
             return served
         return replace(served, dial=await self._pinned(served.dial))
@@ -105,7 +105,7 @@ class ConfigBuilder:
         )
 
     def _api_dial(self) -> str:
-        """Return the socket of the API, where Caddy is ours and nobody has said where the API is."""
+        """Return the API's socket if Caddy is ours and no address of the API is configured."""
         ours = self._settings.admin_address is None and self._settings.api_addr is None
         socket = self._ctx.api_socket if ours else None
         return f"unix/{socket}" if socket is not None else ""

@@ -63,13 +63,13 @@ class ApplyHistory:
         return id
 
     def replace_newest(self, session: Session, packed: PackedDocument) -> bool:
-        """Store what is served now in place of the newest; return whether there was one."""
+        """Replace the newest entry by what is served now; return whether there was one."""
         newest = select(TABLE.c.number).order_by(TABLE.c.number.desc()).limit(1).scalar_subquery()
         done = session.connection().execute(update(TABLE).where(TABLE.c.number == newest).values(_columns(packed)))
         return bool(done.rowcount)
 
     async def newest(self) -> tuple[list[Served], bytes] | None:
-        """Return what is to be served, and its document; None where nothing was ever applied."""
+        """Return the newest entry and its document; None if nothing was ever applied."""
         statement = select(TABLE.c.snapshot, TABLE.c.document).order_by(TABLE.c.number.desc()).limit(1)
         row = await self._ctx.db.read(lambda s: s.execute(statement).first())
         return None if row is None else (self._routes(row[0]), self._open(row[1]))

@@ -1,4 +1,4 @@
-"""Loads a document and sees that it serves; puts the one before back where it does not."""
+"""Loads a document, checks that it serves, and restores the previous one if it does not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLACE = re.compile(r"server (\w+): .*?route (\d+):")
 
 
 class NotServed(Exception):
-    """A document is not in force, and what was before is; `upstreams` are those that do not answer, and why."""
+    """A document could not be served, the previous one is in force; `upstreams` are those that do not answer."""
 
     def __init__(self, message: str, upstreams: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Loader:
         self._call = call or (lambda addrs: probe(addrs, settings.probe_seconds))
 
     async def load(self, document: bytes, *, before: bytes, upstreams: Collection[str]) -> None:
-        """Serve `document`, whose `upstreams` must answer still; `before` where it does not serve.
+        """Serve `document` if its `upstreams` still answer; else restore `before`. Raises NotServed.
 
         Raises NotServed, and Unavailable.
         """
@@ -64,7 +64,7 @@ class Loader:
         return other or silence, dead
 
     async def _runs_another(self, document: bytes) -> str | None:
-        """Return why what Caddy runs is not `document`, or None. Nobody else loads into a Caddy of our own."""
+        """Return why Caddy runs another document, or None. Only checked for a Caddy that others may load into."""
         if self._settings.admin_address is None:
             return None
         try:
@@ -89,7 +89,7 @@ class Loader:
 
 
 async def _first_line(address: str, port: int) -> bytes:
-    """Return the first line that a web server answers; nothing where it hangs up."""
+    """Return the first line of a web server's answer; empty if it hangs up."""
     reader, writer = await asyncio.open_connection(address, port)
     try:
         writer.write(f"GET {ALIVE} HTTP/1.1\r\nHost: alive\r\nConnection: close\r\n\r\n".encode())

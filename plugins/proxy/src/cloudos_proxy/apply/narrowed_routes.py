@@ -1,4 +1,4 @@
-"""What an apply does to those who are in: they are judged by the new roles, or unknown, and put out."""
+"""Ends visitors' connections that an apply no longer admits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLOSED_SECONDS = 0.2
 
 
 class NarrowedRoutes:
-    """Follows applies. Who came by a route while it was open is known by nothing but where the connection leads."""
+    """Follows applies. Visitors of a formerly open route are unknown, so their connections are found by upstream."""
 
     def __init__(
         self, ctx: Context, visits: OpenVisits, door: CaddySupervisor, resolver: Resolver, drain_seconds: float

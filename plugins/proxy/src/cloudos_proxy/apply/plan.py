@@ -1,4 +1,4 @@
-"""What an apply is to do: which routes it puts in force, which stay, which stand in the way."""
+"""The plan of an apply: routes to put in force, routes that stay, and conflicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Plan:
         return len(self.changed) + len(self.removed)
 
     def without(self, errors: Mapping[str, str], now: Mapping[str, Served], forbidden: Collection[str] = ()) -> Plan:
-        """Return the plan that leaves out the changes of some routes: what is served of them now is served on.
+        """Return the plan without the changes of some routes, which are served as before.
 
         A forbidden address that is served is served no longer; a name is looked up, and judged, at each dial.
         """
@@ -62,7 +62,7 @@ def _place(row: RouteRow) -> tuple[str, str]:
 
 
 def plan(rows: Iterable[RouteRow], now: Mapping[str, Served], dial: Callable[[RouteRow], str]) -> Plan:
-    """Return the plan that brings what is served `now` to `rows`. `dial` raises Unresolved.
+    """Return the plan from the served routes `now` to `rows`. `dial` raises Unresolved.
 
     A route that leads nowhere is served no longer; one of which that cannot be known now is served as it was.
     """
@@ -110,7 +110,7 @@ def sites(served: Iterable[Served], secrets: Secrets) -> list[Site]:
 
 
 def _own_dial(served: Served) -> str:
-    """Return what Caddy dials without asking for a name."""
+    """Return the address that Caddy dials without a name lookup."""
     return normal(served.dial) if served.row.upstream_type == "manual" else served.dial
 
 
@@ -118,13 +118,13 @@ _site = lru_cache(maxsize=8192)(Site)
 
 
 def access_changes(before: Mapping[str, Served], now: Mapping[str, Served]) -> dict[str, str | None]:
-    """Return the roles that routes ask for now, where that may have changed; None for those served no longer."""
+    """Return the roles of routes whose access may have changed; None for routes no longer served."""
     changed = (id for id in {**before, **now} if _face(before, id) != _face(now, id))
     return {id: ",".join(plain(now[id].row).get("allowed_roles", ())) if id in now else None for id in changed}
 
 
 def gated_now(before: Mapping[str, Served], now: Mapping[str, Served]) -> list[str]:
-    """Return where places led that asked for no sign-in before, and do now."""
+    """Return the upstreams of routes that require sign-in now and did not before."""
     gated = {(each.row.hostname, each.row.path_prefix) for each in now.values() if _is_gated(each)}
     return sorted(
         {
@@ -146,7 +146,7 @@ def _face(served: Mapping[str, Served], id: str) -> object:
 
 
 def differences(made: Plan, now: Mapping[str, Served], unresolved: Sequence[RouteRow]) -> list[dict[str, object]]:
-    """Return what an apply would change, as the API shows it."""
+    """Return the changes of an apply, as the API shows them."""
     found: list[dict[str, object]] = []
     for served in [*made.changed, *(Served(row, "") for row in unresolved)]:
         row, before = served.row, now.get(served.row.id)

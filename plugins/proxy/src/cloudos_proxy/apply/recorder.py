@@ -1,4 +1,4 @@
-"""What an apply leaves in the database: states of routes, the configuration itself and the event, at once."""
+"""Records an apply in one transaction: states of routes, the configuration and the event."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AppliedStore:
         return [replace(row, status="error", error=why) for row, why in current if row is not None]
 
     def _restored(self, made: Plan) -> tuple[list[RouteRow], list[str]]:
-        """Return the rows as they were, and those that stand in their place now; what is newer becomes pending."""
+        """Return the rows of an earlier configuration and those that replaced them; newer ones become pending."""
         rows = [each.row for each in made.served]
         ids = {row.id for row in rows}
         places = {(row.hostname, row.path_prefix) for row in rows}

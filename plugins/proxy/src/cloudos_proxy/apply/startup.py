@@ -1,4 +1,4 @@
-"""Brings the door up with the host, and tells how it is."""
+"""Starts the proxy with the host, and its health check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOKS = 60
 
 
 class ProxyStartup:
-    """What happens after the host is up, out of the way of its start."""
+    """Starts Caddy and the automatic routes in the background, without delaying the host's start."""
 
     def __init__(self, ctx: Context, door: CaddySupervisor, applier: Applier, own: OwnAddress, apps: AppRoutes) -> None:
         self._ctx = ctx
@@ -55,7 +55,7 @@ class ProxyStartup:
         }
 
     async def health(self) -> Health:
-        """Tell whether what was applied is served."""
+        """Check that the applied configuration is served."""
         trouble = await self._door.look()
         if trouble is not None:
             return Health(False, trouble)

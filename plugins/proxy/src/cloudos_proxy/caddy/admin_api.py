@@ -15,7 +15,7 @@ _TRIES = 5
 
 
 class CaddyRefused(Exception):
-    """Caddy does not take the document, and goes on with the one it has; the message is its own."""
+    """Caddy rejected the document and keeps the previous one; the message is Caddy's."""
 
 
 class CaddyUnreachable(Exception):
@@ -45,17 +45,17 @@ class Caddy:
         return body
 
     async def runs(self, document: bytes) -> bool:
-        """Tell whether `document` is the running one, whichever of our sockets it listens on."""
+        """Return whether Caddy runs `document`, on whichever of our sockets."""
         running = unturned((await self.config()).strip())
         return running == document or await asyncio.to_thread(_same, running, document)
 
     async def get(self, path: str) -> Any:
-        """Return what the admin API has at `path`, read as JSON; None where there is nothing."""
+        """Return the parsed JSON of the admin API at `path`; None if there is nothing."""
         status, body = await self._call("GET", path)
         return orjson.loads(body) if status == 200 else None
 
     async def answers(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether the admin API answers."""
         try:
             await self._call("GET", "/config/admin")
         except CaddyUnreachable:

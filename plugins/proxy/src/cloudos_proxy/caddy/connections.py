@@ -1,4 +1,4 @@
-"""Connections that another process of ours has taken: found, and ended from here."""
+"""Finds and ends connections that were accepted by another process of ours."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NOT_NOW = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 def is_passing(error: OSError) -> bool:
-    """Tell whether an error is one that passes: of descriptors or memory there are none now."""
+    """Return whether an error is temporary: no descriptors or memory at the moment."""
     return error.errno in _NOT_NOW
 
 
 def can_end_connections() -> bool:
-    """Tell whether the kernel lets a process have another's sockets at all; some sandboxes do not."""
+    """Return whether the kernel allows copying another process's sockets; some sandboxes do not."""
     with contextlib.ExitStack() as stack:
         try:
             pidfd = os.pidfd_open(os.getpid())

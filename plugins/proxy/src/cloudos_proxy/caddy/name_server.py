@@ -1,4 +1,4 @@
-"""The DNS server of one client, Caddy: what it dials is what was checked when it asked.
+"""A DNS server for Caddy alone: it resolves upstream names to addresses that were checked at that moment.
 
 A name that is looked up once, when a route is made, may stand for another address a moment later (DNS rebinding). So
 Caddy is given no name but those of `dial_names`, and asks here for each connection that it opens. While the host is
@@ -45,7 +45,7 @@ class NameServer:
         return f"unix/{self._path}" if self._server is not None else None
 
     async def start(self) -> None:
-        """Listen, where the path is not too long for a socket's name."""
+        """Start to listen; logs a warning if the path is too long for a Unix socket."""
         if len(str(self._path)) > _PATH_LIMIT:
             self._log.warning("names of upstreams are looked up at each apply only", path=str(self._path))
             return
@@ -81,7 +81,7 @@ class NameServer:
             writer.close()
 
     async def _answer(self, asked: bytes) -> bytes:
-        """Return the answer to one question; NXDOMAIN for what has no address that may be dialled."""
+        """Return the answer to one query; NXDOMAIN for names without an allowed address."""
         if "dns.message" not in sys.modules:
             await asyncio.to_thread(importlib.import_module, "dns.message")
         import dns.flags

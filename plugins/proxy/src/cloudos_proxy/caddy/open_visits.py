@@ -1,4 +1,4 @@
-"""Who came in by which connection: what was let in is put out when the right to come in ends.
+"""Open visits: which right admitted which connection, so that it is closed when the right ends.
 
 The gate is asked once for each request. A WebSocket, a stream or a long download is one request, and would outlive a
 sign-out by hours. So the gate remembers by whose rights a connection was used, and Caddy's end of it is shut down when
@@ -31,7 +31,7 @@ has many names; with more it is ended, and its visitor opens another."""
 
 @dataclass(frozen=True, slots=True)
 class VisitRight:
-    """By what somebody came in: a session, or an `Authorization` header; by which route, and the roles it asked for."""
+    """The right of a visit: session or `Authorization` header, route, and the roles that it required."""
 
     user_id: str
     session_id: str | None
@@ -53,14 +53,14 @@ class NoteVisit(Protocol):
 
 
 def peer_of(text: str | None) -> Peer | None:
-    """Read a peer as Caddy tells it: the address, a space and the port."""
+    """Parse a peer in Caddy's form: address, space, port."""
     address, _, port = (text or "").rpartition(" ")
     found = parse_address(address)
     return (found, int(port)) if found is not None and port.isascii() and port.isdigit() else None
 
 
 class OpenVisits:
-    """The connections that came in. `holds` judges a right anew, `hang_up` ends connections, `open` lists them."""
+    """Tracks admitted connections. `holds` checks a right again, `hang_up` ends connections, `open` lists them."""
 
     def __init__(self, ctx: Context, hang_up: HangUp, open: Open) -> None:
         self._ctx = ctx
@@ -91,7 +91,7 @@ class OpenVisits:
                 self._changed.set()
 
     def follow(self, roles: Mapping[str, str | None], seconds: float) -> None:
-        """Judge who came by these routes by the roles that they ask for now; None is for one that is served no longer.
+        """Check the visits of these routes against their current roles; None means a route no longer served.
 
         The server before takes requests for `seconds` yet: those are judged then.
         """

@@ -1,4 +1,4 @@
-"""Where this node's own API listens, as Caddy reaches it."""
+"""The address of this node's API, as Caddy reaches it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEFAULT = "127.0.0.1:8080"
 
 
 class OwnAddress:
-    """Finds the address by the ports that this process listens on, where no setting tells it."""
+    """Finds the API's address by the listening ports of this process, unless a setting gives it."""
 
     def __init__(self, given: str | None) -> None:
         self._given = given
@@ -19,7 +19,7 @@ class OwnAddress:
 
     @property
     def known(self) -> bool:
-        """Tell whether it is known, and not only taken for granted."""
+        """Return whether the address is known, not just the default."""
         return (self._given or self._found) is not None
 
     @property
@@ -28,7 +28,7 @@ class OwnAddress:
         return self._given or self._found or DEFAULT
 
     async def get(self) -> str:
-        """Return host:port; the default where the API does not listen yet."""
+        """Return host:port; the default if the API does not listen yet."""
         if self._given is not None:
             return self._given
         if self._found is None:
@@ -45,7 +45,7 @@ class OwnAddress:
 
 
 def reachable(address: str, family: socket.AddressFamily) -> str:
-    """Return by which address this machine reaches what listens on `address`."""
+    """Return the address by which this machine reaches a listener on `address`."""
     if address in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{address}]" if family == socket.AF_INET6 else address

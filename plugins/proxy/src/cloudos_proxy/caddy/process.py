@@ -28,11 +28,11 @@ _COLLECTING = {"GOGC": "400", "GOMEMLIMIT": "512MiB"}
 
 
 class CaddyMissing(Exception):
-    """There is no Caddy to run; the message says how to come by one."""
+    """No Caddy was found; the message says how to install it."""
 
 
 class CaddyDied(Exception):
-    """Caddy ended while it started; the message is its last words."""
+    """Caddy exited during its start; the message is its last output."""
 
 
 def find_program(given: Path | None) -> Path:
@@ -64,7 +64,7 @@ def version_of(program: Path) -> str:
 
 @dataclass(frozen=True)
 class Start:
-    """How a Caddy is started: `fds` are open files that it keeps, by the variable that tells their number."""
+    """How to start Caddy; `fds` are inherited file descriptors, by the environment variable of each number."""
 
     program: Path
     folder: Path
@@ -74,12 +74,12 @@ class Start:
 
     @property
     def last_words(self) -> Path:
-        """The file of what it says before its document names a log."""
+        """The file of Caddy's output before its document configures a log."""
         return self.folder / "caddy-start.log"
 
 
 class Process:
-    """A running Caddy, a child of ours or one that a host before us left."""
+    """A running Caddy: a child process, or one left by an earlier host."""
 
     def __init__(self, pid: int, popen: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
@@ -90,11 +90,11 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Tell whether it runs."""
+        """Return whether the process runs."""
         return not self._ended.is_set()
 
     def sockets(self, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
-        """Return copies of its sockets of these numbers. Raises OSError where the kernel does not allow it."""
+        """Return copies of its sockets by descriptor number. Raises OSError if the kernel does not allow it."""
         return copy_sockets(self._pidfd, numbers)
 
     async def connections(self, ports: Collection[int]) -> dict[Peer, int]:
@@ -102,7 +102,7 @@ class Process:
         return await asyncio.to_thread(taken_connections, self.pid, ports)
 
     async def hang_up(self, peers: Collection[Peer], ports: Collection[int] | None) -> None:
-        """End its connections with these peers that came to these ports, or any. Raises OSError where it may not."""
+        """End its connections with these peers on these ports, or on any. Raises OSError if not allowed."""
         if not self.alive:
             return
         pidfd = os.dup(self._pidfd)  # ours may be closed meanwhile, and its number another file's
@@ -116,7 +116,7 @@ class Process:
         await self._ended.wait()
 
     async def end(self, grace: float) -> None:
-        """Ask it to stop; kill it where it does not within `grace` seconds."""
+        """Terminate the process; kill it after `grace` seconds."""
         for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
             if not self.alive:
                 break
@@ -180,7 +180,7 @@ def spawn(start: Start, pid_file: PidFile, given: str) -> Process:
 
 
 class PidFile:
-    """Who was started, so that a later host finds it: the process, when it began, and what it was given."""
+    """The pid file by which a later host finds Caddy: pid, start time and command."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -199,7 +199,7 @@ class PidFile:
         self._path.unlink(missing_ok=True)
 
     def find(self) -> tuple[int, str] | None:
-        """Return the process and what it was given, where it still runs and is the same one. Blocks."""
+        """Return pid and command if the recorded process still runs, else None. Blocks."""
         import psutil
 
         try:

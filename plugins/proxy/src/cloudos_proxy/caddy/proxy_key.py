@@ -22,7 +22,7 @@ class ProxyKey:
         self.text = secrets.digest("the second key by which Caddy is known")
 
     def visitor(self, header: Callable[[str], str | None]) -> str | None:
-        """Return the visitor's address, where the request brings the key."""
+        """Return the visitor's address if the request carries the key, else None."""
         given = header(KEY)
         if given is None or not hmac.compare_digest(given.encode("utf-8", "replace"), self.text.encode()):
             return None

@@ -14,7 +14,7 @@ _EVERY = 0.002
 
 
 class ReloadWatch:
-    """Follows Caddy's log from now on. Where the line does not come, the end of the load is the next sign."""
+    """Follows Caddy's log for the line that a reload took over; if it is missing, the end of the load counts."""
 
     def __init__(self, log: Path) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""The sockets of one web port: they stand in a ring, and newcomers all come to one of them."""
+"""The SO_REUSEPORT sockets of one web port, of which one receives all new connections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Filter(ctypes.Structure):
 
 
 def steer(sockets: Sequence[socket.socket], place: int) -> None:
-    """Send all who come from now on to the socket at `place`. Raises OSError where the kernel cannot."""
+    """Steer all new connections to the socket at `place`. Raises OSError if the kernel cannot."""
     # a filter of one instruction: "the socket at this place", in the order in which they began to listen (socket(7))
     instruction = _Instruction(_RETURN_CONSTANT, 0, 0, place)
     program = _Filter(1, ctypes.pointer(instruction))

@@ -80,12 +80,12 @@ class CaddyRunner:
         return {one.name: one.port for one in self._wanted} if is_open else {}
 
     async def hang_up(self, peers: Collection[Peer]) -> None:
-        """End connections of visitors. Raises OSError where the kernel does not allow it."""
+        """End connections of visitors. Raises OSError if the kernel does not allow it."""
         if self._process is not None and self._process.alive:
             await self._process.hang_up(peers, self._tcp_ports)
 
     async def cut_off(self, upstreams: Collection[Peer]) -> None:
-        """End connections to upstreams. Raises OSError where the kernel does not allow it."""
+        """End connections to upstreams. Raises OSError if the kernel does not allow it."""
         if self._process is not None and self._process.alive:
             await self._process.hang_up(upstreams, None)
 
@@ -100,7 +100,7 @@ class CaddyRunner:
         return frozenset(one.port for one in self._wanted if not one.udp)
 
     async def modules(self) -> frozenset[str]:
-        """Return what Caddy is built with. Raises CaddyMissing."""
+        """Return the modules of this Caddy. Raises CaddyMissing."""
         if self._modules is None:
             program = await asyncio.to_thread(find_program, self._program)
             self._modules = await asyncio.to_thread(list_modules, program)
@@ -154,7 +154,7 @@ class CaddyRunner:
             self._loading = None
 
     async def open_ports(self) -> None:
-        """Open the ports, where they are not. Raises PortUnavailable."""
+        """Open the ports if they are closed. Raises PortUnavailable."""
         if not self._sockets.rings:
             self._sockets = await asyncio.to_thread(open_sockets, self._wanted)
 
@@ -211,7 +211,7 @@ class CaddyRunner:
         self._sockets.close()
 
     def close_idle_ports(self) -> None:
-        """Give the ports back where nothing serves on them."""
+        """Close the ports if Caddy does not run."""
         if self.pid is None:
             self._sockets.close()
 

@@ -17,7 +17,7 @@ _PIDFD_GETFD = 438  # pidfd_getfd(2), on every processor
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that listens on a port; `pid` is None where it is not shown to us."""
+    """A process that listens on a port; `pid` is None if the system hides it."""
 
     port: int
     pid: int | None
@@ -28,7 +28,7 @@ class Holder:
 
 
 class PortUnavailable(Exception):
-    """A port cannot be opened; the message names it, who holds it and what mends it."""
+    """A port cannot be opened; the message names the port, its holder and the remedy."""
 
     def __init__(self, port: int, code: str, message: str, holders: Iterable[Holder] = ()) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ class OpenSockets:
 
 
 def open_sockets(wanted: Iterable[WantedSocket]) -> OpenSockets:
-    """Open all or none. Raises PortUnavailable. Blocks for some ms where a port is in use."""
+    """Open all sockets or none. Raises PortUnavailable. Blocks for some ms if a port is in use."""
     opened = OpenSockets()
     try:
         for one in wanted:
@@ -87,7 +87,7 @@ def open_sockets(wanted: Iterable[WantedSocket]) -> OpenSockets:
 
 
 def copy_socket(pidfd: int, number: int) -> socket.socket:
-    """Return a copy of one socket of another process. Raises OSError where the kernel does not allow it."""
+    """Return a copy of one socket of another process. Raises OSError if the kernel does not allow it."""
     libc = ctypes.CDLL(None, use_errno=True)
     ours = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
     if ours < 0:
@@ -96,7 +96,7 @@ def copy_socket(pidfd: int, number: int) -> socket.socket:
 
 
 def copy_sockets(pidfd: int, numbers: Mapping[str, Sequence[int]]) -> OpenSockets:
-    """Return copies of the sockets of another process. Raises OSError where the kernel does not allow it."""
+    """Return copies of the sockets of another process. Raises OSError if the kernel does not allow it."""
     copied = OpenSockets()
     try:
         for name, ring in numbers.items():
@@ -177,7 +177,7 @@ def _unavailable(one: WantedSocket, error: OSError) -> PortUnavailable:
 
 
 def port_holders(ports: Iterable[int], *, udp: bool = False) -> list[Holder]:
-    """Return who listens on these ports, each process once. Blocks; give it a thread."""
+    """Return the processes that listen on these ports, each once. Blocks; call it in a thread."""
     import psutil
 
     wanted = set(ports)

@@ -1,4 +1,4 @@
-"""The door: what is to be served is served, whatever happens to Caddy."""
+"""Supervises Caddy and restarts it with the applied configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXTERNAL_SECONDS = 5.0
 
 
 class CaddySupervisor:
-    """Starts Caddy when there is something to serve, and again when it dies, with the document in force."""
+    """Starts Caddy when there is something to serve, and restarts it with the document in force when it dies."""
 
     def __init__(self, ctx: Context, runner: CaddyRunner | None, external: Caddy | None = None) -> None:
         self._tasks = ctx.tasks
@@ -46,7 +46,7 @@ class CaddySupervisor:
 
     @property
     def pid(self) -> int | None:
-        """The process that serves, where it is ours."""
+        """The pid of Caddy, if it is ours and runs."""
         return self._runner.pid if self._runner is not None else None
 
     @property
@@ -55,7 +55,7 @@ class CaddySupervisor:
         return self._runner.ports if self._runner is not None else {}
 
     async def modules(self) -> frozenset[str]:
-        """Return the modules of the Caddy at hand. Raises Unavailable where there is none."""
+        """Return the modules of the installed Caddy. Raises Unavailable if there is none."""
         if self._runner is None:
             return frozenset()  # its admin API does not tell
         try:
@@ -64,12 +64,12 @@ class CaddySupervisor:
             raise Unavailable(str(error), code="caddy_missing") from None
 
     async def hang_up(self, peers: Collection[Peer]) -> None:
-        """End connections of visitors, where Caddy is ours and the kernel lets us."""
+        """End connections of visitors, if Caddy is ours and the kernel allows it."""
         if self._runner is not None:
             await self._ending(self._runner.hang_up(peers))
 
     async def cut_off(self, upstreams: Collection[Peer]) -> None:
-        """End Caddy's connections to upstreams, where Caddy is ours and the kernel lets us."""
+        """End Caddy's connections to upstreams, if Caddy is ours and the kernel allows it."""
         if self._runner is not None:
             await self._ending(self._runner.cut_off(upstreams))
 
@@ -87,7 +87,7 @@ class CaddySupervisor:
         return await self._runner.visitors() if self._runner is not None else ()
 
     async def load(self, document: bytes) -> None:
-        """Serve `document` from now on. Raises CaddyRefused, and Unavailable; what was served before is served on."""
+        """Serve `document` from now on. Raises CaddyRefused, Unavailable; then the previous one stays in force."""
         async with self._busy:
             await self._ensure()
             try:
@@ -98,25 +98,25 @@ class CaddySupervisor:
         self._keep()
 
     def restore(self, document: bytes) -> None:
-        """Serve what a host before this one served: by its Caddy, where that still runs, or by one of our own."""
+        """Serve the document of the previous host, by its Caddy if that still runs, else by a new one."""
         self.document = document
         self._keep()
 
     async def clear(self) -> None:
-        """End the Caddy of a host before this one, where there is nothing to serve."""
+        """End the Caddy of the previous host if there is nothing to serve."""
         if self._runner is not None:
             async with self._busy:
                 if self.document is None:  # an apply may have been quicker: what it started is not left over
                     await self._runner.take_over(keep=False)
 
     def retry(self) -> None:
-        """Try to come up now, not later: what was in the way may be gone."""
+        """Retry the start now instead of after the back-off."""
         if self.document is not None:
             self._keep()
         self._wake.set()
 
     async def look(self) -> str | None:
-        """Return the trouble there is; look again where it was one of an apply that came to nothing."""
+        """Return the current trouble, or None; checks again if it came from a failed apply."""
         if self.trouble is not None and self.document is None and self._runner is not None:
             async with self._busy:
                 try:
@@ -130,7 +130,7 @@ class CaddySupervisor:
 
     @asynccontextmanager
     async def ports_yielded(self) -> AsyncIterator[None]:
-        """Serve no longer, whatever is to be kept; inside, nothing of ours opens the ports: another server is to."""
+        """Stop serving and keep the ports closed inside the block, so that another server can open them."""
         await self._end_keeper()
         async with self._busy:
             if self._runner is not None:
@@ -138,7 +138,7 @@ class CaddySupervisor:
             yield
 
     async def stop(self) -> None:
-        """End Caddy, or leave it to serve on where that is wanted."""
+        """Stop Caddy, or leave it running if `keep_running` is set."""
         await self._end_keeper()
         await self.caddy.close()
         if self._runner is not None:

@@ -1,4 +1,4 @@
-"""Follows the certificates of domains: asks DNS before an ACME server is asked, and notes what came of it."""
+"""Monitors the certificates of domains: checks DNS before an ACME order, and records the outcome."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class CertificateMonitor:
                 continue
 
     def look_now(self) -> None:
-        """Look at what waits for a certificate now, not later."""
+        """Check the pending certificates now."""
         self._due.set()
 
     def needs_no_look(self, hostname: str) -> None:
@@ -81,7 +81,7 @@ class CertificateMonitor:
         self._obtained -= {hostname}
 
     async def dns(self, hostname: str) -> DnsReport:
-        """Ask DNS where a name is."""
+        """Look up a name in DNS."""
         told = [str(address) for address in self._settings.public_addresses]
         report: DnsReport = await self._in_thread(check, hostname, self._settings.dns_resolver, told)
         return report
@@ -140,7 +140,7 @@ class CertificateMonitor:
                 await self._store.change(row.id, WITHOUT_ERROR)
 
     async def _apply(self, cleared: frozenset[str]) -> None:
-        """Have Caddy obtain what it may, where it does not yet; a reload cuts short what is being obtained."""
+        """Let Caddy obtain the allowed certificates, without a reload that would interrupt running orders."""
         if cleared == self._obtained:
             return
         try:

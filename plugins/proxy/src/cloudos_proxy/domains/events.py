@@ -1,4 +1,4 @@
-"""What happens to domains, their certificates and the web ports."""
+"""Events of domains, certificates and web ports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CertificateIssued(Event, type="certificate.issued", audience="domains:read
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateFailed(Event, type="certificate.failed", audience="domains:read"):
-    """A domain's or a route's certificate could not be obtained; `reason` is a code, the details say what to do."""
+    """A certificate of a domain or route could not be obtained; `reason` is a code, `details` the remedy."""
 
     domain: str
     reason: str

@@ -17,7 +17,7 @@ CERTIFICATE = ("auto_ssl", "issuer", "challenge", "certificate", "private_key")
 
 
 class IssuerPolicy:
-    """Turns what a body says into columns."""
+    """Chooses the issuer of a domain and turns a request body into columns."""
 
     def __init__(self, ctx: Context, modules: Callable[[], Awaitable[Collection[str]]]) -> None:
         self._ctx = ctx
@@ -25,7 +25,7 @@ class IssuerPolicy:
         self._modules = modules
 
     async def columns(self, hostname: str, given: dict[str, Any], row: Domain | None = None) -> dict[str, Any]:
-        """Return the columns; what is not given is as in `row`. Raises InvalidRequest, NotImplementedHere."""
+        """Return the columns; omitted fields are those of `row`. Raises InvalidRequest, NotImplementedHere."""
         wanted = {**({"auto_ssl": True} if row is None else self._now(row)), **given}
         certificate, key = wanted.get("certificate"), wanted.get("private_key")
         obtained = given.get("auto_ssl") is not None or given.get("issuer") is not None
@@ -43,7 +43,7 @@ class IssuerPolicy:
         return {"provider": issuer, "challenge": challenge, **empty}
 
     def _now(self, row: Domain) -> dict[str, Any]:
-        """Return what a body would have to say to make the certificate that a domain has."""
+        """Return the request body that would make the current certificate settings."""
         if row.provider == "uploaded":
             key = self._ctx.secrets.decrypt(row.private_key or "")
             return {"certificate": row.certificate, "private_key": key}

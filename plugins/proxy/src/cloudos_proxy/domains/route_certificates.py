@@ -1,4 +1,4 @@
-"""Tells of certificates that the names of routes do not get; domains have a follower of their own."""
+"""Reports failed certificates of route names; domains are monitored separately."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cloudos_proxy.settings import ProxySettings
 
 
 class RouteCertificates:
-    """Remembers what failed, so that a failure is told once and not with each of Caddy's tries."""
+    """Remembers failures, so that each is reported once and not with every retry of Caddy."""
 
     def __init__(self, ctx: Context, routes: RouteStore, dns: Callable[[str], Awaitable[DnsReport]]) -> None:
         self._ctx = ctx
@@ -25,7 +25,7 @@ class RouteCertificates:
         self._told: dict[str, str] = {}
 
     async def tell(self, outcome: CertificateOutcome) -> None:
-        """Tell what came of an attempt, where it failed and is news."""
+        """Report a failed attempt if it was not reported before."""
         name = outcome.hostname
         row = next((row for row in self._routes.all() if row.hostname == name), None)
         if row is None or outcome.error is None:

@@ -14,7 +14,7 @@ Status = Literal["provisioning", "valid", "expiring_soon", "expired", "failed", 
 
 
 class DomainChange(Body):
-    """What to change of a domain; what is left out stays.
+    """A change of a domain; omitted fields stay as they are.
 
     A `certificate` (PEM: the domain's own first, its issuers after it) comes with its `private_key`; `auto_ssl` has one
     obtained by the `issuer`, from an ACME server by one `challenge` or by any that works.
@@ -36,7 +36,7 @@ class NewDomain(DomainChange):
 
 
 class SslOut(BaseModel):
-    """How a domain's certificate is, and who issues it."""
+    """The state and issuer of a domain's certificate."""
 
     status: Status
     provider: str | None
@@ -53,7 +53,7 @@ class DomainOut(BaseModel):
 
 
 class DnsOut(BaseModel):
-    """Where DNS says that a domain is; `points_here` is null where that cannot be known."""
+    """The addresses of a domain in DNS; `points_here` is null if unknown."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -64,7 +64,7 @@ class DnsOut(BaseModel):
 
 
 class CertificateOut(SslOut):
-    """A domain's certificate: `error` says what went wrong last and what to do; `dns` is null where it is no matter."""
+    """A domain's certificate; `error` is the last failure with its remedy, `dns` is null if DNS is not involved."""
 
     issuer: str | None
     not_before: UtcTime | None

@@ -1,4 +1,4 @@
-"""Adds, changes and removes domains, and tells how their certificates are.
+"""Adds, changes and removes domains, and returns the state of their certificates.
 
 A change that began is served, also where whoever asked for it has gone meanwhile.
 """
@@ -77,7 +77,7 @@ class DomainService:
         return self.shown(await self._store.get(values["id"]))
 
     async def change(self, domain_id: str, given: dict[str, Any]) -> DomainOut:
-        """Change a domain; what is not given stays. A certificate that failed is tried for anew.
+        """Change a domain; omitted fields stay. A failed certificate is ordered again.
 
         Raises NotFound, InvalidRequest, Conflict.
         """
@@ -150,7 +150,7 @@ class DomainService:
         )
 
     def shown(self, row: Domain) -> DomainOut:
-        """Return what the API shows of a domain."""
+        """Return a domain as the API shows it."""
         ssl = SslOut(status=self._status(row), provider=self._provider(row))
         return DomainOut(id=row.id, domain=row.hostname, app_id=row.app_id, ssl=ssl, created_at=row.created_at)
 
@@ -162,7 +162,7 @@ class DomainService:
         return _state(row.not_before, row.not_after, self._ctx.clock.now(), self._settings.expiring_days)
 
     def _error(self, row: Domain) -> tuple[str | None, str | None]:
-        """Return code and words of what stands in the way; what keeps Caddy from serving at all comes first."""
+        """Return code and message of a domain's error; a failure of Caddy itself comes first."""
         if row.provider == "none":
             return None, None
         if self._settings.mode == "coexist":
@@ -178,7 +178,7 @@ class DomainService:
         return None if row.provider == "none" else str(row.provider)
 
     def _own(self, hostname: str, app_id: str | None) -> str:
-        """Return the name. Raises Forbidden where it is the node's and not an admin asks; by a route alone it leads."""
+        """Return the hostname. Raises Forbidden if it is one of the node's and the caller is no admin."""
         self._names.admit_hostname(hostname)
         if app_id is not None and self._names.owns(hostname):
             raise InvalidRequest.field(
@@ -197,7 +197,7 @@ class DomainService:
         return app_id
 
     async def _take_effect(self, undo: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Serve the domains as they are now. What Caddy refuses is undone; where it is down, it is tried again."""
+        """Serve the current domains. Undone if Caddy refuses them; retried if Caddy is down."""
         try:
             await self._refresh("domains")
         except CloudOSError as error:

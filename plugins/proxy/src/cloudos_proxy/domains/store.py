@@ -1,4 +1,4 @@
-"""The domains' rows. Each change and the event that tells of it are one transaction."""
+"""The rows of domains. Each change and its event are one transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DomainStore:
         self._changes = 0
 
     async def all(self) -> Sequence[Domain]:
-        """Return all domains, newest first; from memory where nothing was changed since: this process alone does."""
+        """Return all domains, newest first, cached until a change."""
         if self._rows is not None:
             return self._rows
         changes = self._changes
@@ -43,7 +43,7 @@ class DomainStore:
         return found
 
     async def add(self, values: dict[str, Any], event: Event) -> None:
-        """Insert a row, and emit. Raises Conflict where the hostname is there."""
+        """Insert a row and emit its event. Raises Conflict if the hostname exists."""
 
         def store(session: Session) -> None:
             _refuse_taken(session, values["hostname"], "")
@@ -60,7 +60,7 @@ class DomainStore:
         *,
         only_if: Callable[[Domain], bool] = lambda row: True,
     ) -> bool:
-        """Change a row where it is there and still as it is to be, and emit; tell whether it was. Raises Conflict."""
+        """Change a row if it matches `expected`, and emit its event; return whether it did. Raises Conflict."""
 
         def store(session: Session) -> bool:
             row = session.get(Domain, domain_id)

@@ -1,4 +1,4 @@
-"""What the domains add to Caddy's document: certificates, names without TLS, and sites of apps."""
+"""The domains' part of Caddy's document: certificates, names without TLS, and sites of apps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_PUBLIC = ("localhost", "local", "internal", "home.arpa", "lan", "localdomai
 
 
 class DomainTlsConfig:
-    """Puts them together anew for each document."""
+    """Builds the domains' part for each document."""
 
     def __init__(self, ctx: Context, store: DomainStore, names: NodeNames) -> None:
         self._ctx = ctx
@@ -30,11 +30,11 @@ class DomainTlsConfig:
         self._plain: frozenset[str] = frozenset()
 
     def is_plain(self, hostname: str) -> bool:
-        """Tell whether a name was served without TLS when it was looked at last."""
+        """Return whether a name was served without TLS at the last build."""
         return hostname in self._plain
 
     async def parts(self, routed: Collection[str]) -> TlsParts:
-        """Return what belongs into a document that has routes for these hostnames."""
+        """Return the part for a document with routes of these hostnames."""
         rows = {row.hostname: row for row in await self._store.all()}
         own = await self._app_sites(row for row in rows.values() if row.hostname not in routed)
         names = {*routed, *rows}
@@ -64,7 +64,7 @@ class DomainTlsConfig:
         return Acme(settings.acme_directory, settings.acme_email, root, settings.acme_dns_provider)
 
     def _of_route(self, name: str) -> WantedCertificate:
-        """Return what a route's name is to have that is no domain of its own."""
+        """Return the certificate settings of a route's name that is no domain."""
         wildcard = name.startswith("*.")
         public = not name.endswith(tuple(f".{suffix}" for suffix in _NOT_PUBLIC))
         if self._settings.route_certificates == "internal" or not public:

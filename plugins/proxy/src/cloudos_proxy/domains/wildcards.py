@@ -1,4 +1,4 @@
-"""When a wildcard name may have a route: where a certificate for it can be had, or none is needed."""
+"""The policy of wildcard routes: allowed if a certificate can be obtained or none is needed."""
 
 from __future__ import annotations
 

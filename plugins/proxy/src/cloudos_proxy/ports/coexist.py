@@ -38,7 +38,7 @@ class Coexistence:
 
 
 def _make(certificate: Path, key: Path, now: datetime) -> None:
-    """Make the pair where it is not there; the key is readable to its owner alone."""
+    """Make certificate and key if they are missing; the key has mode 0600."""
     if certificate.exists():
         return
     certificate.parent.mkdir(mode=0o700, exist_ok=True)

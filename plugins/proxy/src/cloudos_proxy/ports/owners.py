@@ -1,4 +1,4 @@
-"""Who holds the web ports: which program, of which unit or container, and how it is stopped and started again."""
+"""The owners of the web ports: program, unit or container, and how to stop and start them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TITLE = re.compile(r"[\w.-]+: master process (.+)")
 
 @dataclass(frozen=True)
 class PortOwner:
-    """A program that holds ports; `unit` where systemd runs it, `container` where a container engine does."""
+    """A program that holds ports; `unit` if systemd runs it, `container` if a container engine does."""
 
     pid: int | None
     name: str
@@ -38,7 +38,7 @@ class PortOwner:
         return self.unit or (f"container {self.container}" if self.container else f"{self.name} (pid {self.pid})")
 
     def shown(self) -> dict[str, Any]:
-        """Return what the API shows of it."""
+        """Return the owner as the API shows it."""
         return {**asdict(self), "ports": list(self.ports)}
 
 
@@ -58,13 +58,13 @@ class OwnerProgram:
 
     @classmethod
     def load(cls, text: str) -> OwnerProgram:
-        """Return what `dump` returned."""
+        """Parse what `dump` returned."""
         found = orjson.loads(text)
         return cls(**{**found, "argv": tuple(found["argv"])})
 
 
 def occupants(tcp: Collection[int], udp: Collection[int], ours: Collection[int]) -> list[PortOwner]:
-    """Return who holds any of these ports, without the processes of `ours`. Blocks."""
+    """Return the programs that hold any of these ports, except the processes of `ours`. Blocks."""
     held: dict[int | None, set[int]] = {}
     for holder in [*port_holders(tcp), *(port_holders(udp, udp=True) if udp else [])]:
         if holder.pid not in ours:
@@ -89,7 +89,7 @@ def program_of(pid: int) -> OwnerProgram:
 
 
 def _first(pid: int | None, ours: Collection[int]) -> int | None:
-    """Return the process that started the others of its program: who ends it ends them all."""
+    """Return the first process of a program; ending it ends the others."""
     import psutil
 
     if pid is None:
@@ -142,7 +142,7 @@ def _groups(pid: int) -> str:
 
 
 def _unit(groups: str) -> str | None:
-    """Return the system's unit in a process's control groups; none for what runs in somebody's session."""
+    """Return the systemd unit of a process; None for processes of a user session."""
     if not Path("/run/systemd/system").is_dir() or "/user.slice/" in groups:
         return None
     found: Iterable[str] = _UNIT.findall(groups)

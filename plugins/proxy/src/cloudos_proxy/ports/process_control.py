@@ -15,7 +15,7 @@ _SYSTEMCTL_SECONDS = 90
 
 
 class StopFailed(Exception):
-    """It does not stop, or does not start again; the message says what it said."""
+    """A program did not stop or start; the message is its output."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Systemd:
     command: str = "systemctl"
 
     def is_enabled(self, unit: str) -> bool:
-        """Tell whether a unit starts with the machine. Blocks."""
+        """Return whether a unit is enabled. Blocks."""
         return self._run("is-enabled", "--quiet", unit).returncode == 0
 
     def stop(self, unit: str) -> None:
@@ -33,7 +33,7 @@ class Systemd:
         self._must("disable", "--now", unit)
 
     def start(self, unit: str, *, enable: bool) -> None:
-        """Start a unit, and have it start with the machine where it did. Raises StopFailed. Blocks."""
+        """Start a unit and enable it again if it was enabled. Raises StopFailed. Blocks."""
         self._must(*(("enable", "--now") if enable else ("start",)), unit)
 
     def _must(self, *arguments: str) -> None:

@@ -32,7 +32,7 @@ class WebPorts(Protocol):
         ...
 
     def retry(self) -> None:
-        """Open them now, where there is something to serve."""
+        """Open the ports now if there is something to serve."""
         ...
 
     def ports_yielded(self) -> AbstractAsyncContextManager[None]:
@@ -41,7 +41,7 @@ class WebPorts(Protocol):
 
 
 class TakeoverService:
-    """One at a time. What was stopped is remembered before it is stopped, so that a crash between loses nothing."""
+    """Takes the web ports and gives them back, one call at a time. A program is recorded before it is stopped."""
 
     def __init__(self, ctx: Context, ports: WebPorts, systemd: Systemd) -> None:
         self._ctx = ctx
@@ -51,13 +51,13 @@ class TakeoverService:
         self._one = asyncio.Lock()
 
     async def status(self) -> dict[str, Any]:
-        """Return who holds the web ports, and what was stopped for them."""
+        """Return the owners of the web ports, and the programs stopped for them."""
         held = await self._held()
         taken = [{"name": row.name, "how": row.how, "taken_at": row.taken_at} for row in await self._taken()]
         return {"ports": list(self._wanted), "held_by": [each.shown() for each in held], "taken": taken}
 
     async def take(self, *, confirmed: bool) -> dict[str, Any]:
-        """Stop who holds the ports. Raises Conflict where it is not confirmed or not ours to stop."""
+        """Stop the owners of the ports. Raises Conflict if unconfirmed or not allowed."""
         if self._settings.mode == "coexist":
             raise Conflict(
                 "mode_is_coexist", "This node stands behind another web server: set CLOUDOS_PROXY__MODE=own."
@@ -82,7 +82,7 @@ class TakeoverService:
             return {"ports": list(self._wanted), "stopped": [each.shown() for each in held]}
 
     async def release(self) -> dict[str, Any]:
-        """Give the ports back to who was stopped for them, newest first. Raises Conflict, Unavailable."""
+        """Start the stopped programs again, newest first. Raises Conflict, Unavailable."""
         async with self._one:
             rows = await self._taken()
             if not rows:
@@ -135,7 +135,7 @@ class TakeoverService:
             raise Unavailable(f"{occupant.label} was not stopped: {error}.", code="takeover_failed") from None
 
     def _remembered(self, occupant: PortOwner) -> Takeover:
-        """Return how to start it again. Raises Unavailable where that cannot be found out. Blocks."""
+        """Return how to start an owner again. Raises Unavailable if unknown. Blocks."""
         import psutil
 
         if occupant.unit is not None:
@@ -178,7 +178,7 @@ class TakeoverService:
 
 
 def _refuse(occupant: PortOwner) -> None:
-    """Refuse to stop what is not ours to stop, and say how that is done."""
+    """Raise Conflict for programs that we must not stop, with instructions."""
     ports = " and ".join(map(str, occupant.ports))
     if occupant.how == "container":
         command = f"docker ps --filter publish={occupant.ports[0]}; docker stop <its name>"

@@ -35,7 +35,7 @@ class RouteRow:
 
     @property
     def face(self) -> tuple[Any, ...]:
-        """What of it shows in what is served: two rows with one face differ in nothing that matters to Caddy."""
+        """The fields that affect Caddy's document; rows with equal faces are served alike."""
         return _face_of(self)
 
     @property
@@ -45,7 +45,7 @@ class RouteRow:
 
     @property
     def target(self) -> tuple[str, str | None, str | None]:
-        """Where it leads."""
+        """The upstream of the route."""
         return self.upstream_type, self.upstream_id, self.upstream_addr
 
 
@@ -66,7 +66,7 @@ _TIMES = ("created_at", "updated_at")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A route as it was applied; `dial` is where it led."""
+    """A route as it was applied; `dial` is its resolved upstream."""
 
     row: RouteRow
     dial: str
@@ -81,7 +81,7 @@ values_of: Callable[[RouteRow], tuple[Any, ...]] = attrgetter(*COLUMNS)
 
 
 def unpacked(stored: Sequence[Any]) -> Served:
-    """Return what `packed` gave."""
+    """Parse what `packed` returned."""
     *columns, dial = stored  # a column that came later is missing in what was stored before it
     values = dict(zip(COLUMNS, columns, strict=False))
     values |= {name: datetime.fromisoformat(values[name]) for name in _TIMES}
@@ -89,6 +89,6 @@ def unpacked(stored: Sequence[Any]) -> Served:
 
 
 def fields_changed(before: RouteRow, after: RouteRow) -> list[str]:
-    """Return the names of what differs, as the API names it."""
+    """Return the names of the fields that differ, as in the API."""
     names = {"options": "options", "secret_options": "options"}
     return list(dict.fromkeys(names.get(name, name) for name in FACE if getattr(before, name) != getattr(after, name)))

@@ -1,4 +1,4 @@
-"""The names by which the node itself is reached: who is behind one of them is given passwords and sign-ins.
+"""The node's own hostnames, on which users enter passwords: only admins may route them.
 
 So where they lead, by which certificate and under which paths, is for admins to say, and not for a key of theirs: what
 signs in behind such a name is bound by no scopes.
@@ -32,22 +32,22 @@ class NodeNames:
         self._faces = faces
 
     def owns(self, hostname: str) -> bool:
-        """Tell whether a name is one of the node's, or a wildcard that covers one, or lies below one of its own."""
+        """Return whether a name is one of the node's, is below one, or is a wildcard that covers one."""
         names = self._fixed | self._faces()
         return hostname in names or any(covers(hostname, name) or covers(name, hostname) for name in names)
 
     def concerns(self, row: RouteRow) -> bool:
-        """Tell whether a route is about the node: by its name, or because it leads there."""
+        """Return whether a route concerns the node, by its name or its upstream."""
         return row.is_face or self.owns(row.hostname)
 
     def refusal(self, row: RouteRow) -> str | None:
-        """Return why a route may not be served: it was made before its name was the node's. None where it may."""
+        """Return why a route may not be served (it predates its name becoming the node's), or None."""
         if row.by_admin or row.upstream_type == "ui" or not self.owns(row.hostname):
             return None
         return f"{row.hostname} is a name of this node: an admin must save this route again, or delete it."
 
     def by_admin(self) -> bool:
-        """Tell whether a signed-in admin asks, who is one still; the node's own work counts as one, a key does not."""
+        """Return whether the caller is currently a signed-in admin or the node itself; keys are not."""
         who, users = caller().principal, self._users()
         if who is None or who.role is not Role.ADMIN or who.kind != "user" or users is None:
             return who is None or (who.role is Role.ADMIN and who.kind in ("user", "system"))
@@ -55,19 +55,19 @@ class NodeNames:
         return now is not None and now.role is Role.ADMIN
 
     def admit(self, *rows: RouteRow) -> None:
-        """Raise Forbidden where one of the routes is about the node and who asks is no signed-in admin."""
+        """Raise Forbidden if a route concerns the node and the caller is no signed-in admin."""
         for row in rows:
             if not self.by_admin() and self.concerns(row):
                 raise _forbidden(row.hostname)
 
     def admit_hostname(self, hostname: str) -> None:
-        """Raise Forbidden where a name is the node's and who asks is no signed-in admin."""
+        """Raise Forbidden if a name is the node's and the caller is no signed-in admin."""
         if not self.by_admin() and self.owns(hostname):
             raise _forbidden(hostname)
 
 
 def _forbidden(hostname: str) -> Forbidden:
-    """Return the refusal, for a person who is no admin or for a key."""
+    """Return the Forbidden error, for a user who is no admin or for a key."""
     who = caller().principal
     is_person = who is None or who.kind == "user"
     way = (

@@ -1,4 +1,4 @@
-"""A route's options: checked, kept as JSON (what is secret encrypted), shown without secrets, given to Caddy."""
+"""A route's options: validated, stored as JSON with secrets encrypted, shown without secrets, passed to Caddy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_prefix(given: str | None) -> str:
 
 
 def plain_options(given: Options, before: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that are not secret, `before` with what is given."""
+    """Return the non-secret options: `before` updated by the given ones."""
     options = dict(before)
     for name in ("allowed_roles", "ip_allow", "max_body_mb", "rate_limit"):
         if name in given.model_fields_set:
@@ -46,7 +46,7 @@ def plain_options(given: Options, before: dict[str, Any]) -> dict[str, Any]:
 
 
 async def secret_options(given: Options, before: dict[str, Any]) -> dict[str, Any]:
-    """Return the secret options, `before` with what is given; passwords are hashed, hidden values stay."""
+    """Return the secret options: `before` updated by the given ones; passwords are hashed, hidden values stay."""
     options = dict(before)
     if "basic_auth" in given.model_fields_set:
         known = dict(map(tuple, before.get("basic_auth", ())))
@@ -65,7 +65,7 @@ def stored(options: dict[str, Any]) -> str:
 
 
 def sealed(options: dict[str, Any], before: str, secrets: Secrets) -> str:
-    """Return secret options as they are kept; `before` where they are the same."""
+    """Return the encrypted secret options; `before` if unchanged."""
     if options == opened(before, secrets):
         return before
     return secrets.encrypt(orjson.dumps(options).decode())
@@ -95,7 +95,7 @@ def shown(row: RouteRow, secrets: Secrets) -> dict[str, Any]:
 
 
 def limits(row: RouteRow, secrets: Secrets) -> RouteLimits:
-    """Return what a row asks of its visitors, for Caddy."""
+    """Return the limits of a row for Caddy."""
     if not row.options and not row.secret_options:
         return NOTHING
     key: Any = secrets  # a plugin has one, for as long as it runs

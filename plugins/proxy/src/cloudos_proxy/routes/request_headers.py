@@ -1,4 +1,4 @@
-"""The headers that a route sets for its upstream: which it may, what they may say of a request, and what is shown."""
+"""The headers that a route sets for its upstream: allowed names and placeholders, and values hidden as secrets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_headers(given: Mapping[str, str], known: Mapping[str, str]) -> dict[st
 
 
 def headers_refusal(headers: Iterable[tuple[str, str]], owns: Owns) -> str | None:
-    """Return why a route with these headers may not be served, None where it may; `owns` knows the node's names.
+    """Return why a route with these headers may not be served, or None; `owns` recognizes the node's names.
 
     What is kept was checked by the rules of then, and a name becomes the node's.
     """
@@ -69,12 +69,12 @@ def headers_refusal(headers: Iterable[tuple[str, str]], owns: Owns) -> str | Non
 
 
 def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers as anybody may see them who sees the route: what may be a secret is hidden."""
+    """Return headers with values hidden that may be secrets."""
     return {name: value if _is_public(name, value) else HIDDEN for name, value in headers.items()}
 
 
 def _is_public(name: str, value: str) -> bool:
-    """Tell whether a value is no secret: by its name, or since it is made of placeholders alone."""
+    """Return whether a value is public, by its header's name or because it consists of placeholders."""
     if _PUBLIC.fullmatch(name):
         return True
     rest = _PLACEHOLDER.sub("", value)
@@ -96,7 +96,7 @@ def _checked(name: str, value: str, known: Mapping[str, str]) -> str:
 
 
 def _unnamable(name: str, value: str) -> str | None:
-    """Return why a value may not name what it names."""
+    """Return why a value contains a forbidden placeholder, or None."""
     rest = _PLACEHOLDER.sub("", value)
     if "{" in rest:
         allowed = ", ".join(f"{{{each}}}" for each in _HARMLESS)

@@ -27,7 +27,7 @@ class Rate(Body):
 
 
 class Options(Body):
-    """What a route may ask of its visitors, beside a sign-in."""
+    """The options of a route besides sign-in."""
 
     allowed_roles: list[Role] | None = Field(default=None, max_length=3)
     ip_allow: list[str] | None = Field(default=None, max_length=200)
@@ -39,7 +39,7 @@ class Options(Body):
 
 
 class NewRoute(Options):
-    """A hostname and where it leads: an app, the OS UI, or any host:port."""
+    """A new route: hostname and upstream, which is an app, the UI or host:port."""
 
     hostname: Hostname
     upstream_type: UpstreamType
@@ -49,7 +49,7 @@ class NewRoute(Options):
 
 
 class RouteChange(Options):
-    """What is to be otherwise; what is not named stays, and null takes an option away."""
+    """A change of a route; omitted fields stay, null removes an option."""
 
     hostname: Hostname | None = None
     upstream_type: UpstreamType | None = None
@@ -105,7 +105,7 @@ class RouteOut(Shown):
 
 
 class RouteError(Shown):
-    """A route that stands in the way, and why; no route where it is none of them."""
+    """A route that blocks an apply, and why; `route_id` is null if it is none of the routes."""
 
     route_id: str | None
     hostname: str | None
@@ -113,7 +113,7 @@ class RouteError(Shown):
 
 
 class Outcome(Shown):
-    """What an apply did: how many staged changes it put in force, how many routes stay as they were."""
+    """The outcome of an apply: numbers of applied changes and unchanged routes, and errors."""
 
     applied: int
     unchanged: int
@@ -121,7 +121,7 @@ class Outcome(Shown):
 
 
 class Upstream(Shown):
-    """Where a route may lead."""
+    """A possible upstream of a route."""
 
     id: str
     type: UpstreamType
@@ -158,7 +158,7 @@ class Diff(Shown):
 
 
 class State(Shown):
-    """How the door is: the ports that are open, the process that serves, and what is in the way."""
+    """The state of the proxy: open ports, Caddy's process and trouble."""
 
     serving: bool
     pid: int | None

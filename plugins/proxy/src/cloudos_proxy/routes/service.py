@@ -1,4 +1,4 @@
-"""What people ask of routes: make, change and delete them. Nothing is served before it is applied."""
+"""Creates, changes and deletes routes. Changes are staged until an apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upstream's name stands for now, where that may be dialled; its route says why where it may not."""
+"""Resolves upstream names for Caddy to allowed addresses; a refusal is recorded on the route."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class UpstreamNames:
         self._telling: set[asyncio.Task[None]] = set()
 
     async def find(self, addr: str) -> Sequence[Address]:
-        """Return the addresses by which `host:port` may be dialled now; none where it stands for a forbidden one."""
+        """Return the allowed addresses of `host:port`; empty if one is forbidden."""
         now = time.monotonic()
         asked, looking = self._known.get(addr, (now - _FRESH, None))
         if looking is None or now - asked >= _FRESH:
@@ -46,7 +46,7 @@ class UpstreamNames:
         return await asyncio.shield(looking)
 
     async def stop(self) -> None:
-        """Give what is being written down a moment."""
+        """Wait briefly for pending writes."""
         if self._telling:
             await asyncio.wait(self._telling, timeout=_LAST_WRITES)
         tasks = [*self._telling, *(task for _, task in self._known.values())]

@@ -1,4 +1,4 @@
-"""Where routes lead: apps, the OS UI, and what people wrote down, as host:port."""
+"""Resolves the upstreams of routes: apps, the UI, and manual host:port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Refused(Unresolved):
 
 
 class Unknown(Unresolved):
-    """Nobody knows now where a route leads; the message says why."""
+    """An upstream cannot be resolved now; the message says why."""
 
 
 class Resolver:
@@ -49,20 +49,20 @@ class Resolver:
         return await self._own.get()
 
     async def check_manual(self, addr: str) -> None:
-        """Raise BadUpstream where nobody may route to `addr`."""
+        """Raise BadUpstream if `addr` is not allowed as an upstream."""
         await self._rules.check(addr, await self._own_ports(), seconds=self._settings.probe_seconds)
 
     async def apps_of(self, rows: Iterable[RouteRow]) -> Mapping[str, AppAddress] | None:
-        """Return the installed apps by id, where any of the routes leads to one; None where no plugin has any."""
+        """Return the installed apps by id if a route leads to one; None without an apps plugin."""
         return await self.apps() if any(row.upstream_type == "app" for row in rows) else {}
 
     async def apps(self) -> Mapping[str, AppAddress] | None:
-        """Return the installed apps by id; None where no plugin has any."""
+        """Return the installed apps by id; None without an apps plugin."""
         apps = self._ctx.find(Apps)
         return {app.id: app for app in await apps.list_apps()} if apps is not None else None
 
     async def probe(self, addrs: Iterable[str]) -> dict[str, str]:
-        """Return why, for those of the addresses where nothing answers."""
+        """Return the errors of the addresses that do not answer."""
         return await probe(addrs, self._settings.probe_seconds, self._to_call)
 
     async def addresses(self, addr: str) -> Sequence[Address]:
@@ -70,14 +70,14 @@ class Resolver:
         return await self._rules.check(addr, await self._own_ports(), seconds=self._settings.probe_seconds)
 
     async def _to_call(self, addr: str) -> Sequence[Address]:
-        """Return the addresses to call; of a name that somebody wrote down those that Caddy may dial."""
+        """Return the addresses to probe; for a manual name those that Caddy may dial."""
         host = split(addr)[0]
         if is_fixed(host) or addr in (self._settings.ui_addr, await self.api()):
             return await resolve(host, self._settings.probe_seconds)
         return await self.addresses(addr)
 
     async def pinned(self, addr: str) -> str:
-        """Return an address of a manual upstream to be dialled as long as nobody asks anew: one that answers now."""
+        """Return a fixed address for a manual upstream: one that answers now."""
         host, port = split(addr)
         if is_fixed(host):
             return addr
@@ -90,7 +90,7 @@ class Resolver:
         return found[0] if found else NOWHERE
 
     def dial(self, row: RouteRow, apps: Mapping[str, AppAddress] | None, api: str) -> str:
-        """Return where a route leads. Raises Unresolved."""
+        """Return the address of a route's upstream. Raises Unresolved."""
         if (refusal := self._names.refusal(row)) is not None:
             raise Refused(refusal)
         headers = limits(row, self._ctx.secrets).request_headers

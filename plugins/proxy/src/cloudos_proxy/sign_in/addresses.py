@@ -1,4 +1,4 @@
-"""Where people sign in, and where they may be sent back to."""
+"""The addresses of the sign-in page and of allowed redirects."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class SignInAddresses:
         self._is_plain = is_plain
 
     def target(self, url: str) -> RedirectTarget | None:
-        """Return the place that an address names, where it is one behind the gate."""
+        """Return the redirect target of a URL if it is a gated route, else None."""
         ports = (self._settings.http_port, self._settings.https_port)
         return target_of(url, lambda name: bool(self._gated(name)), ports)
 
     def vouched(self, hostname: str) -> bool:
-        """Tell whether an admin stands for a name: it is below the base domain, or its routes are an admin's."""
+        """Return whether a name is approved by an admin: below the base domain, or with routes of an admin."""
         below = self._settings.base_domain
         if below and f".{hostname}".endswith(f".{normalise(below)}"):
             return True

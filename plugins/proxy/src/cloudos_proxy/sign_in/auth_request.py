@@ -1,4 +1,4 @@
-"""What Caddy asks of the gate, and what the gate answers."""
+"""The question of Caddy's forward authentication, and the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = "text/html"
 
 @dataclass(frozen=True, slots=True)
 class AuthRequest:
-    """A request that somebody sent to a route behind the gate, as Caddy tells it. `netloc` is its `Host` header."""
+    """A visitor's request to a gated route, as Caddy describes it. `netloc` is its `Host` header."""
 
     netloc: str
     secure: bool
@@ -63,7 +63,7 @@ def asked(
     *,
     shared: bool = False,
 ) -> AuthRequest:
-    """Read a question; the names of `headers` are lower-case. What is not there is taken for a program's request."""
+    """Parse a question; header names are lower-case. Missing headers mean a program's request."""
     forwarded_host = headers.get("x-forwarded-host")
     accept = headers.get("accept", "")
     said = parse_qs(query) if query else {}

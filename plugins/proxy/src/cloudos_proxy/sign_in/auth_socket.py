@@ -50,7 +50,7 @@ class AuthSocket:
         return f"unix/{self._path}" if self._server is not None else None
 
     async def start(self) -> None:
-        """Listen, where the path is not too long for a socket's name."""
+        """Start to listen; logs a warning if the path is too long for a Unix socket."""
         if len(str(self._path)) > _PATH_LIMIT:
             self._log.warning("the gate has no socket of its own, its path is too long", path=str(self._path))
             return
@@ -80,7 +80,7 @@ class AuthSocket:
         self._open.discard(connection)
 
     def answer(self, head: bytes, connection: _Connection) -> None:
-        """Answer one question: at once where memory knows, else when it is found out."""
+        """Answer one question: at once from memory, else asynchronously."""
         question = _read(head)
         if question is None:
             connection.close()
@@ -115,7 +115,7 @@ class _Connection(asyncio.Protocol):
         self._gate.entered(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what was sent, and answer once it is a whole question."""
+        """Buffer received data and answer complete questions."""
         self._received += data
         head, end, rest = self._received.partition(b"\r\n\r\n")
         if not end:
@@ -133,7 +133,7 @@ class _Connection(asyncio.Protocol):
         self._gate.answer(head, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop what was being found out for it."""
+        """Cancel pending answers."""
         if self.waiting is not None:
             self.waiting.cancel()
         self._transport = None
@@ -151,7 +151,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _read(head: bytes) -> AuthRequest | None:
-    """Return the question in a request's head; None where it is none."""
+    """Return the question in a request head; None if malformed."""
     line, *fields = head.decode("latin-1").split("\r\n")
     method, _, rest = line.partition(" ")
     path, _, version = rest.partition(" ")

@@ -1,4 +1,4 @@
-"""Who may come in by a route that asks for a sign-in. Answered from memory; whatever is unclear lets nobody in."""
+"""Forward authentication of gated routes. Answered from memory; fails closed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ForwardAuth:
         self._note = note
 
     def judge_known(self, asked: AuthRequest) -> AuthDecision | None:
-        """Return the answer for a visitor who is known in memory and may come in; None for everybody else."""
+        """Return the answer for a visitor whose credentials are cached and admitted, else None."""
         person = self._by_cookie(asked)
         if person is not None:
             return self._welcome(asked, person, spent=False) if _may(person, asked.roles) else None
@@ -53,7 +53,7 @@ class ForwardAuth:
         return self._welcome(asked, known, spent=True)
 
     async def judge(self, asked: AuthRequest) -> AuthDecision:
-        """Return 200 and who it is, or the way to the sign-in for a browser that opens a page, or 401."""
+        """Return 200 with the identity, a redirect to the sign-in page for browsers, or 401."""
         known = self.judge_known(asked)
         if known is not None:
             return known
@@ -68,7 +68,7 @@ class ForwardAuth:
         return _refused(person)
 
     async def still_holds(self, right: VisitRight) -> bool:
-        """Tell whether somebody who came in by a right may come in by it now."""
+        """Return whether a visit's right would be admitted now."""
         person = await self._person(right)
         if person is None:
             return False
@@ -96,7 +96,7 @@ class ForwardAuth:
             return None
 
     def _welcome(self, asked: AuthRequest, person: Principal, *, spent: bool) -> AuthDecision:
-        """Let somebody in, and remember by which right."""
+        """Admit a visitor and record the right."""
         if asked.peer is not None:
             authorization = asked.authorization if person.session_id is None else None
             right = VisitRight(person.user_id, person.session_id, authorization, asked.roles, asked.route)
@@ -138,7 +138,7 @@ def _may(person: Principal, roles: str) -> bool:
 
 
 def _welcome(person: Principal, *, spent: bool) -> AuthDecision:
-    """Say who comes in. A key goes by its id: its name is free text, and could be somebody's user name."""
+    """Return the identity headers. A key is named by its id, because its name is free text."""
     name = person.name if person.kind == "user" else person.id
     headers = [("Remote-User", name), ("Remote-Groups", person.role.value), ("Remote-Name", name)]
     if "@" in name:

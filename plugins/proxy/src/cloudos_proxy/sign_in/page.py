@@ -125,19 +125,19 @@ PAGE_HEADERS = (
 
 
 def sign_in_page(where: str, *, ask: bool) -> bytes:
-    """Return the page that signs in and goes on to `where`; with `ask` it does so by a click, also with a session."""
+    """Return the sign-in page that redirects to `where`; with `ask` only after a click, also with a session."""
     form = _FORM.format(where=escape(where), script=_SCRIPT, ask=" data-ask" if ask else "")
     return _page("Sign in", form)
 
 
 def refusal_page(name: str, sign_in: str) -> bytes:
-    """Return the page for somebody whose role may not come in, with a link to sign in as somebody else."""
+    """Return the page for a role that is not admitted, with a link to sign in as another user."""
     told = f"<p>You are signed in as <strong>{escape(name)}</strong>, whose role may not open this.</p>"
     return _page("Not allowed", f'{told}<p><a href="{escape(sign_in)}">Sign in as somebody else</a></p>')
 
 
 def problem_page(title: str, message: str) -> bytes:
-    """Return a page that says what is wrong."""
+    """Return a page with an error message."""
     return _page(title, f"<p>{escape(message)}</p>")
 
 

@@ -1,4 +1,4 @@
-"""Where a visitor may be sent back to after a sign-in: names behind the gate, and nowhere else."""
+"""Redirect targets after a sign-in: gated names only."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class RedirectTarget:
 
     @property
     def secure(self) -> bool:
-        """Tell whether it is reached by TLS."""
+        """Return whether the target uses TLS."""
         return self.origin.startswith("https://")
 
 
 def target_of(url: str, gated: Callable[[str], bool], ports: Collection[int]) -> RedirectTarget | None:
-    """Return the place that an address names; None where it is none behind the gate, or on a port not of `ports`."""
+    """Return the target of a URL; None if it is no gated name or its port is not in `ports`."""
     found = _URL.fullmatch(url) if len(url) <= _LONGEST and "#" not in url else None
     if found is None:
         return None

@@ -59,7 +59,7 @@ class SessionHandoff:
         return f"{target.origin}{SESSION_PATH}?code={code}"
 
     def take(self, code: str, host: str, state: str) -> tuple[str, RedirectTarget] | None:
-        """Return the session and the target of a code, once; None where it does not hold for this name and browser."""
+        """Redeem a code once: return its session and target, or None if it is not valid for this name and browser."""
         held = self._codes.pop(_digest(code), None)
         if held is None or held.expires <= self._clock.monotonic() or held.target.host != host:
             return None
@@ -73,7 +73,7 @@ class SessionHandoff:
         )
 
     def session_of(self, cookies: str, host: str, *, secure: bool) -> str | None:
-        """Return the session that a `Cookie` header names for this host, where the cookie is one of ours."""
+        """Return the session of our cookie in a `Cookie` header for this host, or None."""
         value = cookie_of(cookies, SECURE_COOKIE if secure else COOKIE)
         if value is None:
             return None
@@ -82,7 +82,7 @@ class SessionHandoff:
         return session_id if same else None
 
     def state(self, cookies: str, *, secure: bool) -> tuple[str, str]:
-        """Return the mark of a browser's state, for the node, and the `Set-Cookie` header that keeps the state.
+        """Return the digest of a browser's state, and the `Set-Cookie` header that stores the state.
 
         A state that the browser has already is used again, so that several of its tabs may be on their way at once.
         """

@@ -1,4 +1,4 @@
-"""The names by which Caddy dials upstreams that were written down as names: the node answers what they stand for.
+"""Internal DNS names by which Caddy dials manual upstreams; the node's name server resolves them.
 
 They end in `.invalid` (RFC 6761, 6.4), so no other server knows them, and say the port too: what an address is refused
 for depends on it.
@@ -15,7 +15,7 @@ _NAME = re.compile(rf"(?P<host>.+)\.(?P<port>\d{{1,5}})\.{re.escape(_TAIL)}")
 
 
 def dial_name(addr: str) -> str | None:
-    """Return what Caddy is to dial for `addr`; None where that is the address itself: it cannot come to be another."""
+    """Return the name that Caddy dials for `addr`; None if `addr` is a fixed address."""
     host, _, port = canonical(addr).rpartition(":")
     return None if is_fixed(host.strip("[]")) else f"{host}.{port}.{_TAIL}:{port}"
 
@@ -27,6 +27,6 @@ def canonical(addr: str) -> str:
 
 
 def addr_of(name: str) -> str | None:
-    """Return the `host:port` that a name stands for; None where it is none of ours."""
+    """Return the `host:port` of an internal name; None for other names."""
     found = _NAME.fullmatch(name.lower())
     return f"{found['host']}:{found['port']}" if found is not None else None

@@ -30,7 +30,7 @@ _LONGEST_LIST = 1024 * 1024
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a name."""
+    """The cached answer of a name."""
 
     addresses: list[Address] = field(default_factory=list)
     answered: float = float("-inf")
@@ -61,7 +61,7 @@ class Lookups:
         self._stamp: tuple[int, int] | None = None
 
     async def find(self, host: str, seconds: float) -> list[Address]:
-        """Return the addresses of a name; none where it has none, or cannot be looked up in time."""
+        """Return the addresses of a name; empty if it has none or the lookup times out."""
         name = host.lower()
         looking = self._under_way.get(name)
         if looking is None:
@@ -108,7 +108,7 @@ class Lookups:
         return "steady" if known.addresses else "new"
 
     def _look_up(self, name: str) -> list[Address] | None:
-        """Return a name's addresses, or None where that cannot be said now; remember how it went. In a thread."""
+        """Look up a name and cache the outcome; None on a temporary failure. Called in a thread."""
         began = time.monotonic()
         try:
             entries = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
@@ -137,14 +137,14 @@ class Lookups:
                 known.quiet_until = now + QUIET_SECONDS
 
     def _last(self, name: str) -> list[Address]:
-        """Return the last answer, where it is not old."""
+        """Return the last answer unless it is stale."""
         with self._lock:
             known = self._known.get(name)
         fresh = known is not None and time.monotonic() - known.answered < LAST_SECONDS
         return list(known.addresses) if known is not None and fresh else []
 
     def _of(self, name: str) -> _Known:
-        """Return what is known of a name, to be changed; the lock is held."""
+        """Return the mutable cache entry of a name; the lock is held."""
         found = self._known.pop(name, None) or _Known()
         while len(self._known) >= _MOST:
             del self._known[next(iter(self._known))]
@@ -152,7 +152,7 @@ class Lookups:
         return found
 
     def _names_listed(self) -> frozenset[str]:
-        """Return the names of the hosts file, read anew when it changed."""
+        """Return the names in the hosts file, read again when it changes."""
         try:
             found = self._hosts.stat()
             stamp = found.st_mtime_ns, found.st_size

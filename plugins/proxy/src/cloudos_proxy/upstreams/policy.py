@@ -49,7 +49,7 @@ def split(addr: str) -> tuple[str, int]:
 
 
 def is_fixed(host: str) -> bool:
-    """Tell whether a host is an address, or `localhost`: DNS has no say in what it is, and Caddy dials it by itself."""
+    """Return whether a host is an address or `localhost`, which need no DNS and are dialled directly."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -58,7 +58,7 @@ def is_fixed(host: str) -> bool:
 
 
 def is_loopback_name(host: str) -> bool:
-    """Tell whether a name is `localhost` or one below it, which is never looked up (RFC 6761, 6.3)."""
+    """Return whether a name is `localhost` or below it, which is never looked up (RFC 6761, 6.3)."""
     return f".{host.lower().rstrip('.')}".endswith(".localhost")
 
 
@@ -78,7 +78,7 @@ def _compared(host: str, port: int) -> str:
 
 
 class UpstreamRules:
-    """Where Caddy may not go: into this node's own API and ports, and to link-local and metadata addresses."""
+    """Forbidden upstreams: the node's own API and ports, link-local and cloud metadata addresses."""
 
     def __init__(self, allow: Iterable[str]) -> None:
         self._networks = []
@@ -90,7 +90,7 @@ class UpstreamRules:
                 self._addresses.add(_compared(*split(text)))
 
     async def check(self, addr: str, own: Mapping[int, str], *, seconds: float = 2.0) -> list[Address]:
-        """Return the addresses by which `addr` may be dialled; raise BadUpstream where it may not be an upstream.
+        """Return the allowed addresses of `addr`. Raises BadUpstream if it may not be an upstream.
 
         `own` says what this node has on which port. A name that cannot be looked up is let through, with no address:
         Caddy dials none but by an address that was checked when it asked. What it dials by itself is not looked up.
@@ -126,7 +126,7 @@ class UpstreamRules:
 
 
 def _meant(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for, where it does (RFC 4291, 6052, 3056)."""
+    """Return the IPv4 address embedded in an IPv6 address, or None (RFC 4291, 6052, 3056)."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -135,7 +135,7 @@ def _meant(address: Address) -> Address:
 
 
 async def resolve(host: str, seconds: float) -> list[Address]:
-    """Return the addresses of a host; none where it cannot be looked up in time."""
+    """Return the addresses of a host; empty if the lookup times out."""
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
@@ -174,7 +174,7 @@ async def probe(
 
 
 async def _call_any(addresses: Sequence[Address], port: int) -> None:
-    """Call one address after the other until one answers; raise what the last one gave."""
+    """Connect to one address after another until one answers; raises the last error."""
     for number, address in enumerate(addresses, 1):
         try:
             _, writer = await asyncio.open_connection(str(address), port)
@@ -187,7 +187,7 @@ async def _call_any(addresses: Sequence[Address], port: int) -> None:
 
 
 def own_addresses() -> frozenset[Address]:
-    """Return the addresses of this machine's interfaces. They change: a lease, a tunnel that comes up."""
+    """Return the current addresses of this machine's interfaces."""
     import psutil
 
     found = set()

@@ -1,4 +1,4 @@
-"""Paths that Caddy and an app may read as two: refused where the paths of one name do not let in the same people."""
+"""Ambiguous paths, which Caddy and an app may parse differently: refused on names with differing access rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REFUSAL = "This address can be read in more than one way. Ask for its plain for
 
 
 def unclear_path_refusals(sites: Sequence[Site]) -> list[dict[str, Any]]:
-    """Return the routes that refuse unclear paths; none where no name needs it. `sites` are ordered by name."""
+    """Return the routes that refuse ambiguous paths; empty if no name needs them. `sites` are ordered by name."""
     by_name = {name: list(found) for name, found in groupby(sites, key=lambda site: site.hostname)}
     wildcards = [name for name in by_name if name.startswith("*.")]
     mixed = []
@@ -51,6 +51,6 @@ def unclear_path_refusals(sites: Sequence[Site]) -> list[dict[str, Any]]:
 
 
 def _rule(site: Site) -> object:
-    """Return who may come in, of which two paths of one name may differ."""
+    """Return the access rule of a site, by which the paths of one name may differ."""
     limits = site.limits
     return site.ui, site.require_auth, limits.allowed_roles, limits.ip_allow, limits.basic_auth

@@ -40,7 +40,7 @@ NOWHERE = "Nothing is served under this name.\n"
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the sites: addresses in Caddy's words, files, ports as visitors know them."""
+    """The settings of a document besides its sites: addresses in Caddy's syntax, files and public ports."""
 
     admin: str
     storage: str
@@ -70,7 +70,7 @@ class Frame:
 
 
 def admin_part(admin: str) -> dict[str, Any]:
-    """Return the document's `admin`: where Caddy is told what to do, and that it keeps no copy of its own."""
+    """Return the `admin` part: the admin API's address, and no autosave."""
     return {"listen": admin, "config": {"persist": False}}
 
 
@@ -147,7 +147,7 @@ def _without_dot() -> dict[str, Any]:
 
 
 def _unless_set(name: str, value: str) -> dict[str, Any]:
-    """Return the handler that sets a header of the answer, where the upstream does not."""
+    """Return the handler that sets a response header unless the upstream sets it."""
     response = {"set": {name: [value]}, "require": {"headers": {name: None}}, "deferred": True}
     return {"handler": "headers", "response": response}
 
@@ -167,7 +167,7 @@ def _specific_first(site: Site) -> tuple[bool, str, int, str]:
 
 
 class _Around(NamedTuple):
-    """Of a frame, what a route is made with."""
+    """The part of a Frame that routes depend on."""
 
     api: str
     api_dial: str
@@ -188,7 +188,7 @@ def _is_node(site: Site, around: _Around) -> bool:
 
 @lru_cache(maxsize=8192)
 def _route(site: Site, around: _Around, by_itself: bool) -> dict[str, Any]:
-    """Return one route. Shared between documents: never change what it returns."""
+    """Return one route. Documents share it, so it must not be changed."""
     match: dict[str, Any] = {"host": [site.hostname]}
     if site.path_prefix:
         match["path"] = [site.path_prefix, f"{site.path_prefix}/*"]

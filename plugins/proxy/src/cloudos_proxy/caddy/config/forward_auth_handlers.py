@@ -1,4 +1,4 @@
-"""The handlers that stand before a route which asks for a sign-in: forward auth in Caddy's words."""
+"""Caddy's handlers of forward authentication."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SESSION_PATH = "/.cloudos/session"
 
 
 def access_handlers(site: Site, gate: str, key: str) -> list[dict[str, Any]]:
-    """Return Caddy's handlers that let in who may; `gate` is the address that answers for it. Fails closed."""
+    """Return Caddy's handlers of forward authentication against `gate`. Fails closed."""
     roles = {"roles": ",".join(site.limits.allowed_roles)} if site.limits.allowed_roles else {}
     query = urlencode({**roles, "route": site.id})
     told = {name: [f"{{http.reverse_proxy.header.{name}}}"] for name in _ALWAYS}
@@ -63,7 +63,7 @@ def own_paths(api: str, key: str) -> list[dict[str, Any]]:
 
 
 def _passed_on(name: str) -> dict[str, Any]:
-    """Return the route that sets a header of the request to what the gate answered, where it answered it."""
+    """Return the route that copies a header of the gate's answer to the request, if present."""
     answered = f"{{http.reverse_proxy.header.{name}}}"
     return {"match": [{"not": [{"vars": {answered: [""]}}]}], **_set({name: [answered]})}
 

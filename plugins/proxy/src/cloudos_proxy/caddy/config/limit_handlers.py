@@ -1,4 +1,4 @@
-"""What a route asks of its visitors beside a sign-in, in Caddy's words."""
+"""Caddy's handlers of route limits: addresses, basic auth, body size and rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cloudos_proxy.caddy.config.visitor_headers import SHARE
 
 
 def limit_handlers(limits: RouteLimits, route_id: str) -> list[dict[str, Any]]:
-    """Return the handlers that stand before everything else of a route, cheapest first."""
+    """Return the handlers of a route's limits, cheapest first."""
     handlers: list[dict[str, Any]] = []
     if limits.ip_allow:
         handlers.append(_only_from(limits.ip_allow))

@@ -35,19 +35,19 @@ def keepers_of(sites: Iterable[Site]) -> frozenset[str]:
 
 
 def cleaned_but(keepers: frozenset[str]) -> list[dict[str, Any]]:
-    """Return the route that cleans all other names, to stand before the sites."""
+    """Return the route that strips the node's cookies on all other names; it comes before the sites."""
     match = {"match": [{"not": [{"host": sorted(keepers)}]}]} if keepers else {}
     answers = {"handler": "headers", "response": {**UNSET_OWN, "deferred": True}}
     return [{**match, "handle": [WITHOUT_OWN, answers]}]
 
 
 def cleans_itself(site: Site, keepers: frozenset[str]) -> bool:
-    """Tell whether a site has to take the cookies off by itself: a request for a keeper may come to it."""
+    """Return whether a site must strip the cookies itself: it may receive requests for a name that keeps them."""
     return not site.ui and _beside(site.hostname, keepers)
 
 
 def _beside(hostname: str, names: frozenset[str]) -> bool:
-    """Tell whether a request for one of `names` may come to the route of a hostname, or one for it match a name."""
+    """Return whether a hostname's route and one of `names` may match the same request."""
     if hostname in names or f"*.{hostname.partition('.')[2]}" in names:
         return True
     return hostname.startswith("*.") and any(covers(hostname, name) for name in names)

@@ -13,7 +13,7 @@ from cloudos_proxy.caddy.config.site import Site
 
 
 def quic_refusals(sites: Iterable[Site]) -> list[dict[str, Any]]:
-    """Return the routes to stand before the sites where HTTP/3 is served; none where no name is gated."""
+    """Return the routes before the sites if HTTP/3 is served; empty if no name requires sign-in."""
     gated = sorted({site.hostname for site in sites if site.require_auth and not site.ui})
     if not gated:
         return []

@@ -1,4 +1,4 @@
-"""What is served under a name: a route with its upstream resolved. Hashable, so that what is equal is made once."""
+"""A site: a route with its upstream resolved. Hashable, so that equal sites are built once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class RouteLimits:
-    """What a route asks of its visitors beside a sign-in."""
+    """The limits of a route: addresses, basic auth, body size and rate."""
 
     allowed_roles: tuple[str, ...] = ()
     """Roles that may come in; all with `require_auth` where it is empty."""

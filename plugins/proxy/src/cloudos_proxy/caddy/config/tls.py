@@ -1,4 +1,4 @@
-"""What domains and certificates add to Caddy's document. Values, made from values."""
+"""The TLS part of Caddy's document, for domains and certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a visitor's headers: to speak for a proxy is not a visitor's, and to name a user neither.
+"""Strips request headers by which a visitor could claim to be a proxy or a user.
 
 Caddy takes them off every request before anything else looks at it, in each spelling that an app of CGI's kind takes
 for the same name, and says itself what an upstream is to know.
@@ -46,7 +46,7 @@ _UNBELIEVED = [
 
 
 def cleaning(*, behind_front: bool) -> list[dict[str, Any]]:
-    """Return the routes that come before all others: they take off what is not a visitor's to say.
+    """Return the routes that strip these headers; they come before all others.
 
     Of the headers that are for one hop alone (RFC 9110, 7.6.1) a WebSocket's are kept: what else a visitor names in
     `Connection` would be taken off by Caddy after it was set here, and no other protocol is switched to.
