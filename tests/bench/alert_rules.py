@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cloudos_alerts.evaluation.engine import Engine
+from cloudos_alerts.evaluation.engine import RuleEvaluator
 from cloudos_sdk.capabilities import Authenticator
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.testing.fakes import FakeAuthenticator, providing, sample
@@ -38,7 +38,7 @@ async def main():
             ctx = await _running(host)
             enter_context(ctx)
             await _fill(host)
-            engine = ctx.use(Engine)
+            engine = ctx.use(RuleEvaluator)
             steady = [await _measured(engine, tick, 5.0) for tick in range(1, ROUNDS + 1)]
             fired = await _measured(engine, ROUNDS + 1, 95.0)
         finally:

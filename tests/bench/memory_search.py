@@ -20,7 +20,7 @@ from cloudos_memory.search.indexing.chunks import pieces_of, text_hash
 from cloudos_memory.search.vector.codec import pack, quantise
 from cloudos_memory.search.vector.filters import attributes_of
 from cloudos_memory.search.vector.store import EMBEDDING, _row
-from cloudos_memory.search.vector.store import Stored as StoredVectors
+from cloudos_memory.search.vector.store import StoredVectors as StoredVectors
 from cloudos_sdk.capabilities import NoteStore
 from sqlalchemy import insert
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from cloudos_memory.search.analytics import Analytics
-from cloudos_memory.search.query_embedder import Queries
+from cloudos_memory.search.query_embedder import QueryEmbedder
 from cloudos_memory.search.vector.service import VectorSearch
 from cloudos_sdk.capabilities import NoteDraft, NoteFilter, NoteStore, Recall
 
@@ -50,7 +50,7 @@ async def main():
 async def asked(ctx, questions, notes):
     """Return the share of the questions whose paragraph is among the first ten, by words, meaning and both."""
     store, recall, vectors = ctx.use(NoteStore), ctx.use(Recall), ctx.use(VectorSearch)
-    queries = ctx.use(Queries)
+    queries = ctx.use(QueryEmbedder)
     found = [0, 0, 0]
     for question, place in questions:
         wanted = notes[place]

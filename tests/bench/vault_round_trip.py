@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from cloudos_notes.storage.tables import Wanted
+from cloudos_notes.storage.tables import NoteSelection
 from cloudos_notes.vault.exporter import Exporter
 from cloudos_notes.vault.importer import Importer
 
@@ -42,7 +42,7 @@ async def main():
             outcome = await importer.run(SimpleNamespace(input=input, progress=quiet))
             took = time.perf_counter() - start
             start = time.perf_counter()
-            parts = [part async for part in context.use(Exporter).export(Wanted(owner=OWNER, archived=True))]
+            parts = [part async for part in context.use(Exporter).export(NoteSelection(owner=OWNER, archived=True))]
             back = time.perf_counter() - start
         finally:
             await host.shutdown()

@@ -157,15 +157,15 @@ class DoorNode:
     async def running(self) -> dict[str, Any]:
         """Return the document that Caddy runs, as it was before it was given its sockets."""
         from cloudos_proxy.caddy.reuseport import unturned
-        from cloudos_proxy.caddy.supervisor import Door
+        from cloudos_proxy.caddy.supervisor import CaddySupervisor
 
-        return dict(orjson.loads(unturned(await self.host.ctx("proxy").use(Door).caddy.config())))
+        return dict(orjson.loads(unturned(await self.host.ctx("proxy").use(CaddySupervisor).caddy.config())))
 
     def pid(self) -> int | None:
         """Return Caddy's process."""
-        from cloudos_proxy.caddy.supervisor import Door
+        from cloudos_proxy.caddy.supervisor import CaddySupervisor
 
-        return self.host.ctx("proxy").use(Door).pid
+        return self.host.ctx("proxy").use(CaddySupervisor).pid
 
     async def until(self, met: Callable[[], Any], seconds: float = 10.0) -> Any:
         """Wait until a condition, plain or to be awaited, is met; return what it gave."""

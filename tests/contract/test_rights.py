@@ -221,7 +221,9 @@ async def test_a_right_that_ends_while_the_body_is_on_its_way_is_a_right_no_more
     for method, path, policy in marked(node):
         if policy.access != "public" and method in ("POST", "PUT", "PATCH"):
             waiting[method, path] = Halves(app, method, path, head)
-    mcp = await (await node.anonymous.post("/api/mcp/keys", json=MCP_KEY, headers=head)).get_json()
+    answer = await node.anonymous.post("/api/mcp/keys", json=MCP_KEY, headers=head)
+    mcp = await answer.get_json()
+    assert answer.status_code == 201, mcp
     mount = Halves(app, "POST", "/mcp", {"Authorization": f"Bearer {mcp['raw']}", "Accept": "application/json"})
     await asyncio.sleep(0.3)
     open_still = {name: half for name, half in waiting.items() if not half.task.done()}

@@ -35,7 +35,7 @@ async def test_what_reads_a_file_is_refused_in_each_spelling(alerts, form, of):
 _PROGRAM = """
 import json, sys
 
-from cloudos_alerts import apprise_sender as sender
+from cloudos_alerts.notify import apprise_adapter as sender
 from cloudos_alerts.channel_types import AnyApprise
 from apprise.manager_plugins import NotificationManager
 

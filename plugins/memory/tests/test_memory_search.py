@@ -126,7 +126,7 @@ async def test_a_search_goes_on_without_a_backend_that_is_slow_or_down(search_no
     embedding.delay = 5
     start = time.monotonic()
     (hit,) = await node.search("barometer reading")
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 4
     assert hit.matched == ("text",)
     embedding.delay, embedding.status = 0, 500
     assert await node.titles("the barometer please") == ["Barometer"]

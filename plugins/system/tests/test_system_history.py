@@ -219,7 +219,7 @@ def test_a_name_of_any_length_is_compared_by_its_beginning_alone():
     for wanted in ("system.lab7.percen" + " " * 10_000_000, "ab" * 5_000_000):
         with pytest.raises(InvalidRequest, match="There is no metric"):
             check_names([wanted], names)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 3
 
 
 async def test_series_that_never_end_do_not_fill_the_disk(system, monkeypatch):

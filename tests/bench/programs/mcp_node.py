@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
-from cloudos_memory.keys.service import Keys
+from cloudos_memory.keys.service import KeyService
 from cloudos_memory.schemas import NewKey
 from cloudos_sdk import Manifest, Principal, Role, hookimpl
 from cloudos_sdk.capabilities import McpParts, McpResult, McpSource, McpTool, PlanSource
@@ -55,7 +55,7 @@ class Node(Host):
 
     async def boot_rest(self):
         await super().boot_rest()
-        keys = self.capabilities.find(Keys)
+        keys = self.capabilities.find(KeyService)
         who = Principal("user", "usr_bench", "bench", Role.ADMIN, "usr_bench")
         scopes = ["read_memory", "write_memory"]
         wanted = NewKey(name="bench", scopes=scopes, namespace="work", namespaces_read=["home"])

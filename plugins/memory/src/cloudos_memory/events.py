@@ -1,4 +1,4 @@
-"""What this plugin tells the rest of the node."""
+"""The events of this plugin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class McpKeyRevoked(Event, type="mcp_key.revoked"):
 
 @dataclass(frozen=True, kw_only=True)
 class McpSessionEnded(Event, type="mcp_session.ended"):
-    """Somebody disconnected an MCP client."""
+    """An MCP session was ended by a user."""
 
     client: str
 

@@ -1,4 +1,4 @@
-"""Tables: the keys of MCP clients, what sync keeps until there is a Control Panel, vectors and their queue."""
+"""Tables: MCP keys, sync's namespaces and outbox, vectors and the embedding queue."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Done(Base, table=True):
 
 
 class Embedding(Base, table=True):
-    """The vectors of a note and what it is filtered by. The truth of which the index in memory is a copy.
+    """The vectors and filter attributes of a note, of which the index in memory is a copy.
 
     `vectors` are `pieces` rows as `vectors.pack` makes them, of `dimension`; `text_hash` is of the text that they
     are of; `tags` is a JSON list.

@@ -1,4 +1,4 @@
-"""Memory: an MCP server over the notes, for any AI client, and search by words and by meaning."""
+"""Memory: an MCP server over the notes for AI clients, and hybrid search."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 
 @hookimpl
 def cloudos_mounts() -> Sequence[Mount]:
-    """Return the MCP server, for who brings an MCP key."""
+    """Return the MCP server, which requires an MCP key."""
     return [Mount("/mcp", mcp_app, Policy(access="bearer", bearer=PREFIX), MCP_PATHS, preflight=True)]
 
 
@@ -106,7 +106,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether there are notes to serve, and what holds up their embedding; search goes on by words."""
+    """Check that a note store is available, and report a failing embedding backend; search by words still works."""
     if ctx.find(NoteStore) is None:
         return Health(False, "No plugin provides the notes that memories are kept in; install and enable notes.")
     indexer = ctx.find(IndexWorker)

@@ -1,4 +1,4 @@
-"""What the endpoints of keys, sessions and sync take and give."""
+"""The bodies and answers of the key, session and sync endpoints."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class KeyCreatedOut(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_printed(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the grant where there is none."""
+        """Omit the grant if there is none."""
         shown: dict[str, Any] = whole(self)
         if not self.namespaces_read:
             shown.pop("namespaces_read", None)
@@ -135,7 +135,7 @@ class SyncNamespaceOut(BaseModel):
 
 
 class SyncStatusOut(BaseModel):
-    """The replication of the caller's namespaces, and whether there is a Control Panel to carry it."""
+    """The sync state of the caller's namespaces, and whether a Control Panel is connected."""
 
     connected: bool
     detail: str

@@ -35,7 +35,7 @@ def _person() -> Principal:
 
 
 async def _end(ending: Awaitable[None]) -> None:
-    """End what is the caller's own, in whatever role; of others a viewer is not told whether it is there."""
+    """End a session: the caller's own in any role; viewers do not learn whether others' exist."""
     try:
         await ending
     except NotFound:

@@ -17,7 +17,7 @@ search_routes = Blueprint("memory_search", __name__)
 @requires("memory:read")
 @validate_response(EmbedStats)
 async def embed_stats() -> EmbedStats:
-    """Tell what embeds, how much waits and how much of the caller's notes is embedded."""
+    """Return the embedding backend, the queue's length and the coverage of the caller's notes."""
     return EmbedStats(**await use(Analytics).embed_stats(principal().user_id))
 
 
@@ -25,7 +25,7 @@ async def embed_stats() -> EmbedStats:
 @requires("memory:write")
 @validate_response(Reindexed)
 async def reindex() -> Reindexed:
-    """Put every note of the caller into the queue, to be embedded anew."""
+    """Queue all notes of the caller for embedding."""
     following = use(NoteEvents)
     if not following.enabled:
         return Reindexed(enqueued=0, enabled=False)

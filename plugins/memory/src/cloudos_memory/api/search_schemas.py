@@ -1,4 +1,4 @@
-"""What the endpoints of search and embedding give."""
+"""The answers of search and embedding endpoints."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class EmbedStats(BaseModel):
 
 
 class Reindexed(BaseModel):
-    """How many notes wait to be embedded anew, and whether anything embeds."""
+    """The number of queued notes, and whether an embedding backend is available."""
 
     enqueued: int
     enabled: bool
 
 
 class Totals(BaseModel):
-    """How much there is."""
+    """Totals of notes, tags and links."""
 
     memories: int
     links: int

@@ -1,4 +1,4 @@
-"""What an embedding backend is to the rest of the plugin."""
+"""The protocol of embedding backends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Backend(Protocol):
 
     @property
     def model(self) -> str:
-        """The name of the model, which tells its vectors from those of another."""
+        """The name of the model; vectors of different models are never mixed."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class Backend(Protocol):
         ...
 
     async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
-        """Embed what somebody waits for, in front of what waits in the queue; return what `then` makes of the row.
+        """Embed a query ahead of the queue; return the result of `then(row)`.
 
         `then` is called in a thread, in that which embeds where there is one. Raises BackendDown and TextRefused.
         """

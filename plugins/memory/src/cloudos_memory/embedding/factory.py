@@ -9,7 +9,7 @@ from cloudos_memory.settings import EmbeddingSettings
 
 
 def backend_of(settings: EmbeddingSettings, folder: Path | None = None) -> Backend | None:
-    """Return the backend of the settings; None where embedding is off. Nothing is loaded or called yet.
+    """Return the configured backend, or None if embedding is off. Loads and calls nothing.
 
     `folder` is where a backend keeps files of its own.
     """

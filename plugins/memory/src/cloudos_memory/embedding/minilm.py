@@ -37,14 +37,14 @@ _AT_ONCE = 1024  # tokens in one run: more are no faster on one core and hold mo
 
 
 class MiniLM:
-    """The default backend. One thread embeds what waits in the queue, another what somebody waits for."""
+    """The default backend, with one thread for the queue and one for queries."""
 
     name = "onnx"
     model = "all-MiniLM-L6-v2-int8"
     floor = 0.25
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make a backend; `folder` is where the faster form of the model is kept, without which there is none."""
+        """Make a backend; `folder` stores the quantized model, which is not made without it."""
         self._folder = folder
         self._patient = ThreadPoolExecutor(1, "embed-queue", initializer=_step_back)
         self._urgent = ThreadPoolExecutor(1, "embed-query")
@@ -59,7 +59,7 @@ class MiniLM:
         return await asyncio.get_running_loop().run_in_executor(self._patient, self._embed, list(texts))
 
     async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
-        """Embed what somebody waits for, and go on with its row in the same thread."""
+        """Embed a query and call `then(row)` in the same thread."""
         self.used.set()
         work = partial(self._embed_then, text, then)
         return await asyncio.get_running_loop().run_in_executor(self._urgent, work)
@@ -68,12 +68,12 @@ class MiniLM:
         return then(self._embed([text])[0])
 
     async def close(self) -> None:
-        """End the threads once they are done with what they do now."""
+        """Stop the threads after their current work."""
         for pool in (self._urgent, self._patient):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def quantise(self) -> None:
-        """Make the faster form of the model, where there is none, and go on with it. Raises NotQuantised."""
+        """Make the quantized model if it is missing, and use it from then on. Raises NotQuantised."""
         target = self._quantised()
         if target is not None and not await asyncio.to_thread(target.exists):
             await quantise(await asyncio.to_thread(_data_file, *_MODEL), target)
@@ -115,7 +115,7 @@ class MiniLM:
             return self._loaded
 
     def _open_faster(self, tokenizer: Path) -> tuple[Any, Any] | None:
-        """Open the faster form, if there is one; where it is broken, as a power cut leaves a file, it is made anew."""
+        """Open the quantized model if it exists; delete a broken one, e.g. after a power cut."""
         faster = self._quantised()
         if faster is None or not faster.exists():
             return None

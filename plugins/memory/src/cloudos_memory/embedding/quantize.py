@@ -23,7 +23,7 @@ class NotQuantised(Exception):
 
 
 async def quantise(source: Path, target: Path) -> None:
-    """Make `target` of `source`. Raises NotQuantised; then, and after a kill, there is no target."""
+    """Quantize `source` into `target`. Raises NotQuantised; no partial `target` remains."""
     command = [sys.executable, "-P", "-m", __name__, str(source), str(target)]
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=pipe)

@@ -40,7 +40,7 @@ class _Server:
             raise BackendDown(f"{self.name} at {self._url} gave no embeddings: {error}") from error
 
     async def embed_query(self, text: str, then: Callable[[Matrix], T]) -> T:
-        """Embed what somebody waits for; return what `then` makes of the row."""
+        """Embed a query; return the result of `then(row)`."""
         return await asyncio.to_thread(then, (await self.embed([text]))[0])
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Who brings a `quaz_…`: bcrypt once for each bearer and process, microseconds from the second request on."""
+"""Authentication of MCP keys `quaz_…`: bcrypt once for each bearer and process, then from memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEARER = re.compile(rf"Bearer ({PREFIX}[{ALPHABET}]{{{LENGTH}}})")
 
 
 class KeyAuthenticator:
-    """The authenticator of MCP keys. What was checked is known by a keyed hash; nothing keeps the bearer itself."""
+    """The authenticator of MCP keys. Verified bearers are remembered by a keyed hash only."""
 
     prefix = PREFIX
 
@@ -46,7 +46,7 @@ class KeyAuthenticator:
         return key.principal
 
     async def authenticate(self, authorization: str, address: str | None) -> Principal:
-        """Return the caller of a header; check its bearer where that was not done before.
+        """Return the principal of a header, verifying its bearer if it is not cached.
 
         Callers that come with one bearer at once share one check, which goes on when they give up.
         Raises Unauthenticated, and TooManyRequests where the address has more to be checked than is its share.

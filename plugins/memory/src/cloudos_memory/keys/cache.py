@@ -1,4 +1,4 @@
-"""The keys in memory: what a request is answered from. The database is only written."""
+"""The cache of keys, from which requests are answered. The database is only written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudos_memory.schemas import MOLLY
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key as its row says, and the caller that it stands for."""
+    """A key's row and its principal."""
 
     id: str
     user_id: str
@@ -44,7 +44,7 @@ class HeldKey:
         return tuple(dict.fromkeys((self.namespace, *self.namespaces_read, MOLLY)))
 
     def holds(self, now: datetime) -> bool:
-        """Tell whether it lets anybody in."""
+        """Return whether the key is valid."""
         expired = self.expires_at is not None and self.expires_at <= now
         return self.revoked_at is None and not self.suspended and not expired
 
@@ -74,7 +74,7 @@ def held(row: Key) -> HeldKey:
 
 
 def as_of_now(key: HeldKey, owner: Principal | None) -> HeldKey:
-    """Return a key with what its owner may now; None is an owner who was deleted or disabled."""
+    """Return a key with its owner's current rights; `owner` None means deleted or disabled."""
     if owner is None:
         return replace(key, suspended=True)
     principal = replace(key.principal, role=owner.role, scopes=_allowed(key.scopes, owner.role))
@@ -95,7 +95,7 @@ class KeyCache:
         self._proven: set[str] = set()
 
     def put(self, key: HeldKey) -> None:
-        """Hold a key, or what became of it. One that was revoked stays so, however old the row that comes."""
+        """Store a key or its new state. A revoked key stays revoked even if an older row arrives."""
         before = self._keys.get(key.id)
         if before is None:
             self._by_prefix.setdefault(key.key_prefix, []).append(key.id)
@@ -117,7 +117,7 @@ class KeyCache:
         return self._keys.get(key_id)
 
     def users(self) -> set[str]:
-        """Return the ids of the users who have keys."""
+        """Return the ids of users with keys."""
         return {key.user_id for key in self._keys.values()}
 
     def of(self, user_id: str) -> list[HeldKey]:
@@ -140,7 +140,7 @@ class KeyCache:
         self._proven.add(key_id)
 
     def proven(self, key_id: str) -> bool:
-        """Tell whether a key's bearer was checked before."""
+        """Return whether a key's bearer was verified before."""
         return key_id in self._proven
 
     def revoke(self, key_id: str, at: datetime) -> None:
@@ -154,5 +154,5 @@ class KeyCache:
         return min((k.expires_at for k in self._keys.values() if k.expires_at and k.expires_at > now), default=None)
 
     def live(self, now: datetime) -> bool:
-        """Tell whether any key lets anybody in."""
+        """Return whether any key is valid."""
         return any(key.holds(now) for key in self._keys.values())

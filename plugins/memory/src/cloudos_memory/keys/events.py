@@ -1,4 +1,4 @@
-"""What is told of an MCP key."""
+"""The data of MCP key events."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ _MOST_KNOWN = 4096
 
 
 class GuessLimit:
-    """Gives each address its share of checks, so that who guesses keeps out nobody but himself."""
+    """Limits concurrent key checks per address, so that guessing delays only the guesser."""
 
     def __init__(self) -> None:
         self._waiting: Counter[str] = Counter()
         self._wrong: dict[str, deque[float]] = {}
 
     def take(self, address: str | None, now: float) -> str:
-        """Take a place for one check and return whose it is. Raises TooManyRequests where the address has none left."""
+        """Reserve one check for an address and return its key. Raises TooManyRequests if none is left."""
         share = address_share(address or "")
         wrong = self._recent(share, now)
         if len(wrong) >= _WRONG:

@@ -18,7 +18,7 @@ class Hasher:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._hash, bearer)
 
     async def matches(self, bearer: str, hashed: str) -> bool:
-        """Tell whether it is the bearer of the hash."""
+        """Return whether a bearer matches a hash."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._matches, bearer, hashed)
 
     def close(self) -> None:

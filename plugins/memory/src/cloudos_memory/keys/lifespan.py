@@ -1,4 +1,4 @@
-"""The keys while the plugin runs: loaded, followed, and what is not stored yet stored at the end."""
+"""The lifespan of keys: load, follow changes, flush at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cloudos_memory.keys.service import KeyService
 
 @asynccontextmanager
 async def keeping_keys(ctx: Context) -> AsyncIterator[None]:
-    """Know the keys and who brings them."""
+    """Load the keys and authenticate by them while the plugin runs."""
     hasher, ring = Hasher(ctx.settings.keys.bcrypt_cost), KeyCache()
     bearers = KeyAuthenticator(ctx, ring, hasher)
     keys = KeyService(ctx, ring, hasher, bearers)

@@ -10,13 +10,13 @@ _MANY = 256
 
 
 class KeyRateLimit:
-    """Counts the calls of each user. A window without a call in it is forgotten where there are many."""
+    """Counts calls per user in sliding windows; drops empty windows when there are many."""
 
     def __init__(self) -> None:
         self._calls: dict[str, deque[float]] = {}
 
     def wait(self, user_id: str, limit: int | None, now: float) -> int:
-        """Count a call at `now` and return 0, or return the seconds to wait where the limit is reached."""
+        """Count a call at `now` and return 0, or return the seconds to wait if the limit is reached."""
         if limit is None:
             return 0
         if len(self._calls) >= _MANY:

@@ -93,7 +93,7 @@ class KeyService:
         return [self._shown(key) for key in self._ring.of(user_id)]
 
     def follow_authority(self, user_id: str) -> None:
-        """Let the keys of a user do what the user may now, at once."""
+        """Update the rights of a user's keys to the user's current rights."""
         for key in self._ring.of(user_id):
             now = self._now(key)
             self._ring.put(now)
@@ -205,7 +205,7 @@ class KeyService:
         return KeyCreatedOut(raw=raw, **self._shown(key).model_dump(exclude={"created_at", "last_used_at"}))
 
     async def _hash(self, owner: Principal, raw: str) -> str:
-        """Return the hash of a bearer. Raises TooManyRequests where a user has several under way: others wait too."""
+        """Return the hash of a bearer. Raises TooManyRequests if the user has too many hashes under way."""
         if self._making[owner.user_id] >= _AT_ONCE:
             raise TooManyRequests("Your other keys are still being made; try again in a moment.", retry_after=1)
         self._making[owner.user_id] += 1
@@ -234,12 +234,12 @@ class KeyService:
             self.ended(row.id)
 
     def _now(self, key: HeldKey) -> HeldKey:
-        """Return a key with what its owner may now, where that is known beside the row."""
+        """Return a key with its owner's current rights, if they are known."""
         users = self._ctx.find(Users)
         return key if users is None else as_of_now(key, users.find(key.user_id))
 
     def _still_may_write(self, owner: Principal) -> None:
-        """Raise Forbidden where the owner was deleted, disabled or demoted while bcrypt worked.
+        """Raise Forbidden if the owner was deleted, disabled or demoted during bcrypt.
 
         In the transaction, so that what follows the owner's change finds either the key or nothing.
         """

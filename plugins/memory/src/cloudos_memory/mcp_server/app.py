@@ -188,7 +188,7 @@ class McpApp:
         return False
 
     async def _room(self, key: HeldKey, send: Any, id: Any = None) -> bool:
-        """Refuse a session over the limits; nobody takes the last half of what others left."""
+        """Raise TooManyRequests if a session exceeds the limits; one user gets at most half of the free places."""
         limits, used = self._settings, self._sessions.counted(key)
         share = min(limits.max_sessions_per_user, (limits.max_sessions - used.others) / 2)
         if used.key >= limits.max_sessions_per_key or used.user >= share:
@@ -208,7 +208,7 @@ class McpApp:
             self._sessions.introduce(session, _client(message))
 
     async def _load(self) -> Any:
-        """Return the engine; load it where nobody did, in a thread, and wait."""
+        """Return the transports, importing them in a thread on first use."""
         if self._loading is None or (self._loading.done() and self.engine is None):
             self._loading = asyncio.create_task(self._start(), name="memory:load-mcp", context=self._home)
         return await asyncio.shield(self._loading)
@@ -251,7 +251,7 @@ class McpApp:
 
 
 def _client(message: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a client says of itself, in the handshake or in a request's envelope."""
+    """Return a client's self-description, from the handshake or the request's envelope."""
     params = (message or {}).get("params")
     if not isinstance(params, dict):
         return {}
@@ -261,7 +261,7 @@ def _client(message: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _address(scope: Any) -> str | None:
-    """Return from where a request comes: as the gate says, else as the connection does."""
+    """Return the client address: from the gate, else from the connection."""
     client = scope.get("client")
     return caller().address or (client[0] if client else None)
 

@@ -20,7 +20,7 @@ Started = Callable[[int, dict[bytes, bytes]], None]
 
 
 def header(scope: Any, name: bytes) -> bytes:
-    """Return a header of a request, lower-case; empty where there is none."""
+    """Return a request header by lower-case name, or an empty text."""
     for key, value in scope["headers"]:
         if key == name:
             found: bytes = value
@@ -29,7 +29,7 @@ def header(scope: Any, name: bytes) -> bytes:
 
 
 async def read_body(receive: Any, most: int) -> bytes | None:
-    """Return the body of a request; None where it is longer than `most`, or the client went away."""
+    """Return the body of a request; None if it exceeds `most` or the client disconnects."""
     body = bytearray()
     while True:
         message = await receive()
@@ -57,7 +57,7 @@ def replay(body: bytes, receive: Any) -> Any:
 
 
 class RequestEnds:
-    """Where a request comes from, until it is served: the SDK keeps the first request of a session as long as that."""
+    """Wraps `receive`, so that it can be released after the request: the MCP SDK keeps a session's first request."""
 
     def __init__(self, receive: Any) -> None:
         self._receive = receive
@@ -99,7 +99,7 @@ async def refuse(
 
 
 class McpResponse:
-    """The answer to one request: watched, and brought to its end where the request was ended.
+    """The answer to one request; completed even if the request was cancelled.
 
     An event stream is held back for a moment: most calls are answered by then, and one answer that is whole, with its
     length, costs a third of the writes of a stream that begins, speaks and ends.
@@ -155,13 +155,13 @@ class McpResponse:
             await refuse(self._send, 404, INVALID_REQUEST, "The session was ended.")
 
     def close(self) -> None:
-        """Hold nothing back any more: nobody waits for it."""
+        """Stop holding back: nobody waits for the answer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def let_go(self) -> None:
-        """Keep nothing of the connection; what is still sent goes nowhere."""
+        """Drop the connection; later messages are discarded."""
         self._done, self._send, self._started, self._body = True, None, None, None
 
     def _let_go_soon(self) -> None:

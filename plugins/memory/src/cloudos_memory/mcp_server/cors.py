@@ -1,4 +1,4 @@
-"""What lets the pages of an allowed origin read the answers of the MCP server (Fetch standard, 3.2)."""
+"""CORS headers of the MCP server for allowed origins (Fetch standard, 3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of a part: let in or refused as a request to a route is, run in its plugin's name, told in MCP's words."""
+"""Dispatch of one MCP call: authorized like a request, run as its plugin, errors in MCP's form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ToolDispatch:
         self._catalogue = catalogue
 
     async def tool(self, call: McpCall, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a tool; what goes wrong in it is its result. Raises NotFound for a name that there is not."""
+        """Call a tool; its errors become its result. Raises NotFound for an unknown name."""
         tools = self._catalogue.current().tools
         entry = tools.get(name)
         if entry is None:

@@ -1,4 +1,4 @@
-"""Tells clients what changed: lists, and the resources that they subscribed to. Each of what its key may read.
+"""Notifies clients of changed lists and subscribed resources, within the scope of their keys.
 
 What is to be told is collected for a moment, so that a flood of writes is one message; a client that does not take
 its messages is no reason for others to wait.
@@ -28,7 +28,7 @@ _LOOK = 5.0
 
 
 class ChangeNotifier:
-    """Hears events and tells sessions."""
+    """Turns events into notifications of sessions."""
 
     def __init__(self, ctx: Context, sessions: McpSessions, catalogue: ToolRegistry, front: McpApp) -> None:
         self._ctx = ctx
@@ -67,7 +67,7 @@ class ChangeNotifier:
             self._tell(session, concerned)
 
     async def look_for_ever(self) -> None:
-        """See every few seconds whether a plugin came or went, and with it what is listed."""
+        """Check every few seconds for started or stopped plugins, which change the lists."""
         while True:
             await self._ctx.clock.sleep(_LOOK)
             sessions = self._sessions.all()  # without any nothing is made: a node that nobody asks pays nothing

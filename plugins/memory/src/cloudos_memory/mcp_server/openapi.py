@@ -1,4 +1,4 @@
-"""What the API's description says of the MCP server: its three transports by path, method and answer."""
+"""The OpenAPI paths of the MCP server's three transports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From where MCP may be called, against DNS rebinding.
+"""Checks of Host and Origin against DNS rebinding.
 
 A page whose name was made to lead to this machine sends that name as Host, and its own origin. So a Host is a
 loopback name, an address (no name can be rebound to lead to it) or a name that was configured; an Origin is that
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 
 class OriginCheck:
-    """Tells which Host and Origin headers are right."""
+    """Checks Host and Origin headers."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -22,7 +22,7 @@ class OriginCheck:
         self.allows = lru_cache(maxsize=256)(self._allows)
 
     def _allows(self, host: str, origin: str | None) -> str | None:
-        """Return what is wrong: `host`, `origin`, or None."""
+        """Return the wrong header, `host` or `origin`, or None."""
         name = _name(f"//{host}")
         if name is None or not (self._ours(name) or host.lower() in self._hosts):
             return "host"

@@ -1,4 +1,4 @@
-"""What this plugin itself adds to the MCP server: the tools, resources and prompts of the memory."""
+"""The memory's own tools, resources and prompts."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ class RegisteredTool(Generic[P]):
     pattern: re.Pattern[str] | None = None
 
     def values(self, uri: str) -> dict[str, str] | None:
-        """Return the values of a template in `uri`; None where it does not fit."""
+        """Return the values of a URI template in `uri`, or None if it does not match."""
         match = self.pattern.fullmatch(uri) if self.pattern is not None else None
         return None if match is None else {name: unquote(value) for name, value in match.groupdict().items()}
 
 
 class ToolRegistry:
-    """The parts of the plugins that run. Made anew when a plugin comes or goes, and at each listing."""
+    """The MCP parts of running plugins. Rebuilt when a plugin starts or stops, and at each listing."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -114,7 +114,7 @@ class ToolRegistry:
 
 
 def parse(entry: RegisteredTool[McpTool], given: Mapping[str, Any]) -> Any:
-    """Return the arguments as the tool takes them. Raises InvalidRequest that names what does not fit."""
+    """Return validated arguments. Raises InvalidRequest naming the invalid ones."""
     shape = entry.part.arguments
     if isinstance(shape, type) and issubclass(shape, BaseModel):
         required = {name for name, field in shape.model_fields.items() if field.is_required()}
@@ -132,7 +132,7 @@ def parse(entry: RegisteredTool[McpTool], given: Mapping[str, Any]) -> Any:
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
-    """Return the validator of a schema, made once; it keeps the schema, so that no other takes its place."""
+    """Return the cached validator of a schema; it keeps a reference to the schema, so that its id stays unique."""
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
     found = _VALIDATORS.get(id(schema))

@@ -22,7 +22,7 @@ _SWEEP = 30.0
 
 @dataclass(slots=True, eq=False)
 class McpSession:
-    """One connection. `wire_id` is its name in the protocol; `peer` is by what it is told things of its own accord.
+    """One session. `wire_id` is its id in the protocol; `peer` sends it notifications.
 
     `open` are the ways to end each of its requests that is being served; `log` is what a resumed stream is fed from;
     `transport_app` serves its requests, and `user` is its key in the library's words.
@@ -100,14 +100,14 @@ class McpSessions:
             self._opening.pop(session.id, None)
 
     def begin(self, key: HeldKey, transport: str, ip: str | None, client: dict[str, Any]) -> McpSession:
-        """Return a session that is not known yet; `client` is what the client says of itself."""
+        """Begin a session; `client` is the client's self-description."""
         now = self._ctx.clock.now()
         session = McpSession(key=key, transport=transport, ip=ip, connected_at=now, last_active_at=now)
         self.introduce(session, client)
         return session
 
     def introduce(self, session: McpSession, client: dict[str, Any]) -> None:
-        """Note what a client says of itself."""
+        """Store a client's self-description."""
         name, version = client.get("name"), client.get("version")
         session.client_name = name[:100] if isinstance(name, str) and name else session.key.client
         session.client_version = version[:50] if isinstance(version, str) else ""
@@ -212,7 +212,7 @@ class McpSessions:
 
 @asynccontextmanager
 async def keeping_sessions(ctx: Context) -> AsyncIterator[None]:
-    """Know who is connected; end with its key what a key opened."""
+    """Track sessions, and end them with their keys."""
     sessions = McpSessions(ctx, ctx.use(KeyCache))
     ctx.use(KeyService).ended = sessions.end_key
     ctx.provide(McpSessions, sessions)

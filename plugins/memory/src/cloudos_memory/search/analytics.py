@@ -1,4 +1,4 @@
-"""What the owner of memories sees of them in numbers, and the row of each day's coverage."""
+"""Statistics of a user's memories, and the daily coverage rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Analytics:
         }
 
     async def record(self, totals: Mapping[str, int]) -> None:
-        """Keep today's coverage of each owner, and drop what is over a year old."""
+        """Store today's coverage of each owner, and delete rows older than a year."""
         today = self._today()
         counts = {owner: (await self._embeddings.counts(owner, self._vectors.model))[1] for owner in totals}
         rows = [

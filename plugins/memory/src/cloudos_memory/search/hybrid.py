@@ -1,4 +1,4 @@
-"""Hybrid recall: words and meaning side by side, fused, raised by importance, recency and links."""
+"""Hybrid search: full text and vectors, fused, boosted by importance, recency and links."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class HybridRecall:
 
 
 def fits(note: Note, wanted: NoteFilter) -> bool:
-    """Tell whether a note passes a filter: the index may be a moment behind, so what is found is looked at again."""
+    """Return whether a note passes a filter; checked again because the index may be slightly stale."""
     tags = {folded(tag) for tag in note.tags} if wanted.tags else set()
     return (
         note.owner == wanted.owner
@@ -87,7 +87,7 @@ def fits(note: Note, wanted: NoteFilter) -> bool:
 
 
 def _snippet(note: Note, text: TextHit | None, near: Neighbor | None) -> str:
-    """Return where it matched: the words, else the nearest piece, else the beginning."""
+    """Return a snippet: the matched words, else the nearest chunk, else the beginning."""
     if text is not None and text.snippet:
         return text.snippet
     passage = note.content

@@ -1,4 +1,4 @@
-"""Search as one concern of the plugin: what it opens, provides and closes."""
+"""The lifespan of search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _START = 30.0
 
 @asynccontextmanager
 async def searching(ctx: Context) -> AsyncIterator[None]:
-    """Follow the notes and provide `Recall` and `Embedder`; by words alone where embedding is off."""
+    """Provide `Recall` and `Embedder` while the plugin runs; by words alone if embedding is off."""
     backend = backend_of(ctx.settings.embedding, ctx.data_dir)
     embeddings = EmbeddingStore(ctx)
     vectors = VectorSearch(embeddings)

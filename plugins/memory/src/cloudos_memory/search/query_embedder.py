@@ -1,4 +1,4 @@
-"""The vector of a query, if there is one in time: a search never waits for a backend longer than it was told to."""
+"""Embeds queries within a time limit, so that a slow backend does not delay searches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class QueryEmbedder:
-    """Embeds queries; keeps the newest; leaves a backend that is down alone for a while."""
+    """Embeds queries, caches recent ones, and skips a failed backend for a while."""
 
     def __init__(self, ctx: Context, backend: Backend) -> None:
         self._backend = backend
@@ -33,7 +33,7 @@ class QueryEmbedder:
         self._again_at = 0.0
 
     async def search(self, query: str, find: Callable[[Matrix], T]) -> T | None:
-        """Return what `find` finds by the query's vector; None where there is no vector within the limit.
+        """Return `find(vector)` for a query; None if there is no vector within the limit.
 
         `find` is called in a thread: where the backend is in process, in the one that has just embedded.
         """
@@ -57,7 +57,7 @@ class QueryEmbedder:
         return found if first else await asyncio.to_thread(find, vector)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel running work."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()

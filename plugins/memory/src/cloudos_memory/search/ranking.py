@@ -1,4 +1,4 @@
-"""How what was found by words, by meaning and over links becomes one order. Plain arithmetic on what was found.
+"""Ranking: fuses full-text, vector and link results into one order.
 
 The weights of words and meaning were chosen on questions and answers (decision 0009); what importance, recency and
 links add is a judgement.
@@ -32,7 +32,7 @@ class Match:
 
 
 def fuse(text: Sequence[tuple[str, float]], meaning: Sequence[tuple[str, float]]) -> dict[str, Match]:
-    """Return what was found by either, with `fused` between 0 and 1: first in both lists is 1.
+    """Return the hits of both lists, with `fused` between 0 and 1; first in both is 1.
 
     Both are (note, score), best first.
     """
@@ -48,14 +48,14 @@ def fuse(text: Sequence[tuple[str, float]], meaning: Sequence[tuple[str, float]]
 
 
 def strong(matches: Mapping[str, Match]) -> dict[str, float]:
-    """Return the few hits that lend weight to what they are linked with."""
+    """Return the top hits that boost the notes linked with them."""
     first = sorted(matches, key=lambda note_id: -matches[note_id].fused)[:_STRONG]
     least = max((matches[note_id].fused for note_id in first), default=0.0) * _STRONG_SHARE
     return {note_id: matches[note_id].fused for note_id in first if matches[note_id].fused >= least}
 
 
 def follow_links(matches: dict[str, Match], strengths: Mapping[str, float], links: Iterable[tuple[str, str]]) -> None:
-    """Add what a strong hit is linked with, in either direction, and note how strong that hit is."""
+    """Add the notes linked with strong hits, in either direction, with the hit's strength."""
     for source, target in links:
         for hit, other in ((source, target), (target, source)):
             if hit not in strengths or other == hit:

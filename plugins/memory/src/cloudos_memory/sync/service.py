@@ -1,4 +1,4 @@
-"""Cross-node sync, as far as it goes without a Control Panel: which namespaces, how far, and what waits.
+"""Cross-node sync without a Control Panel: namespaces, cursors and pending changes.
 
 Nothing is replicated yet. The outbox has one row for each note that changed since its namespace was opted in, so it
 grows with the notes and not with their changes; the number of the newest event says which change it was.
@@ -27,7 +27,7 @@ NO_PANEL = "No Control Panel is connected; changes wait in the outbox until ther
 
 
 class SyncService:
-    """Opts namespaces in and out, and keeps what is to be replicated."""
+    """Enables and disables sync of namespaces, and stores pending changes."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -49,7 +49,7 @@ class SyncService:
         return SyncStatusOut(connected=connected, detail=detail, namespaces=rows)
 
     async def enable(self, user_id: str, namespace: str) -> SyncNamespaceOut:
-        """Opt a namespace in; one that was paused goes on from its cursor."""
+        """Enable a namespace; a paused one continues from its cursor."""
         now = self._ctx.clock.now()
         told = SyncEnabled(resource=namespace, details=f"Opted {namespace} in to replication", namespace=namespace)
 
@@ -68,7 +68,7 @@ class SyncService:
         return await self._ctx.db.write(store)
 
     async def disable(self, user_id: str, namespace: str) -> SyncNamespaceOut:
-        """Pause a namespace; its cursor and what waits stay. Raises NotFound."""
+        """Pause a namespace; its cursor and pending changes stay. Raises NotFound."""
         told = SyncDisabled(resource=namespace, details=f"Paused the replication of {namespace}", namespace=namespace)
 
         def store(db: Db) -> SyncNamespaceOut:
@@ -91,7 +91,7 @@ class SyncService:
         return await self._alter(user_id, namespace, changed, told)
 
     async def reset(self, user_id: str, namespace: str) -> SyncNamespaceOut:
-        """Drop a namespace's cursor and what waits. Raises NotFound."""
+        """Delete a namespace's cursor and pending changes. Raises NotFound."""
         changed = {"cursor": 0, "resync_requested_at": None, "error": None}
         details = f"Dropped the cursor and the outbox of {namespace}"
         return await self._alter(
@@ -169,7 +169,7 @@ def _one(db: Db, user_id: str, namespace: str) -> SyncNamespaceOut:
 
 @asynccontextmanager
 async def keeping_sync(ctx: Context) -> AsyncIterator[None]:
-    """Keep what is to be replicated."""
+    """Store changes to be replicated while the plugin runs."""
     sync = SyncService(ctx)
     await sync.load()
     ctx.provide(SyncService, sync)

@@ -1,4 +1,4 @@
-"""Whether a memory says what another says already: by the words that both have."""
+"""Duplicate detection between memories, by shared words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ALIKE = 0.8
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text, whatever their case."""
+    """Return the set of lower-case words of a text."""
     return frozenset(word.casefold() for word in _WORD.findall(text[:20_000]))
 
 
 def similarity(left: frozenset[str], right: frozenset[str]) -> float:
-    """Return the share of the words that both have, 0..1 (Jaccard)."""
+    """Return the Jaccard similarity of two sets of words, 0 to 1."""
     return len(left & right) / len(left | right) if left or right else 0.0
 
 

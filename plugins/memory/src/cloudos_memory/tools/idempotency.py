@@ -37,7 +37,7 @@ class IdempotentCalls:
         arguments: BaseModel,
         work: Callable[[], Awaitable[dict[str, Any]]],
     ) -> dict[str, Any]:
-        """Return what `work` returns, or what it returned when it was done under this name.
+        """Return the result of `work`, or the stored result of an earlier call with this key.
 
         Raises Conflict where the name stands for another write.
         """

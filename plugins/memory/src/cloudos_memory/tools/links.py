@@ -72,7 +72,7 @@ class LinkTools:
         return await self._change("unlink", arguments)
 
     async def neighbors(self, call: McpCall, arguments: NeighborsArguments) -> McpResult:
-        """Return what is linked to a memory."""
+        """Return the memories linked to a memory."""
         note, key = await self._reach.find(arguments.id), self._reach.key()
         wanted = NoteFilter(owner=key.user_id, namespaces=self._reach.namespaces(ALL), archived=True)
         reached = await self._reach.store.neighbours(note.id, wanted, arguments.depth, arguments.limit)

@@ -21,7 +21,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class Prompts:
-    """Makes prompts of what is remembered."""
+    """Builds prompts from memories."""
 
     def __init__(self, ctx: Context, reach: KeyScope, reading: ReadTools, resources: Resources) -> None:
         self._ctx = ctx

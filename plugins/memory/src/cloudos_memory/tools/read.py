@@ -107,7 +107,7 @@ class ReadTools:
         return McpResult(structured={"results": found})
 
     async def found(self, query: str, wanted: NoteFilter, limit: int) -> list[dict[str, Any]]:
-        """Return what a search finds: hybrid where that is provided, else by words alone."""
+        """Return search results: hybrid if available, else full text."""
         recall = self._ctx.find(Recall)
         if recall is not None:
             recalled = await recall.search(query, wanted, limit)

@@ -1,4 +1,4 @@
-"""The four resources: what is recent, the tags, a note, a namespace."""
+"""The four resources: recent memories, tags, a note, a namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tools take and give: their schemas, and notes as MCP clients see them."""
+"""The input and output schemas of the tools."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ IdempotentCalls = Annotated[
 
 
 class Arguments(BaseModel):
-    """Base of what a tool takes: an unknown argument is an error."""
+    """Base of tool arguments; unknown arguments are errors."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class CreateArguments(Arguments):
-    """What is to be remembered."""
+    """The arguments of a new memory."""
 
     content: str = Field(min_length=1, max_length=500_000, description="Markdown; [[Title]] links, #tag tags")
     title: str | None = Field(default=None, min_length=1, max_length=300, description="Without it, the first line")
@@ -52,7 +52,7 @@ class GetArguments(Arguments):
 
 
 class UpdateArguments(Arguments):
-    """Which memory, and what of it changes."""
+    """The arguments of a change of a memory."""
 
     id: Named
     title: str | None = Field(default=None, min_length=1, max_length=300)
@@ -85,7 +85,7 @@ class Filters(Arguments):
 
 
 class SearchArguments(Filters):
-    """What to find."""
+    """The arguments of a search."""
 
     query: str = Field(min_length=1, max_length=2000, description="Words or a question")
     limit: Limit = 10
@@ -98,7 +98,7 @@ class RecentArguments(Filters):
 
 
 class LinkArguments(Arguments):
-    """From where to where."""
+    """The arguments of a link."""
 
     source: Named
     target: Named
@@ -106,7 +106,7 @@ class LinkArguments(Arguments):
 
 
 class NeighborsArguments(Arguments):
-    """From where, and how far."""
+    """The arguments of a neighbor query."""
 
     id: Named
     depth: int = Field(default=1, ge=1, le=4, description="How many links away")
@@ -150,7 +150,7 @@ class NoteOut(BaseModel):
 
 
 class Resembled(BaseModel):
-    """A memory that says nearly the same; `similarity` is the share of words that both have."""
+    """A similar memory; `similarity` is the share of common words."""
 
     id: str
     title: str
@@ -171,7 +171,7 @@ class MemoryOut(BaseModel):
 
 
 class DeletedOut(BaseModel):
-    """What was deleted."""
+    """The deleted memory."""
 
     id: str
     permanent: bool
@@ -194,7 +194,7 @@ class SearchHit(BaseModel):
 
 
 class SearchOut(BaseModel):
-    """What was found, best first."""
+    """Search results, best first."""
 
     results: list[SearchHit]
 
@@ -221,7 +221,7 @@ class NeighborOut(BaseModel):
 
 
 class NeighborsOut(BaseModel):
-    """What is linked, nearest first."""
+    """Linked memories, nearest first."""
 
     neighbors: list[NeighborOut]
 
@@ -254,7 +254,7 @@ class NamespacesOut(BaseModel):
 
 
 class StatsOut(BaseModel):
-    """How much there is."""
+    """Totals of notes, tags and links."""
 
     memories: int
     links: int

@@ -1,4 +1,4 @@
-"""What a key may reach of the notes: which namespaces, which note by an id or a title, and what is near a miss."""
+"""The notes in the scope of a key: namespaces, lookup by id or title, and suggestions for a miss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KeyScope:
 
     @property
     def store(self) -> NoteStore:
-        """The notes. Raises Unavailable where no plugin keeps them."""
+        """The note store. Raises Unavailable if no plugin provides it."""
         return self._ctx.use(NoteStore)
 
     def key(self) -> HeldKey:
@@ -45,7 +45,7 @@ class KeyScope:
         return (wanted,)
 
     async def find(self, named: str) -> Note:
-        """Return a note by its id or its exact title. Raises NotFound that names what is near, and Conflict."""
+        """Return a note by id or exact title. Raises NotFound with suggestions, and Conflict."""
         key = self.key()
         note = await self.store.get(key.user_id, named)
         if note is not None and note.namespace in key.readable:
@@ -68,7 +68,7 @@ class KeyScope:
         return note
 
     async def _missing(self, named: str, key: HeldKey) -> str:
-        """Return the sentence of a miss, with what was likely meant."""
+        """Return the message of a miss, with suggestions."""
         shown = named[:100]
         wanted = NoteFilter(owner=key.user_id, namespaces=key.readable, archived=True)
         known = {note.id: note for note in await self.store.recent(wanted, 200)}

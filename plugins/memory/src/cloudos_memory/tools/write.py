@@ -65,7 +65,7 @@ class WriteTools:
         )
 
     async def create(self, call: McpCall, arguments: CreateArguments) -> McpResult:
-        """Write a memory, tagged with where it came from."""
+        """Create a memory tagged with its origin."""
         key, store = self._reach.key(), self._reach.store
         named = arguments.idempotency_key
 
@@ -122,7 +122,7 @@ class WriteTools:
 
 
 def _tags(given: Iterable[str], key: HeldKey) -> tuple[str, ...]:
-    """Return a client's tags and those that say where the memory came from; `ns/…` is not for it to give."""
+    """Return a client's tags and the origin tags; clients cannot set `ns/…`."""
     plain = [tag.removeprefix("#") for tag in given]
     own = ("mcp", "memory", key.client, f"ns/{key.namespace}")
     return tuple(dict.fromkeys((*own, *(tag for tag in plain if not tag.casefold().startswith("ns/")))))

@@ -1,4 +1,4 @@
-"""The errors of certificate authorities in words that a person can act on (RFC 8555, 6.7)."""
+"""ACME errors with remedies for operators (RFC 8555, 6.7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class AcmeFailure:
-    """Why there is no certificate: a code and a sentence."""
+    """The reason for a missing certificate: code and message."""
 
     code: str
     message: str
@@ -31,7 +31,7 @@ def from_dns(report: DnsReport) -> AcmeFailure:
 
 
 def explain(error: str, report: DnsReport | None, ports: tuple[int, int]) -> AcmeFailure:
-    """Return what a certificate authority's error means; `report` is where DNS says that the name is."""
+    """Return the meaning of an ACME error; `report` is the name's DNS report."""
     kind = _KIND.search(error)
     name = kind[1] if kind is not None else ""
     said = f" The certificate authority says: {_detail(error)}"
@@ -55,7 +55,7 @@ def explain(error: str, report: DnsReport | None, ports: tuple[int, int]) -> Acm
 
 
 def _unreachable(name: str, error: str, report: DnsReport | None, ports: tuple[int, int], said: str) -> AcmeFailure:
-    """Return why the authority did not find us where the name leads it."""
+    """Return why the certificate authority could not reach this node under the name."""
     if report is not None and report.error is None and not set(report.found) & set(report.expected):
         return AcmeFailure(from_dns(report).code, f"{report.detail}{said}")
     if name == "connection" or _SHUT.search(error):

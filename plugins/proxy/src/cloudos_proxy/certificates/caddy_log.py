@@ -1,4 +1,4 @@
-"""What Caddy's log tells of certificates: what was obtained, what failed and why."""
+"""Certificate outcomes in Caddy's log: obtained and failed, with errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FAILED = "could not get certificate from issuer"
 
 @dataclass(frozen=True)
 class CertificateOutcome:
-    """An attempt at a certificate: `error` is None where it was obtained."""
+    """The outcome of a certificate order; `error` is None if it was obtained."""
 
     hostname: str
     time: datetime
@@ -24,7 +24,7 @@ class CertificateOutcome:
 
 
 class CertificateLog:
-    """Reads the log on, from where it was read last; follows it when it is rolled."""
+    """Reads the log incrementally, across rotation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

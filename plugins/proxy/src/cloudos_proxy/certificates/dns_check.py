@@ -1,4 +1,4 @@
-"""Where DNS says that a name is, and whether that is here."""
+"""DNS checks: the addresses of a name, and whether they are this node's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = 4.0
 
 @dataclass(frozen=True)
 class DnsReport:
-    """The addresses of a name, and those of this node; `told` where the operator told them."""
+    """The addresses of a name and of this node; `told` if the operator configured the node's."""
 
     hostname: str
     found: tuple[str, ...]
@@ -23,7 +23,7 @@ class DnsReport:
 
     @property
     def points_here(self) -> bool | None:
-        """Tell whether the name leads here; None where that cannot be known, as behind a NAT or with a CDN in front."""
+        """Return whether the name points here; None if unknown, e.g. behind NAT or a CDN."""
         if self.error is not None:
             return None
         if not self.found:
@@ -34,7 +34,7 @@ class DnsReport:
 
     @property
     def detail(self) -> str:
-        """Say what was found, and what to do about it."""
+        """Return the finding and its remedy."""
         here = " and ".join(self.expected) or "not known (set CLOUDOS_PROXY__PUBLIC_ADDRESSES)"
         if self.error is not None:
             return f"DNS did not answer for {self.hostname}: {self.error}."
@@ -58,7 +58,7 @@ def check(hostname: str, resolver: str | None, told: Sequence[str]) -> DnsReport
 
 
 def _addresses(hostname: str, resolver: str | None) -> tuple[str, ...]:
-    """Return the addresses, IPv4 first. Raises OSError where DNS does not answer."""
+    """Return the addresses, IPv4 first. Raises OSError if DNS does not answer."""
     import dns.exception
     import dns.resolver
 

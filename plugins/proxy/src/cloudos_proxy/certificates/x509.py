@@ -17,7 +17,7 @@ WITHOUT_CERTIFICATE: dict[str, Any] = {"serial": None, "issuer": None, "not_befo
 
 
 class BadCertificate(ValueError):
-    """What was uploaded cannot be used; `field` is `certificate` or `private_key`, the message says why."""
+    """An uploaded certificate or key is invalid; `field` is `certificate` or `private_key`."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class BadCertificate(ValueError):
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a certificate says: its serial number (hex), issuer, validity and DNS names."""
+    """A certificate: serial number (hex), issuer, validity and DNS names."""
 
     serial: str
     issuer: str
@@ -35,13 +35,13 @@ class Certificate:
     names: tuple[str, ...]
 
     def covers(self, hostname: str) -> bool:
-        """Tell whether it is for a hostname, which may be a wildcard itself (RFC 6125, 6.4.3)."""
+        """Return whether it covers a hostname, which may be a wildcard itself (RFC 6125, 6.4.3)."""
         wildcard = f"*.{hostname.partition('.')[2]}"
         return hostname in self.names or wildcard in self.names
 
 
 def check_pair(certificate: str, key: str, hostname: str, now: datetime) -> Certificate:
-    """Return what an uploaded chain says; it fits its key, its hostname and the time. Raises BadCertificate. Blocks."""
+    """Check an uploaded chain against key, hostname and time; return its certificate. Raises BadCertificate. Blocks."""
     chain = _chain(certificate)
     found = _read(chain[0])
     _check_key(chain[0], key)
@@ -56,7 +56,7 @@ def check_pair(certificate: str, key: str, hostname: str, now: datetime) -> Cert
 
 
 def stored_certificate(storage: Path, hostname: str, *, internal: bool) -> Certificate | None:
-    """Return the newest certificate of a hostname in Caddy's storage; None where there is none. Blocks."""
+    """Return the newest certificate of a hostname in Caddy's storage, or None. Blocks."""
     safe = hostname.replace("*", "wildcard_")
     found = []
     for path in storage.glob(f"certificates/*/{safe}/{safe}.crt"):

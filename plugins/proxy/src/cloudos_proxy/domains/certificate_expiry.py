@@ -23,7 +23,7 @@ class CertificateExpiry:
         self._clock = clock
 
     def metrics(self) -> Sequence[Metric]:
-        """Return what it measures."""
+        """Return the days until expiry of each certificate."""
         return [DAYS_LEFT]
 
     async def sample(self) -> Sequence[Sample]:
@@ -37,5 +37,5 @@ class CertificateExpiry:
 
 
 def _is_long(row: Domain) -> bool:
-    """Tell whether a certificate was made for weeks: others are renewed within days, and would always seem due."""
+    """Return whether a certificate's lifetime is weeks; shorter ones would always seem due for renewal."""
     return row.not_before is None or row.not_after is None or row.not_after - row.not_before >= _WEEKS

@@ -1,1 +1,1 @@
-"""Ports 80 and 443: who holds them, takeover and standing behind another server."""
+"""Ports 80 and 443: owners, takeover, and coexistence with another web server."""

@@ -44,7 +44,7 @@ class Call:
         return self._session.key.namespace
 
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Report progress to who asked for it."""
+        """Report progress to a client that asked for it."""
         await self._ctx.session.report_progress(done, total, message)
 
     async def log(self, level: str, data: Any) -> None:
@@ -62,7 +62,7 @@ class Call:
         )
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask the client something and return what it answers."""
+        """Send a request to the client and return its answer."""
         if method not in _ASKED:
             raise ValueError(f"{method!r} is nothing that a client is asked; there are {', '.join(_ASKED)}")
         request, result, capability = _ASKED[method]
@@ -83,6 +83,6 @@ class Call:
         return dumped
 
     async def close_stream(self) -> None:
-        """Close the stream that waits for the answer, where the client can come back for it."""
+        """Close the stream that waits for the answer, if the client can resume it."""
         if self._ctx.close_sse_stream is not None:
             await self._ctx.close_sse_stream()

@@ -1,4 +1,4 @@
-"""What a client may have missed: the last messages of each session, in memory and bounded.
+"""The last messages of each session, bounded, for clients that reconnect.
 
 Not in the database: a session ends with the process, and with it the streams that could be resumed.
 """
@@ -36,7 +36,7 @@ class SessionEventLog:
         return f"{number}/{stream}"
 
     def after(self, event_id: str) -> tuple[str, list[tuple[str, Any]]] | None:
-        """Return the stream of an event and what is kept of it since; None where the id is not one of ours."""
+        """Return the stream of an event and its later messages; None for an unknown id."""
         number, slash, stream = event_id.partition("/")
         if not slash or not number.isascii() or not number.isdigit() or len(number) > 15 or int(number) >= self._next:
             return None
@@ -56,7 +56,7 @@ class SessionEventStore(EventStore):
         return self._log().append(stream_id, message)
 
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
-        """Send what the session in hand sent on that stream since."""
+        """Send the current session's later messages of that stream."""
         found = self._log().after(last_event_id)
         if found is None:
             return None

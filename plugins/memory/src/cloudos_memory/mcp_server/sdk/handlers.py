@@ -52,7 +52,7 @@ class MemoryServer(Server[Any]):
         experimental_capabilities: dict[str, dict[str, Any]] | None = None,
         extensions: dict[str, dict[str, Any]] | None = None,
     ) -> InitializationOptions:
-        """Return what `initialize` answers."""
+        """Return the answer to `initialize`."""
         changes = notification_options or NotificationOptions(True, True, True)
         return super().create_initialization_options(changes, experimental_capabilities, extensions)
 
@@ -153,7 +153,7 @@ class Protocol:
 
 
 def _page(member: str, listed: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
-    """Return a part of a list; a cursor is the place where it goes on."""
+    """Return one page of a list; the cursor is the next offset."""
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 9):
         raise InvalidRequest("This cursor is not one of ours.")
     start = int(cursor or 0)

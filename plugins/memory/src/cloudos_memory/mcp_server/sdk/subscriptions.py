@@ -1,4 +1,4 @@
-"""Changes for the clients that listen by `subscriptions/listen`: each hears only what its key may read."""
+"""Notifications for clients of `subscriptions/listen`, within the scope of their keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SessionBus:
         return unsubscribe
 
     def sessions(self) -> list[McpSession]:
-        """Return who listens."""
+        """Return the listening sessions."""
         return list(dict.fromkeys(session for session, _ in self._listeners.values()))
 
     def tell(self, session: McpSession, event: ServerEvent) -> None:

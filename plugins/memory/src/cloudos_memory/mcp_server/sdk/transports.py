@@ -176,7 +176,7 @@ class Transports:
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message: Any) -> None:
-            """Ignore: nobody waits for it."""
+            """Ignore the message."""
 
         take_in_hand(session)
         await manager.handle_request(scope, receive, send)
@@ -193,7 +193,7 @@ def _user(session: McpSession) -> AuthenticatedUser:
 
 
 def _as_negotiated(session: McpSession, scope: Any) -> Any:
-    """Return the request with the revision that its session speaks, where its header names another of the same era."""
+    """Return the request with its session's protocol revision, if its header names a compatible other one."""
     claimed = header(scope, VERSION_HEADER).decode("latin1")
     if session.peer is None or claimed not in HANDSHAKE_PROTOCOL_VERSIONS:
         return scope
@@ -205,6 +205,6 @@ def _as_negotiated(session: McpSession, scope: Any) -> Any:
 
 
 def _wants_json_only(scope: Any) -> bool:
-    """Tell whether a client takes JSON and no event stream; the protocol asks for both, and not all know."""
+    """Return whether a client accepts only JSON, though the protocol asks clients to accept event streams too."""
     accepts = header(scope, b"accept")
     return b"application/json" in accepts and b"text/event-stream" not in accepts and b"*/*" not in accepts

@@ -1,4 +1,4 @@
-"""A note as the pieces that are embedded: each has the title, so that it says what it is about."""
+"""Chunks of a note for embedding, each with the title."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BREAK = re.compile(r"(?<=[.!?。!?])\s+|\n+")
 
 
 def pieces_of(title: str, content: str) -> list[str]:
-    """Return what is to be embedded of a note: at least one piece, at most 32."""
+    """Return the chunks of a note: 1 to 32."""
     head = title[:_TITLE].strip()
     body = content.strip()
     if body.startswith(head):  # the first line is the title where none was given
@@ -23,7 +23,7 @@ def pieces_of(title: str, content: str) -> list[str]:
 
 
 def text_hash(title: str, content: str) -> str:
-    """Return what tells one text of a note from another."""
+    """Return a hash of a note's text."""
     return hashlib.sha256(f"{title}\0{content}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

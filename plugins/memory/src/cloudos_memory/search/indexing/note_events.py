@@ -1,4 +1,4 @@
-"""What becomes of a note's vectors when the note changes: events, the nightly sweep, and `reindex`."""
+"""Keeps vectors in step with notes: events, the nightly sweep, and `reindex`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NoteEvents:
         return self._indexer is not None
 
     async def catch_up(self) -> None:
-        """Sweep once, in the background after a start: what happened while nothing listened is made up for."""
+        """Sweep once in the background after a start, for events missed while stopped."""
         try:
             await self.sweep()
         except DatabaseUnavailable:  # it is begun again
@@ -59,7 +59,7 @@ class NoteEvents:
             await self._changed(owner, note_ids)
 
     async def reindex(self, owner: str) -> int:
-        """Have every note of an owner embedded anew; return how many."""
+        """Queue every note of an owner for embedding; return the count."""
         found = 0
         async for notes in self._pages():
             mine = [(note.id, owner) for note in notes if note.owner == owner]
@@ -68,7 +68,7 @@ class NoteEvents:
         return found
 
     async def sweep(self) -> dict[str, int]:
-        """Put what was missed into the queue, forget what is gone, and count the notes of each owner."""
+        """Queue missed notes, delete vectors of deleted notes, and count the notes of each owner."""
         totals: dict[str, int] = {}
         reached = ""
         async for notes in self._pages():
@@ -88,7 +88,7 @@ class NoteEvents:
             after = notes[-1].id
 
     async def _changed(self, owner: str, note_ids: Sequence[str]) -> None:
-        """Follow changes; a note that says the same as before only changes what it is filtered by."""
+        """Handle note changes; an unchanged text only updates the filter attributes."""
         notes = await self._ctx.use(NoteStore).get_many(owner, note_ids)
         await self._forget([note_id for note_id in note_ids if note_id not in notes])
         known = await self._embeddings.known(list(notes))

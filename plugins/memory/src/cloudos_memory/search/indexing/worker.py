@@ -45,7 +45,7 @@ class IndexWorker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Load the vectors, then empty the queue whenever there is something in it."""
+        """Load the vectors, then process the queue whenever it is not empty."""
         pause, loaded = 0.0, False
         while True:
             try:
@@ -68,7 +68,7 @@ class IndexWorker:
                 await self._ctx.clock.sleep(pause)
 
     async def _load(self) -> None:
-        """Search the vectors that this backend made before; what another made is made anew."""
+        """Load the vectors of this backend; queue notes embedded by another."""
         mine = f"{self._backend.name}/{self._backend.model}/"
         for model, dimension in (await self._embeddings.models()).items():
             if model.startswith(mine):

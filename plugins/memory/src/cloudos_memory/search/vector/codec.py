@@ -26,7 +26,7 @@ def pack(scales: Scales, codes: Codes) -> bytes:
 
 
 def unpack(packed: bytes, dimension: int) -> tuple[Scales, Codes]:
-    """Return what was packed; ValueError where the bytes are not rows of that dimension."""
+    """Return the unpacked rows. Raises ValueError if the bytes do not fit the dimension."""
     record = np.frombuffer(packed, _layout(dimension))
     return record["scale"].astype(np.float32), np.ascontiguousarray(record["codes"])
 

@@ -1,4 +1,4 @@
-"""What notes are filtered by in the index of meaning, and what it finds. Plain values: nothing heavy is imported."""
+"""Filter attributes and results of the vector index. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_TAG = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """What a note can be filtered by."""
+    """The filter attributes of a note."""
 
     owner: str
     namespace: str
@@ -35,7 +35,7 @@ class Neighbor:
 
 
 def attributes_of(note: Note) -> Attributes:
-    """Return what a note can be filtered by."""
+    """Return the filter attributes of a note."""
     return Attributes(
         owner=note.owner,
         namespace=note.namespace,

@@ -1,4 +1,4 @@
-"""The index of meaning: exact filters, then the nearest vectors among what they leave.
+"""The vector index: exact filters, then the nearest vectors among the rest.
 
 Two steps, both over plain arrays: the sign bits of all rows that pass the filters choose candidates by Hamming
 distance, and the int8 vectors of these are compared with the query. Why this and no graph or library is in
@@ -44,7 +44,7 @@ class _Passing:
 
 
 class _Scratch:
-    """Room for what a search computes: to be given new memory each time costs as much as to compute it."""
+    """Reusable buffers of a search: allocating them would cost as much as the search."""
 
     def __init__(self, dimension: int) -> None:
         self.floats = np.empty((_COMPARED, dimension), np.float32)
@@ -74,7 +74,7 @@ class VectorIndex:
         return note_id in self._places
 
     def put(self, note_id: str, attributes: Attributes, scales: Scales, codes: Codes) -> None:
-        """Add a note, or put it in the place of what there was of it."""
+        """Add or replace a note."""
         self.remove(note_id)
         self._kept.clear()
         count, start = len(codes), self._rows
@@ -91,7 +91,7 @@ class VectorIndex:
             self._tags.setdefault(folded(tag), array("i")).extend(range(start, start + count))
 
     def describe(self, note_id: str, attributes: Attributes) -> None:
-        """Change what a note can be filtered by; nothing where it is not here."""
+        """Change the attributes of a note, if it is indexed."""
         place = self._places.get(note_id)
         if place is None or place.attributes == attributes:
             return
@@ -104,7 +104,7 @@ class VectorIndex:
         self._describe(rows, attributes)
 
     def remove(self, note_id: str) -> None:
-        """Take a note out; nothing where it is not here."""
+        """Remove a note, if it is indexed."""
         place = self._places.pop(note_id, None)
         if place is None:
             return

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class VectorSearch:
-    """Searches the vectors of one model. While they are being loaded it searches those that are there."""
+    """Searches the vectors of one model; while loading, those loaded so far."""
 
     def __init__(self, embeddings: EmbeddingStore) -> None:
         self._embeddings = embeddings
@@ -51,13 +51,13 @@ class VectorSearch:
             await self._run(_put, index, fresh, False)
 
     async def put(self, stored: Sequence[StoredVectors]) -> None:
-        """Add notes, or put them in the place of what there was of them."""
+        """Add or replace notes."""
         if self._index is not None:
             self._removed -= {item.note_id for item in stored}
             await self._run(_put, self._index, stored, True)
 
     async def describe(self, described: Mapping[str, Attributes]) -> None:
-        """Change what notes can be filtered by."""
+        """Change the attributes of notes."""
         if self._index is not None and described:
             await self._run(_describe, self._index, described)
 
@@ -68,7 +68,7 @@ class VectorSearch:
             await self._run(_remove, self._index, note_ids)
 
     def search(self, query: Matrix, wanted: NoteFilter, limit: int, floor: float) -> Sequence[Neighbor]:
-        """Return the nearest notes; none where the query is of another dimension. Blocks; call it in a thread."""
+        """Return the nearest notes; empty for another dimension. Blocks; call it in a thread."""
         index = self._index
         if index is None or query.shape[-1] != index.dimension:
             return []

@@ -125,7 +125,7 @@ class EmbeddingStore:
         return await self._db.write(write)
 
     async def postpone(self, waiting: QueuedNote) -> bool:
-        """Try a note that was refused later again; False where it had its last try and leaves the queue."""
+        """Postpone a refused note; False if it had its last attempt and leaves the queue."""
         tries = waiting.attempts + 1
         if tries >= _MOST_TRIES:
             await self.finish([waiting], [])
@@ -136,7 +136,7 @@ class EmbeddingStore:
         return True
 
     async def describe(self, described: Mapping[str, Attributes]) -> None:
-        """Change what notes can be filtered by."""
+        """Change the attributes of notes."""
         rows = [{"of_note": note_id, **_columns(attributes)} for note_id, attributes in described.items()]
         if rows:
             await self._db.write(lambda session: session.connection().execute(_DESCRIBE, rows))
@@ -174,7 +174,7 @@ class EmbeddingStore:
         return await self._db.read(lambda s: list(s.execute(statement).scalars()))
 
     async def owners(self) -> Sequence[str]:
-        """Return who has vectors."""
+        """Return the ids of users that have embeddings."""
         return await self._db.read(lambda s: list(s.execute(select(EMBEDDING.c.owner).distinct()).scalars()))
 
     async def models(self) -> Mapping[str, int]:
