@@ -1,4 +1,4 @@
-"""What the `config` of each type of channel holds, checked member by member, and how it is shown without secrets."""
+"""The `config` of each channel type: validation, and display without secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterVali
 
 
 class ChannelConfig(Body):
-    """Base of the configurations: `hidden` are the members that are secret, `place` those that say where they go."""
+    """Base of channel configurations: `hidden` are secret fields, `place` the fields that name the target."""
 
     hidden: ClassVar[frozenset[str]] = frozenset()
     place: ClassVar[tuple[str, ...]] = ()
@@ -57,7 +57,7 @@ class ChannelConfig(Body):
         return f"{scheme}://{host}/{HIDDEN}" if host else f"{scheme}://{HIDDEN}"
 
     def fault(self) -> tuple[str, str] | None:
-        """Return the member that nobody may give like this, and why; what was stored earlier may be like this."""
+        """Return the invalid field and the reason, or None; configurations stored earlier are exempt."""
         for name, value in self.model_dump(exclude_none=True).items():
             if name in self.hidden:
                 many = isinstance(value, dict)
@@ -87,7 +87,7 @@ class ChannelConfig(Body):
 
 
 def _login(text: str) -> str:
-    """Return the name and password of a URL, empty where there are none."""
+    """Return the user and password of a URL, or an empty text."""
     rest = text.partition("://")[2]
     return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]
 
@@ -104,7 +104,7 @@ def _without_login(text: str) -> str:
 
 
 def _parts(text: str) -> set[str]:
-    """Return what of a URL a message may repeat: its path and query, its password, its longer segments."""
+    """Return the parts of a URL that an error message may repeat: path, query, password and long segments."""
     if "://" not in text:
         return set()
     try:
@@ -135,7 +135,7 @@ class Discord(ChannelConfig):
 
 
 class Email(ChannelConfig):
-    """Mail by an SMTP server; `port` follows from `security` where it is not given."""
+    """Mail by an SMTP server; `port` defaults by `security`."""
 
     hidden = frozenset({"password"})
     place = ("host", "port", "security")
@@ -170,7 +170,7 @@ class Telegram(ChannelConfig):
 
 
 class Ntfy(ChannelConfig):
-    """A topic of an ntfy server, with a token or a name and password where it wants them.
+    """A topic of an ntfy server, optionally with a token, or user and password.
 
     On a server for everybody whoever knows the topic reads and writes it: it is as secret as a password.
     """
@@ -215,7 +215,7 @@ class Matrix(ChannelConfig):
 
 
 class Teams(ChannelConfig):
-    """A workflow of Microsoft Teams that posts what it receives (`…/workflows/…/triggers/manual/paths/invoke?…`)."""
+    """A workflow of Microsoft Teams (`…/workflows/…/triggers/manual/paths/invoke?…`)."""
 
     hidden = frozenset({"webhook_url"})
     webhook_url: Annotated[
@@ -239,7 +239,7 @@ class WebhookChannel(ChannelConfig):
 
 
 class AnyApprise(ChannelConfig):
-    """Any service that Apprise knows, by its URL; what that may name is judged by Apprise's own reading of it."""
+    """Any service of Apprise, by URL; forbidden targets are checked on Apprise's parsed form."""
 
     hidden = frozenset({"url"})
     url: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9.+-]*://\S+$", max_length=2000)]

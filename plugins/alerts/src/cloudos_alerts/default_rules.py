@@ -6,7 +6,7 @@ from cloudos_alerts.schemas import NewRule
 
 
 def default_rules() -> tuple[NewRule, ...]:
-    """Return them, as somebody could have given them."""
+    """Return the default rules as request bodies."""
     return (
         NewRule(
             name="Disk almost full",

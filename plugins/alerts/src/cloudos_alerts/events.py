@@ -9,7 +9,7 @@ from cloudos_sdk import Event
 
 @dataclass(frozen=True, kw_only=True)
 class AlertAcknowledged(Event, type="alert.acknowledged", audience="alerts:read"):
-    """Somebody took notice of an alert; it is not repeated any more."""
+    """An alert was acknowledged and is no longer repeated."""
 
     rule: str
 
@@ -37,7 +37,7 @@ class AlertRuleRemoved(Event, type="alert.rule_removed", audience="alerts:read")
 
 @dataclass(frozen=True, kw_only=True)
 class AlertRuleSilenced(Event, type="alert.rule_silenced", audience="alerts:read"):
-    """An alert rule notifies nobody until a time."""
+    """An alert rule was silenced until a time."""
 
     name: str
     until: str
@@ -83,7 +83,7 @@ class AlertChannelTested(Event, type="alert.channel_tested", audience="alerts:re
 
 @dataclass(frozen=True, kw_only=True)
 class AlertChannelFailed(Event, type="alert.channel_failed", audience="alerts:read"):
-    """A notification channel failed several times in a row; what waits for it is tried on."""
+    """A notification channel failed several times in a row; pending notifications are still retried."""
 
     name: str
     error: str

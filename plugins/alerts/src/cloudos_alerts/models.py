@@ -1,4 +1,4 @@
-"""Tables: rules, channels, what is not ok, the alerts that there were, what is to be sent, events that count."""
+"""Tables: rules, channels, states that are not ok, alerts, pending notifications and counted events."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SeriesRow(Base, table=True):
 
 
 class Alert(Base, table=True):
-    """What fired: one row from firing to its end and after. `seq` gives the order."""
+    """An alert, from firing to its end and after. `seq` gives the order."""
 
     __table_args__ = (
         Index("ix_alerts_alert_state_seq", "state", "seq"),

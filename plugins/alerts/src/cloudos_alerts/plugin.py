@@ -1,4 +1,4 @@
-"""Alerts: rules on what is measured and on what happens, and the channels that tell people."""
+"""Alerts: rules on metrics and events, and notification channels."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether rules are evaluated and notifications arrive."""
+    """Check that rules are evaluated and notifications are delivered."""
     evaluated = ctx.use(EvaluationLoop).health()
     return evaluated if not evaluated.ok else ctx.use(NotificationOutbox).health()

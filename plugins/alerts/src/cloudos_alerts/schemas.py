@@ -23,7 +23,7 @@ LabelText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class NewRule(Body):
-    """A rule: it fires where `condition` held for `duration`. `labels` narrows it to series that have them."""
+    """A new rule: fires if `condition` holds for `duration`. `labels` limits it to series with these labels."""
 
     name: Name
     metric: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -73,7 +73,7 @@ class NewRule(Body):
 
 
 class RuleChange(Body):
-    """What of a rule is to change; what is not named stays. `null` takes an optional member away."""
+    """A change of a rule; omitted fields stay, `null` removes an optional one."""
 
     name: Name | None = None
     metric: str | None = None
@@ -100,7 +100,7 @@ class SeriesOut(BaseModel):
 
 
 class RuleOut(BaseModel):
-    """A rule; `state` is the worst of its series, and `no_data` where there are none."""
+    """A rule; `state` is the worst of its series, or `no_data` without series."""
 
     id: str
     name: str
@@ -129,7 +129,7 @@ class RuleDetails(RuleOut):
 
 
 class Silence(Body):
-    """How long a rule notifies nobody, and why: a `duration`, or a time `until`."""
+    """A silence: `duration` or `until`, and a reason."""
 
     duration: Duration | None = None
     until: datetime | None = None
@@ -137,13 +137,13 @@ class Silence(Body):
 
 
 class Acknowledgement(Body):
-    """A word on what is being done."""
+    """An acknowledgement with a note."""
 
     note: Reason = ""
 
 
 class NewChannel(Body):
-    """A channel; what `config` holds depends on `type`."""
+    """A new channel; the fields of `config` depend on `type`."""
 
     name: Name
     type: ChannelType
@@ -151,7 +151,7 @@ class NewChannel(Body):
 
 
 class ChannelChange(Body):
-    """What of a channel is to change. A secret of `config` that is given back as it was shown stays."""
+    """A change of a channel. A secret of `config` given back as shown stays."""
 
     name: Name | None = None
     config: dict[str, Any] | None = None
@@ -179,7 +179,7 @@ class ChannelOut(BaseModel):
 
 
 class Trial(BaseModel):
-    """What came of a test notification: `status` and `response` are the far side's own words, `reason` ours."""
+    """The outcome of a test notification; `status` and `response` are the receiver's, `reason` is ours."""
 
     delivered: bool
     status: int | None
@@ -195,7 +195,7 @@ class RemoveChannel(Query):
 
 
 class AlertOut(BaseModel):
-    """An alert: what fired, why, and how it ended (`resolution`)."""
+    """An alert with its reason and `resolution`."""
 
     id: str
     rule_id: str

@@ -66,7 +66,7 @@ class RuleService:
         return {**self._shown(row), "series": shown}
 
     async def add(self, data: NewRule) -> dict[str, Any]:
-        """Add a rule. Raises InvalidRequest where there is no such metric, label or channel."""
+        """Add a rule. Raises InvalidRequest for an unknown metric, label or channel."""
         data = await self._of_apps(data)
         self._catalogue.check(data.metric, data.labels)
         rule_id = new_id("rule")
@@ -83,7 +83,7 @@ class RuleService:
         return await self.get(rule_id)
 
     async def change(self, rule_id: str, data: RuleChange) -> dict[str, Any]:
-        """Change a rule; what fires ends where it asks for something else now. Raises NotFound, InvalidRequest."""
+        """Change a rule; its firing alerts end if the condition changes. Raises NotFound, InvalidRequest."""
         given = data.model_dump(exclude_unset=True)
         given |= {
             name: empty for name, empty in (("labels", {}), ("channel_ids", [])) if given.get(name, empty) is None
@@ -114,7 +114,7 @@ class RuleService:
         return data.model_copy(update={"labels": await self._app_ids(data.labels)}) if data.labels else data
 
     async def _app_ids(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return labels in which an app is named by its id. Raises InvalidRequest where there is no such app."""
+        """Return labels with an app's name replaced by its id. Raises InvalidRequest for an unknown app."""
         apps, named = self._ctx.find(Apps), labels.get("app")
         if apps is None or named is None:
             return dict(labels)
@@ -125,7 +125,7 @@ class RuleService:
         return {**labels, "app": found}
 
     async def remove(self, rule_id: str) -> None:
-        """Remove a rule; what fires of it ends. Raises NotFound."""
+        """Remove a rule and end its firing alerts. Raises NotFound."""
 
         def store(session: Session) -> None:
             row = _row(session, rule_id)
@@ -137,7 +137,7 @@ class RuleService:
         await self._engine.change(store)
 
     async def silence(self, rule_id: str, data: Silence) -> dict[str, Any]:
-        """Have a rule notify nobody for a time; it is evaluated as ever. Raises NotFound, InvalidRequest."""
+        """Silence a rule for a time; it is still evaluated. Raises NotFound, InvalidRequest."""
         until = self._until(data)
 
         def store(session: Session) -> None:
@@ -153,7 +153,7 @@ class RuleService:
         return await self.get(rule_id)
 
     async def unsilence(self, rule_id: str) -> dict[str, Any]:
-        """End a silence; who was not told of what fires is told at the next look. Raises NotFound."""
+        """End a silence; held notifications follow at the next evaluation. Raises NotFound."""
 
         def store(session: Session) -> None:
             row = _row(session, rule_id)
@@ -221,7 +221,7 @@ def _columns(data: NewRule) -> dict[str, Any]:
 
 
 def _as_given(row: Any, beside: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as it would be given; without its channels where others are given `beside`."""
+    """Return a row as a request body; without its channels if others are given in `beside`."""
     names = ("name", "metric", "condition", "threshold", "severity", "labels", "recovery_threshold", "enabled")
     found = {name: getattr(row, name) for name in names}
     found["duration"] = span(row.duration)

@@ -1,4 +1,4 @@
-"""What a start takes up: the rules with the states of their series, and, once in a node's life, the first rules."""
+"""Loads the rules with the states of their series at a start, and adds the default rules once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def make_first_rules(ctx: Context) -> None:
 
 
 async def stored_rules(ctx: Context) -> tuple[Iterable[RuleState], datetime | None]:
-    """Return the rules with what was known of their series, and when was last looked."""
+    """Return the stored rules with their series, and the time of the last evaluation."""
 
     def read(session: Session) -> tuple[Iterable[RuleState], datetime | None]:
         progress = session.execute(select(PROGRESS)).first()

@@ -1,4 +1,4 @@
-"""Checks what the schema of a request cannot: a part of it against a model chosen by another part."""
+"""Validates a part of a request against a model that another part chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of others as people are shown it: nothing in it moves or hides what stands beside it."""
+"""Untrusted text for display: control and bidirectional characters are escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ODD = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u
 
 
 def printable(text: str) -> str:
-    """Return a text in one line: colours are gone, and what would move or hide other text is shown as an escape."""
+    """Return a text in one line, without colors, with control and bidirectional characters escaped."""
     return _ODD.sub(lambda match: _escape(match[0]), _COLOUR.sub("", text))
 
 

@@ -9,7 +9,7 @@ from cloudos_sdk import Event
 
 @dataclass(frozen=True, kw_only=True)
 class AppUpdateFailed(Event, type="app.update_failed", audience="apps:read"):
-    """An update did not come up; the app runs as it was before."""
+    """An update failed; the previous version runs again."""
 
     name: str
     reason: str
@@ -17,7 +17,7 @@ class AppUpdateFailed(Event, type="app.update_failed", audience="apps:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class AppRightsAllowed(Event, type="app.rights_allowed", audience="apps:read"):
-    """A person allowed an app what reaches beyond its own containers; `rights` are those that are new."""
+    """A user allowed rights of an app; `rights` are the new ones."""
 
     name: str
     rights: list[str]

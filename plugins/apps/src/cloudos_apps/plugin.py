@@ -1,4 +1,4 @@
-"""Apps: what runs on the node, as containers of a Docker Engine, made from templates."""
+"""Apps: containers of a Docker Engine, installed from templates."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def cloudos_jobs() -> Sequence[Job]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Follow the engine and take up what was interrupted. The engine need not be there."""
+    """Follow the engine and resume interrupted work. Starts even if the engine is unavailable."""
     engine = DockerEngine(ctx.settings.docker_host, _node(ctx))
     store, catalogue = AppStore(ctx), TemplateCatalog(ctx.data_dir / "templates", ctx.log)
     sources = TemplateSources(ctx, catalogue)
@@ -153,7 +153,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether the engine is being followed."""
+    """Check that the engine's events are followed."""
     trouble = await ctx.use(EngineEvents).trouble()
     return Health(trouble is None, trouble or "")
 

@@ -29,7 +29,7 @@ class AppChange(Body):
 
 
 class AppOut(BaseModel):
-    """An installed app; `addr` is where it serves HTTP, `operation_id` the newest long work on it."""
+    """An installed app; `addr` is its HTTP address, `operation_id` its newest operation."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class Logs(BaseModel):
 
 
 class Stats(BaseModel):
-    """What an app uses now, all its containers together."""
+    """The current usage of an app, summed over its containers."""
 
     app_id: str
     cpu_percent: float

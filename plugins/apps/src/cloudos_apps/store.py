@@ -64,7 +64,7 @@ class AppStore:
         return await self._ctx.db.read(lambda s: s.execute(statement).scalars().all())
 
     async def listed(self) -> bytes:
-        """Return the JSON of what the API shows of all apps, newest first; kept until the next change of a row."""
+        """Return all apps as the API's JSON, newest first; cached until a row changes."""
         if self._listed is not None:
             return self._listed
         seen = self._changes
@@ -95,7 +95,7 @@ class AppStore:
         return AppAddress(*row) if row is not None else None
 
     async def change(self, app_id: str, *events: Event, expect: Collection[str] | None = None, **values: Any) -> App:
-        """Change a row, and emit; Conflict `app_busy` where its status is not one of `expect`. Raises NotFound."""
+        """Change a row and emit events. Raises NotFound, and Conflict `app_busy` if its status is not in `expect`."""
 
         def store(session: Session) -> App:
             self.changing(session)
@@ -131,7 +131,7 @@ class AppStore:
         self.locks.pop(app_id, None)
 
     def begin(self, session: Session, values: Mapping[str, Any]) -> None:
-        """Insert a row in the transaction in hand; Conflict `app_name_taken` where another app has its name."""
+        """Insert a row in the current transaction. Raises Conflict `app_name_taken` if the name exists."""
         other = session.execute(select(TABLE.c.id, TABLE.c.status).where(TABLE.c.name == values["name"])).first()
         if other is not None and other.status != "failed":
             raise Conflict(
@@ -207,7 +207,7 @@ def template_of(app: App) -> Template:
 
 
 def shown(app: App) -> bytes:
-    """Return the JSON of what the API shows of an app."""
+    """Return an app as the API's JSON."""
     return orjson.dumps(_shown(app), option=_TIMES)
 
 

@@ -1,4 +1,4 @@
-"""What happens to notes. Nothing of a note's text is in an event, since whoever reads events is not its owner.
+"""The events of notes. They contain no text of notes, because readers of events are not the owners.
 
 Their audience is admins, for whom the audit log has them anyway: an event cannot be shown to one person alone.
 """

@@ -1,4 +1,4 @@
-"""Periodic work: what is over its time goes."""
+"""Jobs that delete expired rows."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Tag(Base, table=True):
 
 
 class Link(Base, table=True):
-    """A link of a note: a `text` one names a title by its key and has a target while there is one.
+    """A link of a note; a `text` link names a title by its key, and has a target while that note exists.
 
     A `manual` one has its target's id as its key. `namespace` is the source's, which a title is first looked for in.
     """
@@ -116,7 +116,7 @@ class Link(Base, table=True):
 
 
 class VersionRow(Base, table=True):
-    """What a note was before a change of its text, title, tags or folder."""
+    """An earlier version of a note, stored at a change of its text, title, tags or folder."""
 
     __tablename__ = "notes_version"
     __table_args__ = (Index("ix_notes_version_replaced_at", "replaced_at"),)
@@ -162,7 +162,7 @@ class Attachment(Base, table=True):
 
 
 class ImportRow(Base, table=True):
-    """How many entries of an archive are imported, and what became of them."""
+    """The progress of an import: processed entries and their outcomes."""
 
     __tablename__ = "notes_import"
 

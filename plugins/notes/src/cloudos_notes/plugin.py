@@ -1,4 +1,4 @@
-"""Notes: Markdown with tags, links and a graph; what people write and what AI clients remember."""
+"""Notes: Markdown with tags, links and a graph, written by users and AI clients."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class NewNoteBody(Body):
 
 
 class NoteChangeBody(Body):
-    """What to change; what is absent stays. With `version` only where that is still the newest."""
+    """A change of a note; absent fields stay. With `version`, refused unless that is the newest."""
 
     title: str | None = None
     content: str | None = None
@@ -92,7 +92,7 @@ class Removal(Query):
 
 
 class NoteQuery(Page):
-    """Which notes. `q` searches their words, the best match first; then there is no `before` or `after`."""
+    """The query of a list. With `q` the best full-text matches come first, without `before` and `after`."""
 
     source: Sources | None = None
     namespace: Names | None = None
@@ -119,7 +119,7 @@ class GraphQuery(Query):
 
 
 class NoteListed(BaseModel):
-    """A note of a list, with the beginning of its content or, of a search, what was found."""
+    """A note in a list, with the beginning of its content or a search's snippet."""
 
     id: str
     title: str
@@ -163,7 +163,7 @@ class NoteOut(MemoryOut):
 
 
 class VersionListed(BaseModel):
-    """What a note was until `replaced_at`."""
+    """A version of a note, in force until `replaced_at`."""
 
     version: int
     title: str
@@ -174,7 +174,7 @@ class VersionListed(BaseModel):
 
 
 class VersionOut(VersionListed):
-    """What a note was, with its content."""
+    """A version of a note with its content."""
 
     content: str
 
@@ -234,7 +234,7 @@ class Graph(BaseModel):
 
 
 class ImportQuery(Query):
-    """Where to, and what becomes of a note of the same file: `update` it, `skip` it, or make a `copy`."""
+    """The query of an import: target folder, and whether to `update`, `skip` or `copy` a note of the same file."""
 
     folder: str = ""
     existing: Literal["update", "skip", "copy"] = "update"

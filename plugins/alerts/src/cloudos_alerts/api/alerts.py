@@ -32,7 +32,7 @@ routes = Blueprint("alerts", __name__)
 @validate_querystring(ActiveQuery)
 @document_response(list[AlertOut])
 async def active(query_args: ActiveQuery) -> Response:
-    """List what fires now, newest first."""
+    """List the firing alerts, newest first."""
     return json_rows(await use(AlertHistory).active(query_args))
 
 
@@ -101,7 +101,7 @@ async def get_rule(rule_id: str) -> RuleDetails:
 @validate_request(RuleChange)
 @validate_response(RuleDetails)
 async def change_rule(rule_id: str, data: RuleChange) -> RuleDetails:
-    """Change a rule; what is not named stays."""
+    """Change a rule; omitted fields stay."""
     return RuleDetails(**await use(RuleService).change(rule_id, data))
 
 
@@ -119,7 +119,7 @@ async def remove_rule(rule_id: str) -> Response:
 @validate_request(Silence)
 @validate_response(RuleDetails)
 async def silence(rule_id: str, data: Silence) -> RuleDetails:
-    """Have a rule notify nobody for a time, and say why."""
+    """Silence the notifications of a rule for a time, with a reason."""
     return RuleDetails(**await use(RuleService).silence(rule_id, data))
 
 

@@ -43,7 +43,7 @@ async def get_channel(channel_id: str) -> ChannelOut:
 @validate_request(ChannelChange)
 @validate_response(ChannelOut)
 async def change_channel(channel_id: str, data: ChannelChange) -> ChannelOut:
-    """Change a channel; what waits for it is tried at once."""
+    """Change a channel; its pending notifications are tried at once."""
     return ChannelOut(**await use(ChannelService).change(channel_id, data))
 
 
@@ -62,5 +62,5 @@ async def remove_channel(channel_id: str, query_args: RemoveChannel) -> Response
 @limited(30, 60, by="caller")
 @validate_response(Trial)
 async def test_channel(channel_id: str) -> Trial:
-    """Send a test notification now and tell what the far side said, its own words to people only."""
+    """Send a test notification and return the outcome; the receiver's own answer is shown to users only."""
     return await use(ChannelService).test(channel_id, principal())

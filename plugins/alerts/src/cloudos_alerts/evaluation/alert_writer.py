@@ -1,4 +1,4 @@
-"""Writes what an evaluation changes: states, alerts, events and notifications, in the one transaction in hand."""
+"""Writes the changes of an evaluation (states, alerts, events, notifications) in one transaction."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class AlertWriter:
         session.execute(update(PROGRESS).where(PROGRESS.c.id == PROGRESS_ID).values(looked_at=now))
 
     def forget_series(self, session: Session, rule: RuleState) -> None:
-        """Delete what is known of a rule's series."""
+        """Delete the series of a rule."""
         session.execute(delete(SERIES).where(SERIES.c.rule_id == rule.id))
 
     def _keep_series(self, session: Session, changes: Iterable[Change]) -> None:
-        """Store the states, where they are not ok; of several changes of one series the last."""
+        """Store the states that are not ok; only the last of several changes of a series."""
         last = {(change.rule.id, text(change.series.labels)): change for change in changes}
         if not last:
             return

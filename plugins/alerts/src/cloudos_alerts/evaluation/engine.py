@@ -1,4 +1,4 @@
-"""The evaluation: what is measured against the rules in memory, and what that changes stored before it counts.
+"""The evaluation of rules: samples are checked against rules in memory; changes are stored before they take effect.
 
 A look at 500 rules takes milliseconds; it lets others have the loop every two of them.
 """
@@ -57,13 +57,13 @@ class RuleEvaluator:
         self.rules: dict[str, RuleState] = {}
 
     def load(self, rules: Iterable[RuleState], looked_at: datetime | None) -> None:
-        """Take up the rules, with what was known of their series at the last look."""
+        """Load the rules with the states of their series."""
         self.rules = {rule.id: rule for rule in rules}
         self.looked_at = self._noted_at = looked_at
         self._occurrences.want(self.rules.values())
 
     async def change(self, store: Callable[[Session], T]) -> T:
-        """Change rows of rules or alerts between two looks; `store` leaves what that changes here to the commit."""
+        """Change rows of rules or alerts between two evaluations; memory follows the commit of `store`."""
         async with self.lock:
             return await to_the_end(self._ctx.db.write(store))
 
@@ -76,7 +76,7 @@ class RuleEvaluator:
         self._ctx.db.after_commit(session, lambda: self._drop(rule_id))
 
     def _put(self, rule: RuleState) -> None:
-        """Take a rule; series stay where it asks the same as before."""
+        """Put a rule into memory; its series stay if its condition is unchanged."""
         before = self.rules.get(rule.id)
         if before is not None and before.asks_the_same(rule) and rule.enabled:
             rule.series = before.series
@@ -88,7 +88,7 @@ class RuleEvaluator:
         self._occurrences.want(self.rules.values())
 
     def end(self, session: Session, rule: RuleState, resolution: str) -> None:
-        """End what fires of a rule, in the transaction in hand, and forget its series; who was told of it is told."""
+        """End the firing alerts of a rule in the current transaction, notify their receivers, and drop its series."""
         now, changes = self._ctx.clock.now(), []
         for series in rule.series.values():
             if series.state == "firing":
@@ -147,7 +147,7 @@ class RuleEvaluator:
         self._noted_at = now
 
     async def _store_some(self, now: datetime, changes: Sequence[Change]) -> None:
-        """Store changes in a transaction that lets others write soon; each stands for itself."""
+        """Store some changes in a short transaction; each is independent."""
 
         def write(session: Session) -> None:
             self._ledger.store(session, now, changes)
@@ -164,7 +164,7 @@ class RuleEvaluator:
         await to_the_end(self._ctx.db.write(write))
 
     def _leave_out_unseen_time(self, now: datetime) -> list[Change]:
-        """Leave the time in which nobody measured out of every duration; return what is to be stored of that."""
+        """Exclude unmeasured time from all durations; return the changes to store."""
         if self.looked_at is None:
             return []
         by = unseen(self.looked_at, now, self._patience)

@@ -16,7 +16,7 @@ _RETRY = 5.0
 
 
 class EvaluationLoop:
-    """Evaluates when there is something to evaluate, from the start of the plugin to its end."""
+    """Evaluates rules on each tick and event while the plugin runs."""
 
     def __init__(self, ctx: Context, engine: RuleEvaluator) -> None:
         self._ctx = ctx
@@ -35,7 +35,7 @@ class EvaluationLoop:
         self._wake.set()
 
     def health(self) -> Health:
-        """Tell whether the last evaluation went well."""
+        """Check that the last evaluation succeeded."""
         return Health(self._trouble is None, self._trouble or "")
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class EvaluationLoop:
             self._trouble = None
 
     async def _read(self) -> None:
-        """Take each tick, the newest where several come at once, from whoever provides the metrics now."""
+        """Read ticks from the current metrics provider, skipping to the newest."""
         while True:
             metrics = self._ctx.find(Metrics)
             if metrics is not None:
@@ -79,7 +79,7 @@ class EvaluationLoop:
             await self._ctx.clock.sleep(_RETRY)
 
     async def _pass_time(self) -> None:
-        """Look now and then although nothing comes: events cease to count, and what nobody measures has no data."""
+        """Evaluate periodically without ticks: events expire, and unmeasured series have no data."""
         while True:
             await self._ctx.clock.sleep(self._beat)
             now = self._ctx.clock.now()

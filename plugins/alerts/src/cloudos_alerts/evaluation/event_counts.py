@@ -23,7 +23,7 @@ Key = tuple[str, Labels]
 
 @dataclass
 class EventCount:
-    """What counts of one kind for one thing: the times, oldest first, and the words of the newest."""
+    """The counted events of one type and resource: times, oldest first, and details of the newest."""
 
     times: list[datetime] = field(default_factory=list)
     details: str = ""
@@ -44,17 +44,17 @@ class EventCounts:
         self._changed = changed
 
     async def load(self) -> None:
-        """Take up what counted when the host stopped."""
+        """Load the counts from before the stop."""
         statement = select(TABLE).order_by(TABLE.c.time, TABLE.c.event_id)
         for row in await self._ctx.db.read(lambda s: s.execute(statement).all()):
             self._add((row.metric, labels_in(row.labels)), row.time, row.details)
 
     def want(self, rules: Iterable[RuleState]) -> None:
-        """Keep the events that these rules are on."""
+        """Count the events that these rules use."""
         self._wanted = frozenset(rule.metric for rule in rules if rule.enabled and is_event(rule.metric))
 
     async def handle(self, event: Envelope) -> None:
-        """Count an event, once however often it comes, and let it end what it ends."""
+        """Count an event once, even if delivered repeatedly, and end the counts that it resolves."""
         counts = metric_of(event.type) in self._wanted
         keys = [(metric_of(type), labels_of(event, type)) for type in ended_by(event.type)]
         ends = [key for key in keys if key in self._counted]
@@ -81,7 +81,7 @@ class EventCounts:
         self._changed()
 
     def samples(self, now: datetime) -> list[Sample]:
-        """Return how many count now, for each kind and thing; what does so no longer is left behind."""
+        """Return the current counts by type and resource, dropping expired events."""
         found = []
         for key, counted in list(self._counted.items()):
             since = now - (_LONGEST if lasts(key[0]) else self._window)
@@ -93,12 +93,12 @@ class EventCounts:
         return found
 
     def details(self, metric: str, labels: Labels) -> str:
-        """Return the words of the newest event that counts; nothing where there is none."""
+        """Return the details of the newest counted event, or an empty text."""
         counted = self._counted.get((metric, labels))
         return counted.details if counted is not None else ""
 
     def prune(self, session: Session, now: datetime) -> None:
-        """Delete what counts no longer, for good."""
+        """Delete expired events."""
         session.execute(delete(TABLE).where(TABLE.c.time < now - _LONGEST))
         stays = {metric for metric in session.execute(select(TABLE.c.metric).distinct()).scalars() if lasts(metric)}
         over = (TABLE.c.metric.not_in(stays), TABLE.c.time < now - self._window)

@@ -1,4 +1,4 @@
-"""The alerts that there are and were: what fires, what has, who took notice."""
+"""Alerts: firing ones, past ones and acknowledgements."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AlertHistory:
         self._occurrences = occurrences
 
     async def active(self, query: ActiveQuery) -> list[dict[str, Any]]:
-        """Return what fires now, newest first."""
+        """Return the firing alerts, newest first."""
         statement = _filtered(query).where(ALERT.c.state == "firing").order_by(ALERT.c.seq.desc())
         return [shown(row) for row in await self._ctx.db.read(lambda s: s.execute(statement).all())]
 

@@ -1,4 +1,4 @@
-"""What people are told: the sentences of events, history and notifications."""
+"""The messages of events, history and notifications."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def summary(series: str, condition: Condition, value: float | None, unit: str) -> str:
-    """Return what fired in one sentence."""
+    """Return a one-sentence summary of an alert."""
     held = f" for {span(condition.duration)}" if condition.duration else ""
     if condition.kind == "absent":
         return f"{series} has not been measured{held}."

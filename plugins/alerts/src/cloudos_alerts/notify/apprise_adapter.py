@@ -33,7 +33,7 @@ class UnfitConfig(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent; `level` is info, warning, critical or resolved."""
+    """A notification; `level` is info, warning, critical or resolved."""
 
     title: str
     body: str
@@ -42,7 +42,7 @@ class Message:
 
 @dataclass(frozen=True)
 class SendResult:
-    """How a sending ended; `status` and `response` are the far side's own words."""
+    """The outcome of sending; `status` and `response` are the receiver's own."""
 
     delivered: bool
     status: int | None
@@ -94,7 +94,7 @@ def _clean(text: str | None, config: ChannelConfig) -> str | None:
 
 
 def _reason(said: list[tuple[str, str]], trouble: str | None) -> str:
-    """Put together why it failed: Apprise's warnings and what the socket said; not its debugging, which has secrets."""
+    """Return the reason of a failure from Apprise's warnings and socket errors, not its debug output with secrets."""
     parts = [text for level, text in said if level in ("WARNING", "ERROR", "CRITICAL")]
     parts += [text.partition(": ")[2] for _, text in said if text.startswith("Socket Exception: ")]
     if trouble is not None and trouble not in parts:
@@ -127,7 +127,7 @@ def _method(service: NotifyBase) -> str:
 
 
 def _hush() -> None:
-    """Keep Apprise's log, which repeats tokens, out of ours; why something failed is read from its results."""
+    """Silence Apprise's log, which repeats tokens."""
     log = logging.getLogger("apprise")
     log.propagate = False
     log.setLevel(logging.DEBUG)
@@ -169,7 +169,7 @@ def _place(url: str) -> dict[str, Any]:
 
 
 def _quoted(text: str | None) -> str | None:
-    """Return a name or password as it stands in a URL, which Apprise unquotes."""
+    """Return a user or password quoted for a URL."""
     return None if text is None else quote(text, safe="")
 
 

@@ -24,7 +24,7 @@ from cloudos_alerts.events import (
 )
 from cloudos_alerts.models import Channel, Notification, Rule
 from cloudos_alerts.notify.apprise_adapter import Message, SendResult, UnfitConfig
-from cloudos_alerts.notify.kept_secrets import ChangedSeries, kept
+from cloudos_alerts.notify.kept_secrets import SecretMoved, kept
 from cloudos_alerts.notify.outbox import NotificationOutbox, own_words, told
 from cloudos_alerts.rules.rule_state import RuleState
 from cloudos_alerts.schemas import ChannelChange, NewChannel, Trial
@@ -84,7 +84,7 @@ class ChannelService:
         return await self.get(channel_id)
 
     async def change(self, channel_id: str, data: ChannelChange) -> dict[str, Any]:
-        """Change a channel; what waits for it is tried at once. Raises NotFound."""
+        """Change a channel; its pending notifications are tried at once. Raises NotFound."""
         row = await self._row(channel_id)
         values: dict[str, Any] = {"updated_at": self._ctx.clock.now()} | ({"name": data.name} if data.name else {})
         if data.config is not None:
@@ -130,7 +130,7 @@ class ChannelService:
         await self._engine.change(store)
 
     async def test(self, channel_id: str, by: Principal) -> Trial:
-        """Send a test notification now, and tell what came of it; what the far side said, to a person. NotFound."""
+        """Send a test notification and return the outcome, with the receiver's answer for users. Raises NotFound."""
         row = await self._row(channel_id)
         message = Message(f"Test from {self._ctx.settings.node_name or 'Cloud OS'}", f"{row.name} works.", "info")
         begun = time.perf_counter()
@@ -181,7 +181,7 @@ class ChannelService:
             return given
         try:
             return kept(given, before)
-        except ChangedSeries as error:
+        except SecretMoved as error:
             raise InvalidRequest.field(f"config.{error.path}", str(error)) from None
 
     def _sealed(self, config: ChannelConfig) -> str:
@@ -233,7 +233,7 @@ def _none(channel_id: str) -> Any:
 
 
 def _is_person() -> bool:
-    """Tell whether a person asks: a key that got out is not to read what answers in this network."""
+    """Return whether the caller is a user in a session; a leaked key must not read answers of this network."""
     principal = caller().principal
     return principal is not None and principal.kind == "user"
 

@@ -1,4 +1,4 @@
-"""Where no message goes, whatever a channel says: link-local addresses and the metadata services of clouds.
+"""Addresses that no channel may use: link-local and cloud metadata services.
 
 Channels may lead to private networks, but what answers there would hand out the keys of the machine. It is judged at
 the moment of connecting, for every library that sends, since a name may stand for something else by then.
@@ -31,7 +31,7 @@ def _judge(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def refuse(host: str) -> None:
-    """Raise AddressRefused where a host is one of them by its number; a name is judged when it is connected to."""
+    """Raise AddressRefused if a host is a forbidden address; names are checked when connecting."""
     try:
         refused = is_metadata(host)
     except ValueError:
@@ -41,7 +41,7 @@ def refuse(host: str) -> None:
 
 
 def _numbers(host: str) -> list[str]:
-    """Return what an address is; more than one where it is a name, which sockets take too."""
+    """Return the addresses of a host."""
     try:
         is_metadata(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is hidden in a channel's configuration and was given back as it was shown."""
+"""Hidden values of a channel's configuration that are given back as shown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from cloudos_alerts.channel_types import HIDDEN, ChannelConfig
 
 
-class ChangedSeries(ValueError):
-    """What is hidden was given back for another place than it was given for; `path` names it."""
+class SecretMoved(ValueError):
+    """A hidden value was given back with another target; `path` names the field."""
 
     def __init__(self, path: str) -> None:
         super().__init__("give it again: it would go to another place")
@@ -17,7 +17,7 @@ class ChangedSeries(ValueError):
 
 
 def kept(given: Mapping[str, Any], before: ChannelConfig) -> dict[str, Any]:
-    """Return a configuration as given back, with what is hidden in it as it was before.
+    """Return a configuration with its hidden values restored from `before`.
 
     Raises Moved where that would go to another place: who may change a channel need not know its secrets.
     """
@@ -37,5 +37,5 @@ def kept(given: Mapping[str, Any], before: ChannelConfig) -> dict[str, Any]:
     fields = type(before).model_fields
     moved = any(merged.get(name, fields[name].default) != getattr(before, name) for name in before.place)
     if moved and back:
-        raise ChangedSeries(back[0])
+        raise SecretMoved(back[0])
     return merged

@@ -1,4 +1,4 @@
-"""Sends what waits: each channel by itself, oldest first, until it is delivered or too old.
+"""Sends pending notifications: each channel by itself, oldest first, until delivered or expired.
 
 A message is marked as sent after the far side took it, so a host that dies in between sends it twice, never not at all.
 """
@@ -35,7 +35,7 @@ _PAUSE = 5.0
 
 @dataclass(frozen=True)
 class ChannelTrouble:
-    """What is wrong with a channel, and since when it was last seen."""
+    """The trouble of a channel, and when it was last seen."""
 
     name: str
     error: str
@@ -55,7 +55,7 @@ class NotificationOutbox:
         self.failing: dict[str, ChannelTrouble] = {}
 
     def wake(self) -> None:
-        """Look at what waits now."""
+        """Check the pending notifications now."""
         self._wake.set()
 
     async def load(self) -> None:
@@ -76,7 +76,7 @@ class NotificationOutbox:
             await self._rest(wait)
 
     async def close(self) -> None:
-        """Let what is being sent go out, for some seconds."""
+        """Wait some seconds for running deliveries."""
         self._closing = True
         if self._busy:
             await asyncio.wait(self._busy.values(), timeout=_STOP_WAIT)
@@ -92,7 +92,7 @@ class NotificationOutbox:
         return Health(not told, "Notifications are not delivered. " + " ".join(told) if told else "")
 
     async def _dispatch(self) -> float | None:
-        """Start what is due; return the seconds until more is, None where nothing waits for a time."""
+        """Start due deliveries; return the seconds until the next, or None."""
         waiting = select(NOTIFICATION.c.channel_id).where(NOTIFICATION.c.state == "waiting").distinct()
         statement = select(CHANNEL.c.id, CHANNEL.c.retry_at).where(CHANNEL.c.id.in_(waiting))
         rows = await self._ctx.db.read(lambda s: s.execute(statement).all())
@@ -118,7 +118,7 @@ class NotificationOutbox:
                 task.cancel()
 
     async def _drain(self, channel_id: str) -> None:
-        """Send what waits for one channel, until one fails."""
+        """Send the pending notifications of one channel until one fails."""
         try:
             while not self._closing and (found := await self._next(channel_id)) is not None:
                 channel, row = found
@@ -134,7 +134,7 @@ class NotificationOutbox:
             self._wake.set()
 
     async def _next(self, channel_id: str) -> tuple[Any, Any] | None:
-        """Return the channel and what is sent next: of each alert the oldest, of these the least tried."""
+        """Return the channel and its next notification: the oldest of each alert, least tried first."""
         now = self._ctx.clock.now()
         too_old = now - timedelta(hours=self._ctx.settings.give_up_hours)
 
@@ -175,7 +175,7 @@ class NotificationOutbox:
         self._slow.discard(channel_id)
 
     def config(self, channel: Any) -> ChannelConfig:
-        """Return a channel's configuration, decrypted. ValueError where that cannot be done."""
+        """Return a channel's decrypted configuration. Raises ValueError if it cannot be decrypted."""
         return TYPES[channel.type].model_validate(orjson.loads(self._ctx.secrets.decrypt(channel.config)))
 
     async def _record(self, channel_id: str, row: Any, delivery: SendResult) -> None:
@@ -235,7 +235,7 @@ class NotificationOutbox:
 
 
 def _left(retry_at: datetime | None, now: datetime) -> float:
-    """Return the seconds until a channel is tried again; 0 where it is due, or the clock was set back since."""
+    """Return the seconds until a channel is tried again; 0 if due, or if the clock was set back."""
     left = (retry_at - now).total_seconds() if retry_at is not None else 0.0
     return left if 0 < left <= 2 * _LONGEST_WAIT else 0.0
 
@@ -247,7 +247,7 @@ def wait_after(failures: int) -> float:
 
 
 def told(delivery: SendResult) -> str:
-    """Return why a delivery failed in one line, the far side's own words last."""
+    """Return the reason of a failure in one line, ending with the receiver's answer."""
     parts = [delivery.reason or "It was not delivered."]
     if delivery.response:
         parts.append(f"{_QUOTE}{delivery.status} {delivery.response[:200]}")
@@ -255,5 +255,5 @@ def told(delivery: SendResult) -> str:
 
 
 def own_words(error: str) -> str:
-    """Return why a delivery failed without what the far side said: any server of this network may be one."""
+    """Return the reason of a failure without the receiver's answer, which may be of any server in this network."""
     return error.partition(f" {_QUOTE}")[0]

@@ -1,4 +1,4 @@
-"""What the far side of a notification says: its HTTP answers and SMTP replies, seen as they pass by.
+"""Captures the receiver's answers to a notification: HTTP responses and SMTP replies.
 
 Apprise tells success or failure and throws the answer away. So the two calls that every sender of it goes through are
 observed, as instrumentation for tracing does it, and only while `listening` in the same context; in the process that
@@ -44,7 +44,7 @@ _observed = False
 
 @contextmanager
 def listening() -> Iterator[CapturedResponse]:
-    """Collect what the far side says to whatever is sent in this context."""
+    """Capture the answers to everything sent in this context."""
     _observe()
     heard = CapturedResponse()
     token = _heard.set(heard)
@@ -87,7 +87,7 @@ def _answering(send: Any) -> Any:
 
 
 def _read(response: Any) -> None:
-    """Take what of the body is allowed, so that who asks for it later finds it there."""
+    """Read the body up to the limit, so that later reads find it."""
     until, body = time.monotonic() + _LONGEST_READ, b""
     for chunk in response.iter_content(8192):
         body += chunk

@@ -1,4 +1,4 @@
-"""Gives what is to be sent to the process that sends, holds it to its time, and lets nobody take all of its places."""
+"""Hands notifications to sender processes, with time limits and fair shares of their places."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NAMES = {config: name for name, config in TYPES.items()}
 
 
 class SenderProcess:
-    """One process that sends, and who waits for it."""
+    """One sender process and its pending jobs."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -46,11 +46,11 @@ class SenderProcess:
 
     @property
     def idle(self) -> bool:
-        """Tell whether nobody waits for it."""
+        """Return whether no job is pending."""
         return not self._waiting
 
     async def do(self, job: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Have a job done. Raises TimeoutError, and ConnectionError where the process ended."""
+        """Run a job. Raises TimeoutError, and ConnectionError if the process ended."""
         number = next(self._numbers)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -117,7 +117,7 @@ class SenderProcess:
 
 
 class SenderProcesses:
-    """Sends, each message within `seconds`: what takes longer is ended with its process, once nobody else needs that.
+    """Sends messages within `seconds` each; a longer one is ended with its process once that is otherwise idle.
 
     Channels that were too slow have a few places for them alone, as have tries by hand, and each target has two. Those
     that did not deliver lately have half of the other places at most. Who takes longer than a moment gives its place
@@ -144,7 +144,7 @@ class SenderProcesses:
             return await self._sent(config, message)
 
     async def trial(self, config: ChannelConfig, message: Message, *, by: str = "") -> SendResult:
-        """Send a message that somebody waits for. Raises TooManyRequests where too many do, or one for too many."""
+        """Send a message while the caller waits. Raises TooManyRequests if too many wait, in total or of one user."""
         if self._trials.total() >= _WAITING_TRIALS or self._trials[by] >= _OF_A_CALLER:
             raise TooManyRequests("Too many channels are being tried; wait until some are done.", retry_after=5)
         self._trials[by] += 1
@@ -169,7 +169,7 @@ class SenderProcesses:
             raise UnfitConfig(said.get("unfit") or f"Apprise cannot use this ({said['crash']}).")
 
     async def close(self) -> None:
-        """End what is being sent."""
+        """Cancel running sends."""
         if self._resting is not None:
             self._resting.cancel()
         await asyncio.gather(*(courier.close() for courier in self._known), *self._closing, return_exceptions=True)
@@ -204,7 +204,7 @@ class SenderProcesses:
         return self._courier
 
     def _rest_soon(self) -> None:
-        """End the process where nothing was sent for a while: it has 75 MB."""
+        """End the process after an idle time; it takes 75 MB."""
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(_IDLE, self._rest)
@@ -220,7 +220,7 @@ class SenderProcesses:
 
     @asynccontextmanager
     async def _place(self, *kinds: str, lingers: bool = False) -> AsyncIterator[None]:
-        """Hold a place of each kind; where it `lingers`, for a moment, unless too many do."""
+        """Hold a place of each kind; a lingering send releases it after a moment, unless too many linger."""
         async with AsyncExitStack() as held:
             for kind in kinds:
                 await held.enter_async_context(self._places[kind])
@@ -247,7 +247,7 @@ class SenderProcesses:
 
     @asynccontextmanager
     async def _target(self, config: ChannelConfig) -> AsyncIterator[None]:
-        """Hold one of the two places of where a configuration sends to."""
+        """Hold one of the two places of a target."""
         target = _target(config)
         semaphore, users = self._targets.get(target, (asyncio.Semaphore(_OF_A_TARGET), 0))
         self._targets[target] = (semaphore, users + 1)
@@ -263,7 +263,7 @@ class SenderProcesses:
 
 
 def _target(config: ChannelConfig) -> str:
-    """Return where a configuration sends to, as far as it says: the host, else the kind of service."""
+    """Return a configuration's target: the host, else the service type."""
     for name in ("webhook_url", "server", "homeserver", "url", "host"):
         given = getattr(config, name, None)
         if given:

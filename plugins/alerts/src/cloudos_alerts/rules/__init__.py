@@ -1,1 +1,1 @@
-"""What a rule is: conditions, durations, its state in memory and the metrics it may name."""
+"""Rules: conditions, durations, state in memory, and the catalog of metrics."""

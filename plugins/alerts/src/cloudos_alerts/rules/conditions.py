@@ -17,7 +17,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a rule asks of a value, and for how many seconds; `recovery` is where a firing one ends (hysteresis)."""
+    """A rule's comparison, threshold and duration; `recovery` is the threshold that ends a firing alert."""
 
     kind: Kind
     threshold: float | None = None
@@ -25,7 +25,7 @@ class Condition:
     duration: float = 0.0
 
     def holds(self, value: float | None) -> bool:
-        """Tell whether a value, or its absence, is what the rule warns of."""
+        """Return whether a value, or its absence, meets the condition."""
         if value is None or self.threshold is None:
             return self.kind == "absent" and value is None
         if self.kind == "greater_than":
@@ -35,7 +35,7 @@ class Condition:
         return (value == self.threshold) == (self.kind == "equals")
 
     def recovered(self, value: float | None) -> bool:
-        """Tell whether a value ends what fires; between threshold and recovery it goes on."""
+        """Return whether a value ends a firing alert; between threshold and recovery it continues."""
         if self.recovery is None or value is None:
             return not self.holds(value)
         return value <= self.recovery if self.kind == "greater_than" else value >= self.recovery
@@ -75,7 +75,7 @@ def follow(condition: Condition, series: RuleSeries, value: float | None, now: d
 
 
 def unseen(before: datetime, now: datetime, patience: timedelta) -> timedelta:
-    """Return how much of the time between two looks does not count: what goes beyond `patience`, or went backwards.
+    """Return how much of the time between two evaluations does not count: beyond `patience`, or a clock set back.
 
     Nobody measured in that time (the host was down, the machine asleep) or the clock was set.
     """
@@ -84,7 +84,7 @@ def unseen(before: datetime, now: datetime, patience: timedelta) -> timedelta:
 
 
 def shift(series: RuleSeries, by: timedelta, now: datetime, tolerance: timedelta) -> None:
-    """Leave unseen time out of what is counted; after more than `tolerance` of it a pending series begins anew."""
+    """Exclude unseen time from durations; beyond `tolerance` a pending series starts over."""
     series.seen += by
     if series.state == "pending":
         series.since = now if by > tolerance else series.since + by

@@ -13,7 +13,7 @@ LONGEST = 365 * 86_400
 
 
 def seconds_of(text: str) -> int:
-    """Return the seconds of `1h30m`. ValueError for what is no span of time."""
+    """Return the seconds of e.g. `1h30m`. Raises ValueError if the text is no duration."""
     match = re.fullmatch(_PATTERN, text)
     if match is None or not text:
         raise ValueError("not a span of time such as 30s, 5m, 1h30m or 7d")

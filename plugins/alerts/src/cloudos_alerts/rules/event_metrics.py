@@ -70,7 +70,7 @@ _LABELS = {
 
 
 def is_event(metric: str) -> bool:
-    """Tell whether a metric is made of events."""
+    """Return whether a metric counts events."""
     return metric.startswith(PREFIX)
 
 
@@ -85,7 +85,7 @@ def ended_by(type: str) -> list[str]:
 
 
 def lasts(metric: str) -> bool:
-    """Tell whether its events count until another one ends the matter, rather than for a time."""
+    """Return whether its events count until another event resolves them, instead of for a time."""
     ending = ENDINGS.get(metric.removeprefix(PREFIX))
     return ending is not None and ending.alone
 
@@ -96,14 +96,14 @@ def label_of(type: str) -> str:
 
 
 def labels_of(event: Envelope, type: str | None = None) -> Labels:
-    """Return what an event happened to, as the labels of `type`, by default its own."""
+    """Return the labels of an event's resource for `type`, by default its own."""
     name, members = _LABELS.get((type or event.type).split(".", 1)[0], ("resource", ()))
     found = next((event.data[member] for member in members if event.data.get(member)), event.resource)
     return ((name, str(found)),)
 
 
 def vocabulary() -> Mapping[str, Metric]:
-    """Return the metric of each type of event that there is."""
+    """Return the metrics of all event types."""
     types = dict.fromkeys(_CONTRACT, "") | {type.type: type.title for type in _declared(Event)}
     usable = {t: title for t, title in types.items() if t and (not t.startswith(_OWN) or t == _ALLOWED_OWN)}
     return {metric_of(t): Metric(metric_of(t), "events", title, (label_of(t),)) for t, title in sorted(usable.items())}

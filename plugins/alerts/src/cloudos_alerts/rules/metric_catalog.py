@@ -37,12 +37,12 @@ class MetricCatalog:
         return dict(sorted({**found, **vocabulary()}.items()))
 
     def unit(self, name: str) -> str:
-        """Return the unit of a metric; nothing where it is not known."""
+        """Return the unit of a metric, or an empty text."""
         metric = self.metrics().get(name)
         return metric.unit if metric is not None else ""
 
     def check(self, name: str, labels: Iterable[str]) -> None:
-        """Raise InvalidRequest, with the nearest names, where there is no such metric or it has no such labels."""
+        """Raise InvalidRequest with similar names if the metric or its labels do not exist."""
         known = self.metrics()
         metric = known.get(name)
         if metric is None:

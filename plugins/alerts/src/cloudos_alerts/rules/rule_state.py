@@ -1,4 +1,4 @@
-"""Rules as they are evaluated: conditions, series and what changes at one look."""
+"""Rules in memory: conditions, series and changes of one evaluation."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class RuleState:
         )
 
     def asks_the_same(self, other: RuleState) -> bool:
-        """Tell whether what is known of the series holds for `other` too."""
+        """Return whether the series' states are valid for `other` too."""
         return (self.metric, self.condition, self.labels) == (other.metric, other.condition, other.labels)
 
     def silenced(self, now: datetime) -> bool:
-        """Tell whether it notifies nobody now."""
+        """Return whether the rule is silenced now."""
         return self.silenced_until is not None and now < self.silenced_until
 
     def due(self, series: RuleSeries, now: datetime) -> bool:
-        """Tell whether somebody is to be told now that a series fires."""
+        """Return whether a notification of a firing series is due."""
         if not self.channel_ids or series.acknowledged or self.silenced(now):
             return False
         if series.notified_at is None:
@@ -73,7 +73,7 @@ class RuleState:
 
 @dataclass(slots=True)
 class Change:
-    """What a look changes of a series: its state, an alert that begins or ends, somebody to be told."""
+    """A change of a series: its state, an alert that begins or ends, a notification."""
 
     rule: RuleState
     series: RuleSeries

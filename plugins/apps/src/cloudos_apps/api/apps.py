@@ -35,7 +35,7 @@ async def list_apps() -> Response:
 @answers(404)
 @answers(507)
 async def install(data: NewApp) -> Response:
-    """Install an app from a template; `operation_id` tells how far it is."""
+    """Install an app from a template; `operation_id` is the operation with its progress."""
     return _answer(shown(await use(AppService).install(data)), 201)
 
 
@@ -54,7 +54,7 @@ async def get_app(app_id: str) -> Response:
 @document_response(AppOut, 202)
 @answers(507)
 async def change(app_id: str, data: AppChange) -> Response:
-    """Change an app's settings or version; the old containers come back where the new ones do not become healthy."""
+    """Change an app's settings or version; the old containers are restored if the new ones do not become healthy."""
     return _answer(shown(await use(AppService).change(app_id, data)), 202)
 
 
@@ -64,7 +64,7 @@ async def change(app_id: str, data: AppChange) -> Response:
 @document_response(AppOut, 202)
 @answers(204)
 async def uninstall(app_id: str, query_args: Uninstall) -> Response:
-    """Uninstall an app; its volumes stay unless `purge=true`. 202 where it takes longer than a minute."""
+    """Uninstall an app; its volumes stay unless `purge=true`. 202 if it takes longer than a minute."""
     if await use(AppService).uninstall(app_id, purge=query_args.purge):
         return Response(status=204)
     return _answer(shown(await use(AppStore).get(app_id)), 202)
@@ -101,7 +101,7 @@ async def restart(app_id: str) -> Response:
 @answers(200, "application/x-ndjson")
 @answers(429)
 async def logs(app_id: str, query_args: LogQuery) -> Response:
-    """Return an app's newest log lines; with `follow=true` a stream of JSON lines that goes on."""
+    """Return an app's newest log lines; with `follow=true` a continuing stream of JSON lines."""
     if query_args.follow:
         return stream(await use(LogReader).follow(app_id, query_args), "application/x-ndjson", live=True)
     return _answer(await use(LogReader).logs(app_id, query_args))
@@ -111,5 +111,5 @@ async def logs(app_id: str, query_args: LogQuery) -> Response:
 @requires("apps:read")
 @document_response(Stats)
 async def stats(app_id: str) -> Response:
-    """Return what an app uses now."""
+    """Return an app's current resource usage."""
     return _answer((await use(UsageReader).read(app_id)).model_dump_json().encode())

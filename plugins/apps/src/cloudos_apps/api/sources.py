@@ -46,7 +46,7 @@ class SourceOut(BaseModel):
 
 
 class SourceDetails(SourceOut):
-    """A source with what it left out."""
+    """A source with the entries that it skipped."""
 
     left_out: list[LeftOut]
 
@@ -65,7 +65,7 @@ async def list_sources() -> list[SourceOut]:
 @validate_request(NewSource)
 @validate_response(SourceDetails, 201)
 async def add_source(data: NewSource) -> tuple[SourceDetails, int]:
-    """Add a catalogue by URL or as text: Portainer's JSON, compose files with `x-casaos`, or templates of ours."""
+    """Add a catalog by URL or as text: Portainer's JSON, compose files with `x-casaos`, or our own templates."""
     if (data.url is None) == (data.content is None):
         raise InvalidRequest.field("url", "give either url or content")
     return SourceDetails(**await use(TemplateSources).add(data.name, data.url, data.content)), 201
@@ -75,7 +75,7 @@ async def add_source(data: NewSource) -> tuple[SourceDetails, int]:
 @requires("apps:read")
 @validate_response(SourceDetails)
 async def get_source(source_id: str) -> SourceDetails:
-    """Return a catalogue with what it left out, and why."""
+    """Return a catalog with the entries that it skipped, and why."""
     return SourceDetails(**await use(TemplateSources).get(source_id))
 
 
@@ -83,7 +83,7 @@ async def get_source(source_id: str) -> SourceDetails:
 @requires("templates:write")
 @validate_response(SourceDetails)
 async def refresh_source(source_id: str) -> SourceDetails:
-    """Fetch a catalogue again; where that fails its templates stay and `error` says why."""
+    """Fetch a catalog again; if that fails, its templates stay and `error` says why."""
     return SourceDetails(**await use(TemplateSources).refresh(source_id))
 
 

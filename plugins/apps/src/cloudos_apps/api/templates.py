@@ -30,7 +30,7 @@ class TemplateOut(BaseModel):
 
 
 class TemplateDetails(TemplateOut):
-    """A template with what it asks for: its settings, services, ports, and what an admin would have to allow."""
+    """A template with its settings, services, ports, and the rights that an admin would have to allow."""
 
     website: str | None
     web_port: str | None

@@ -1,1 +1,1 @@
-"""What a template asks for beyond its container, and who may allow it."""
+"""Consent: the rights that a template requests beyond its containers, and who may allow them."""

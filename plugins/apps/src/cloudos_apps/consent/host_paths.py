@@ -1,4 +1,4 @@
-"""Paths of the machine: where one leads, who could turn it elsewhere, and what can be reached through it."""
+"""Host paths: resolved links, who could redirect them, and what can be reached through them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SYSTEM = (
 
 
 def trail(path: str) -> tuple[str, list[str]]:
-    """Return where a path leads, links followed, and each folder in which one of its names is looked up.
+    """Return a path's target with links resolved, and each folder in which one of its names is looked up.
 
     Who can write in one of those folders decides where the path leads. A circle of links is left after as many
     as the system follows too.
@@ -49,7 +49,7 @@ def trail(path: str) -> tuple[str, list[str]]:
 
 
 def within(path: str, folder: str) -> bool:
-    """Tell whether a path is a folder or lies in it, by name."""
+    """Return whether a path is a folder or below it, by name."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -65,11 +65,11 @@ class HostPaths:
         self._engine_root: str | None = None
 
     def learn_root(self, root: Path) -> None:
-        """Take up where the engine keeps its own files, once it has told: whoever has those has the machine."""
+        """Store the engine's data folder: access to it is access to the machine."""
         self._engine_root = _real(str(root))
 
     def free(self, path: str) -> bool:
-        """Tell whether an app may have a path without being asked.
+        """Return whether an app may mount a path without consent.
 
         That is a name directly in `files` that is no link: no app can write in the folder that holds it, so none can
         put something else in its place. The engine's files and the node's own may lie there too: they are not free.
@@ -87,14 +87,14 @@ class HostPaths:
         return stat.S_ISDIR(kind) or stat.S_ISREG(kind)
 
     def make(self, paths: Iterable[str]) -> None:
-        """Make the folders of an app, open to its users, who are not the node's: the folders above are closed."""
+        """Make the folders of an app, accessible to its container users; the folders above are not."""
         for path in paths:
             if path.startswith("/") and self.free(path) and not Path(path).exists():
                 Path(path).mkdir(parents=True)
                 Path(path).chmod(0o755)
 
     def in_files(self, path: str) -> bool:
-        """Tell whether a path lies in `files`, by name."""
+        """Return whether a path is below `files`, by name."""
         return any(within(path, folder) and path != folder for folder in self._named)
 
     def named_in_files(self, path: str) -> str:
@@ -103,7 +103,7 @@ class HostPaths:
         return posixpath.join(self.files, posixpath.relpath(path, folder))
 
     def reaches_engine(self, path: str) -> bool:
-        """Tell whether a container engine can be given orders through a path, whatever its name is here."""
+        """Return whether a path gives access to a container engine's API, under whatever name."""
         real = _real(path)
         places = [*_ENGINES, *(place for place in (self._socket, self._engine_root) if place is not None)]
         for place in places:
@@ -112,7 +112,7 @@ class HostPaths:
         return self._is_engine_socket(real)
 
     def grave(self, path: str, *, read_only: bool) -> bool:
-        """Tell whether who has a path has the machine: through an engine, the system's files or the node's own."""
+        """Return whether a path gives control of the machine: by an engine, system files or the node's own files."""
         if self.reaches_engine(path):
             return True
         real = _real(path)
@@ -123,7 +123,7 @@ class HostPaths:
         return own or above or (not read_only and any(within(real, place) for place in _SYSTEM))
 
     def _is_engine_socket(self, real: str) -> bool:
-        """Tell whether a path is the engine's socket by another name, e.g. a hard link or a mount of it."""
+        """Return whether a path is the engine's socket under another name, e.g. a hard link or a bind mount."""
         if self._socket is None:
             return False
         try:
@@ -134,6 +134,6 @@ class HostPaths:
 
 
 def _real(path: str) -> str:
-    """Return where a path leads; `/var/run` is `/run` also where this machine has no link."""
+    """Return a path's target; `/var/run` is `/run` even without a link."""
     real = trail(path)[0]
     return f"/run{real[8:]}" if within(real, "/var/run") else real

@@ -36,7 +36,7 @@ class RequestedMount(NamedTuple):
 
 
 def mounts_of(template: Template, paths: HostPaths, lost: Collection[str] = ()) -> list[RequestedMount]:
-    """Return the machine's paths in a template. Reads the disk. Nobody is trusted for the paths `lost`."""
+    """Return the host paths of a template. Reads the disk. The paths in `lost` need new consent."""
     found = set()
     for service in template.services:
         mine = [(v.host_path, not v.read_only) for v in service.volumes if v.host_path is not None]

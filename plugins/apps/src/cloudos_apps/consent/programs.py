@@ -1,4 +1,4 @@
-"""What runs with the rights of an app, and who published it: rights too, so that another program is asked for again."""
+"""The programs of an app as rights, so that another program or publisher needs new consent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_SHOWN = 120
 
 
 def program_rights(template: Template, origin: str, asked: Collection[RequestedRight]) -> set[RequestedRight]:
-    """Return what a template runs and where it is from, as rights, where it asks for what only an admin may allow.
+    """Return a template's programs and origin as rights, if it requests rights that only an admin may allow.
 
     All its services count: one may write what another one, which has the right, runs.
     """
@@ -40,7 +40,7 @@ def repository(image: str) -> str:
 
 
 def _shown(service: Service) -> str:
-    """Return the beginning of what a container runs, in one line, for who is to allow it."""
+    """Return the beginning of a container's command in one line, for the admin who decides."""
     if service.entrypoint is None and service.command is None:
         return "of the image"
     words = [*(service.entrypoint or ()), *(service.command or ())]
@@ -49,7 +49,7 @@ def _shown(service: Service) -> str:
 
 
 def _digest(service: Service) -> str:
-    """Return a hash of all that decides what a container runs beside its image.
+    """Return a hash of all settings that decide what a container runs besides its image.
 
     Variables are among it (a shell runs `BASH_ENV`), and what lies over the image's own files. It is stored: a change
     of what goes in here asks every admin again.

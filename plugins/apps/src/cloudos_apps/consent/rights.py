@@ -1,4 +1,4 @@
-"""What an app asks for beyond its own containers: each right by itself, so that a person allows that and no more."""
+"""Rights that an app requests beyond its own containers, each listed and allowed by itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RequestedRight:
 
 
 class PathClaim(NamedTuple):
-    """A name directly in the apps' files that a template asks for: the right, should somebody else have it.
+    """A folder in the apps' files that a template claims; a right if another app owns it.
 
     `path` is its real place; `there` says that something is there already.
     """
@@ -97,7 +97,7 @@ def _of_service(service: Service, ports: Mapping[str, int | None]) -> Iterator[R
 
 
 def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links: bool = True) -> RequestedRight:
-    """Return the right to a path of the machine; where a link leads is part of it.
+    """Return the right to a host path; a link's target is part of it.
 
     Not the time zone, which only the system's owner sets, else a new one keeps apps from starting. Without `links` it
     is the right as it was shown once: with the place only where that is grave.
@@ -112,7 +112,7 @@ def of_path(service: str, volume: Volume, path: str, paths: HostPaths, *, links:
 
 
 def capabilities_of(service: Service) -> list[str]:
-    """Return all capabilities that a container gets: the base without what the template drops, and what it adds."""
+    """Return all Linux capabilities of a container: the default set, minus dropped, plus added ones."""
     dropped = {capability_name(given) for given in service.cap_drop}
     base = [] if "ALL" in dropped else [name for name in BASE_CAPABILITIES if name not in dropped]
     return list(dict.fromkeys([*base, *(capability_name(given) for given in service.cap_add)]))

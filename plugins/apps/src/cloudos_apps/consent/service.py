@@ -1,4 +1,4 @@
-"""What each app was allowed: given by a person, stored with the app, and compared each time that it is used."""
+"""Consent of each app: given by an admin, stored with the app, and compared at each use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TABLE = App.__table__
 
 @dataclass(frozen=True)
 class Look:
-    """What the machine's disk said about a template's paths when it was looked at."""
+    """A snapshot of a template's paths on disk."""
 
     rights: Collection[RequestedRight]
     mounts: Sequence[RequestedMount]
@@ -47,14 +47,14 @@ class Look:
 
 @dataclass(frozen=True)
 class GivenRights:
-    """What a row keeps of a template's rights and paths, as JSON."""
+    """The allowed rights and paths of an app, stored as JSON."""
 
     rights: str
     mounts: str
 
 
 class ConsentService:
-    """Compares what a template asks for with what was allowed."""
+    """Compares the rights that a template requests with those that were allowed."""
 
     def __init__(self, ctx: Context, paths: HostPaths) -> None:
         self._ctx = ctx
@@ -63,7 +63,7 @@ class ConsentService:
     async def asked(
         self, template: Template, ports: Mapping[str, int | None], origin: str
     ) -> tuple[list[str], list[str]]:
-        """Return the dangers and the rights of a template, for who is to decide on them. Reads the disk."""
+        """Return the dangers and rights of a template for the deciding admin. Reads the disk."""
         look = await self.look(template)
         rights = await self._ctx.db.read(lambda s: self._asked(s, template, ports, origin, look, None, ()))
         return sorted({right.danger for right in rights}), texts_of(rights)
@@ -116,7 +116,7 @@ class ConsentService:
         app: App | None,
         allow: Collection[str],
     ) -> None:
-        """Refuse early what `take` would refuse; see there."""
+        """Raise early what `take` would raise."""
         look = await self.look(template)
         asked = await self._ctx.db.read(lambda s: self._asked(s, template, ports, origin, look, app, _stored(app)))
         check_consent(template.display_name, asked, _stored(app), allow)
@@ -133,7 +133,7 @@ class ConsentService:
         app: App | None,
         allow: Collection[str],
     ) -> GivenRights:
-        """Return what a template's row is to keep, and tell what is new in it, in the transaction that stores it.
+        """Return the rights to store for an app and emit an event for new ones, in the storing transaction.
 
         `app` is the row as it is, None for a new one. Raises Forbidden for what nobody allowed, Conflict for a folder
         that lies in one that an app can write.
@@ -149,18 +149,18 @@ class ConsentService:
         return GivenRights(orjson.dumps(texts_of(asked)).decode(), packed(look.mounts))
 
     def _check_still_admin(self) -> None:
-        """Raise Forbidden where whoever allows something may do less now than when the request began."""
+        """Raise Forbidden if the admin lost the role since the request began."""
         who, users = principal(), self._ctx.find(Users)
         now = users.find(who.user_id) if users is not None else who
         if now is None or not now.role.includes(who.role):
             raise Forbidden("What you may do has changed since this request began.", code="rights_changed")
 
     async def recheck(self, app: App) -> None:
-        """Compare an app with what it was allowed, now that its containers are made or started. Raises Conflict."""
+        """Compare an app with its consent before its containers are made or started. Raises Conflict."""
         await self._recheck(app, template_of(app), orjson.loads(app.ports), app.source or "", _stored(app))
 
     async def recheck_change(self, app: App, template: Template, given: Mapping[str, Any]) -> tuple[str, str]:
-        """Compare the template of an update with what was allowed when it began; return the row's rights and mounts.
+        """Compare an update's template with the consent from its start; return the rights and mounts to store.
 
         An update that an older version began has none: then what the app had been allowed counts.
         """
@@ -214,7 +214,7 @@ class ConsentService:
             await self._ctx.db.write(store)
 
     def _as_it_is(self, app: App, lost: Collection[str], origin: str) -> dict[str, str]:
-        """Return what a row is given. To a path that an app may have turned elsewhere, nobody gave consent.
+        """Return the rights of a row, without paths that an app may have redirected.
 
         Of a row that has rights, only what became part of them later is added: where links lead, and the program.
         """

@@ -119,7 +119,7 @@ class DockerEngine:
         return Path(await self.call(lambda client: client.info()["DockerRootDir"]))
 
     async def has_image(self, image: str) -> bool:
-        """Tell whether the image is there already."""
+        """Return whether the image is present."""
         return await self._there(lambda client: client.inspect_image(image))
 
     async def pull(self, image: str) -> AsyncGenerator[tuple[float, str, Mapping[str, Any]], None]:
@@ -143,7 +143,7 @@ class DockerEngine:
         yield layers.progress()
 
     def follow_events(self, since: int) -> ThreadedStream:
-        """Return the stream of what happens to this node's containers from `since` (ns since 1970) on."""
+        """Return the event stream of this node's containers from `since` (ns since 1970) on."""
 
         def open_events() -> Any:
             filters = {"type": "container", "label": f"{NODE}={self.node}"}
@@ -228,7 +228,7 @@ class DockerEngine:
         return await self._in(self._readers, newest_lines, container, tail, {"since": since} if since else {})
 
     async def usage(self, container: str) -> Mapping[str, Any]:
-        """Return what a container uses at this moment, as the engine tells it; shares need two of these."""
+        """Return the engine's current statistics of a container; CPU shares need two of them."""
         found: Mapping[str, Any] = await self.call(lambda client: client.stats(container, stream=False, one_shot=True))
         return found
 

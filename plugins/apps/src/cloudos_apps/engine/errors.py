@@ -1,4 +1,4 @@
-"""What goes wrong between us and the engine."""
+"""Errors of the Docker Engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EngineRefused(CloudOSError):
 
 
 class PullFailed(CloudOSError):
-    """502: an image cannot be had; 507 where the disk is full."""
+    """502: an image cannot be pulled; 507 if the disk is full."""
 
     status = 502
 
@@ -50,7 +50,7 @@ class DockerUnreachable(Unavailable):
 
 
 def cause(error: BaseException) -> str:
-    """Return in a few words why the engine cannot be reached."""
+    """Return a short reason why the engine is unreachable."""
     text = str(error)
     for sign, words in (
         ("No such file", "no such socket"),

@@ -78,7 +78,7 @@ def _cut(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 class Followed:
-    """A log that goes on, as lines of a service, made in the thread that reads it, and so many a second at most."""
+    """A followed log as lines of a service, parsed in the reading thread, with a limit of lines per second."""
 
     def __init__(self, source: Any, made: Callable[[bytes, int], bytes]) -> None:
         self._source = source

@@ -11,7 +11,7 @@ _HERE = ("Download complete", "Pull complete", "Already exists")
 
 @dataclass
 class Layer:
-    """A layer: what happens to it, and how many of its bytes are here."""
+    """A layer: status and downloaded bytes."""
 
     status: str = ""
     done: int = 0
@@ -27,7 +27,7 @@ class Layers:
         self._reached = 0.0
 
     def note(self, line: Mapping[str, Any]) -> None:
-        """Take in a line of the engine, e.g. `{"status": "Downloading", "progressDetail": {…}, "id": "a1b2"}`."""
+        """Handle a progress line, e.g. `{"status": "Downloading", "progressDetail": {…}, "id": "a1b2"}`."""
         status, id = line.get("status", ""), line.get("id")
         if id is None or status.startswith("Pulling from"):
             return

@@ -1,4 +1,4 @@
-"""Containers as data: what is asked of the engine, and what it answers."""
+"""Containers as data: specifications sent to the engine, and states that it returns."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ class StopSignals:
         self._sent.setdefault(container, set()).add(number)
 
     def forget(self, container: str) -> None:
-        """Forget a container: it started anew or is gone."""
+        """Forget a container that restarted or was removed."""
         self._sent.pop(container, None)
 
     def take(self, container: str) -> Callable[[], Awaitable[bool]]:
-        """Forget a container that died, and return what tells whether it had been asked to stop."""
+        """Forget a container that died, and return whether it had been asked to stop."""
         sent = self._sent.pop(container, set())
 
         async def asked() -> bool:
@@ -35,7 +35,7 @@ class StopSignals:
 
 
 def signal_number(name: str) -> int:
-    """Return the number of a signal given as `SIGQUIT`, `QUIT`, `3` or `SIGRTMIN+3`; SIGTERM's where it is none."""
+    """Return the number of a signal given as `SIGQUIT`, `QUIT`, `3` or `SIGRTMIN+3`; SIGTERM's if invalid."""
     plain = name.upper().removeprefix("SIG")
     if plain.isdigit():
         return int(plain)

@@ -54,7 +54,7 @@ def newest_lines(client: Any, container: str, tail: int, extra: Mapping[str, Any
 
 
 def _pieces(raw: Any) -> Iterator[bytes]:
-    """Yield what a log's frames hold: 8 bytes that tell the length, and the piece (Engine API, "Attach")."""
+    """Yield the payloads of a log's frames, each after a header of 8 bytes (Engine API, "Attach")."""
     taken, end = 0, time.monotonic() + _LOG_SECONDS
     while taken < _LOG_BYTES and time.monotonic() < end and len(head := raw.read(8)) == 8:
         length = int.from_bytes(head[4:])

@@ -12,7 +12,7 @@ _ROOM = 512
 
 
 class ThreadedStream:
-    """Iterates what `open()` returns, which has a `close()` that ends a read under way in another thread.
+    """Iterates the stream that `open()` returns; its `close()` ends a read running in another thread.
 
     At most `_ROOM` items wait: a slow reader slows the thread. `translated` gives the error that the reader gets for
     one of the stream's.
@@ -42,7 +42,7 @@ class ThreadedStream:
             yield item
 
     def close(self) -> None:
-        """End the stream and its thread; who waits for an item is woken."""
+        """Close the stream, its thread, and waiting readers."""
         with self._guard:
             self._closed = True
             source, self._source = self._source, None

@@ -31,7 +31,7 @@ _CRASHES = 3  # a service may try again while another one, whose check it does n
 
 
 async def silent(fraction: float, message: str, **detail: Any) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 class AppNotHealthy(CloudOSError):
@@ -114,13 +114,13 @@ class Containers:
         )
 
     async def learn_root(self) -> Path:
-        """Return where the engine keeps its files; paths are judged by that from now on."""
+        """Return the engine's data folder, and use it for path checks from now on."""
         root = await self.engine.root()
         self.paths.learn_root(root)
         return root
 
     async def check_space(self) -> None:
-        """Raise NoSpace where the engine's disk is nearly full; a remote engine's disk is not seen from here."""
+        """Raise NoSpace if the engine's disk is nearly full; not checked for a remote engine."""
         root = await self.learn_root()
         if not root.exists():
             return
@@ -148,7 +148,7 @@ class Containers:
                 raise PullFailed(image, f"it is not here after {self._settings.pull_timeout:g} s") from None
 
     async def create(self, app: App, specs: Sequence[ContainerSpec]) -> None:
-        """Make network, volumes and containers; those that are there already stay."""
+        """Create the network, volumes and containers that do not exist yet."""
         there = {state.name for state in await self.engine.states(app.id)}
         await self.engine.create_network(network_name(app.id), app.id)
         for name in orjson.loads(app.volumes):
@@ -197,7 +197,7 @@ class Containers:
         progress: Progress,
         hidden: Sequence[str] = (),
     ) -> None:
-        """Wait until services are healthy, or have run a little where they have no check. Raises AppNotHealthy."""
+        """Wait until services are healthy, or have run a few seconds if they have no check. Raises AppNotHealthy."""
         asked = time.monotonic()
         deadline = asked + self._settings.health_timeout
         probe = HealthProbe(self.engine)
@@ -257,7 +257,7 @@ class Containers:
 
 
 def _without_files(service: Service, secrets: Mapping[str, str]) -> Service:
-    """Return a service that takes its secrets as variables: what has `X_FILE` has `X` too, by convention."""
+    """Return the service with secrets passed as variables `X` instead of files `X_FILE`."""
     kept = {key: text for key, text in service.environment.items() if key not in secrets}
     given = {key.removesuffix("_FILE"): value for key, value in secrets.items()}
     return service.model_copy(update={"environment": given | kept})
@@ -280,7 +280,7 @@ def volume_names(app_id: str, template: Template) -> list[str]:
 
 
 def _trouble(state: ContainerState, *, once: bool) -> str | None:
-    """Say what keeps a container from becoming well; None where it may still."""
+    """Return why a container cannot become healthy, or None."""
     if state.status in ("exited", "dead") and not (once and state.exit_code == 0):
         return f"ended with exit code {state.exit_code} while it started"
     if state.restarts > _CRASHES:
@@ -289,7 +289,7 @@ def _trouble(state: ContainerState, *, once: bool) -> str | None:
 
 
 async def start_error(error: EngineRefused, app: App) -> CloudOSError:
-    """Turn the engine's word on a port that is taken into the error that names who has it."""
+    """Turn the engine's message about a port in use into an error that names the holder."""
     text = error.message
     if "port is already allocated" not in text and "address already in use" not in text:
         return error

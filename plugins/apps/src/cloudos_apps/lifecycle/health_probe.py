@@ -25,7 +25,7 @@ class HealthProbe:
         self._passed: set[str] = set()
 
     async def passes(self, container: str) -> bool:
-        """Tell whether the check of a running container has passed, with one made now where it is due."""
+        """Return whether the health check of a running container passed, running it now if due."""
         if container in self._passed:
             return True
         if time.monotonic() < self._next.get(container, 0.0):

@@ -1,4 +1,4 @@
-"""The ports of the machine: which are free, and who holds the others."""
+"""Host ports: free ones, and the holders of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNKNOWN = "another program"
 
 
 def is_free(address: str, port: int, protocol: str) -> bool:
-    """Tell whether nothing listens on a port now."""
+    """Return whether no process listens on a port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(family, kind) as trial:
@@ -24,7 +24,7 @@ def is_free(address: str, port: int, protocol: str) -> bool:
 
 
 def holder(port: int) -> str:
-    """Return who listens on a port, as far as this process may see: `nginx (pid 12)`, or UNKNOWN."""
+    """Return the process that listens on a port, e.g. `nginx (pid 12)`, or UNKNOWN if hidden."""
     import psutil
 
     try:

@@ -32,13 +32,13 @@ class AppOperations:
         self._ended: dict[str, asyncio.Event] = {}
 
     def register(self) -> None:
-        """Take up what a crash interrupted."""
+        """Register the operations, which resumes interrupted ones."""
         self._ctx.operations.register("install", self._install, audience="apps:read")
         self._ctx.operations.register("update", self._update, audience="apps:read")
         self._ctx.operations.register("uninstall", self._uninstall, audience="apps:read")
 
     def ended(self, app_id: str) -> asyncio.Event:
-        """Return what is set at the end of the next uninstall of an app."""
+        """Return an event that is set when the next uninstall of an app ends."""
         return self._ended.setdefault(app_id, asyncio.Event())
 
     async def _install(self, operation: Operation) -> Result:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class PortAllocator:
-    """Chooses ports that no other app has and, where the engine is on this machine, no other program."""
+    """Allocates ports that no other app and, with a local engine, no other program uses."""
 
     def __init__(self, settings: AppsSettings, store: AppStore) -> None:
         self._settings = settings
@@ -53,7 +53,7 @@ class PortAllocator:
         return chosen
 
     def address(self, template: Template, ports: Mapping[str, int]) -> str | None:
-        """Return `host:port` where the app serves HTTP, as seen from this machine; None where it does not."""
+        """Return `host:port` of the app's HTTP service as seen from this machine, or None."""
         port = ports.get(template.web_port) if template.web_port else None
         if port is None:
             return None
@@ -63,7 +63,7 @@ class PortAllocator:
         return f"{bind}:{port}" if bind.version == 4 else f"[{bind}]:{port}"
 
     async def naming_holder(self, work: Awaitable[T]) -> T:
-        """Await `work`; where it finds a port in use, find out by whom, which takes too long for a transaction."""
+        """Await `work`; if a port is in use, add its holder to the error, which is too slow within a transaction."""
         try:
             return await work
         except Conflict as error:

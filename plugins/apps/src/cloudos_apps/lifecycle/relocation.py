@@ -45,7 +45,7 @@ class Relocation:
         self._paths: HostPaths = containers.paths
 
     async def run(self) -> None:
-        """Move what lies within another, deepest first; an app whose folder cannot be moved is held, and says why."""
+        """Move app folders nested in another's, deepest first; hold an app whose folder cannot be moved."""
         apps = [app for app in await self._store.all() if app.mounts not in (None, "[]") and app.status != "failed"]
         everything = [(app.id, mount) for app in apps for mount in unpacked(app.mounts)]
         pairs = await asyncio.to_thread(lambda: list(nested(everything, [])))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class SecretFiles:
-    """Writes them below a folder that only the node's user can enter; in a container whoever runs there can read one.
+    """Writes secret files in a folder that only the node's user can enter; container users can read their own.
 
     A database that gives up root before it reads its password has another user than the node's. An engine that is not
     `local` cannot mount them.
@@ -20,7 +20,7 @@ class SecretFiles:
         self.local = local
 
     def path(self, app_id: str, generation: int, name: str) -> Path:
-        """Return where a secret of one generation of an app is."""
+        """Return the path of a secret of one generation of an app."""
         return self._folder / app_id / str(generation) / name
 
     def write(self, files: Mapping[str, str]) -> None:

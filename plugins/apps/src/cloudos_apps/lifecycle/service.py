@@ -1,4 +1,4 @@
-"""What people ask of apps: install, start, stop, restart, change, uninstall."""
+"""Installs, starts, stops, restarts, changes and uninstalls apps."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ class AppService:
         return await self._ports.naming_holder(self._ctx.db.write(begin))
 
     async def _clear_failed(self, name: str) -> None:
-        """Remove what a failed install of this name left on the engine: with its row goes who knows of the volumes."""
+        """Remove what a failed install of this name left on the engine, before its row is deleted."""
         app = await self._store.failed(name)
         if app is not None and app.volumes != "[]":
             await self._containers.remove(app.id, orjson.loads(app.volumes))
             await self._store.change(app.id, volumes="[]")
 
     async def start(self, app_id: str) -> App:
-        """Start an app; nothing happens where it runs."""
+        """Start an app; does nothing if it runs."""
         return await self._act(app_id, "running", self._start)
 
     async def stop(self, app_id: str) -> App:
-        """Stop an app; nothing happens where it is stopped."""
+        """Stop an app; does nothing if it is stopped."""
         return await self._act(app_id, "stopped", self._stop)
 
     async def restart(self, app_id: str) -> App:
@@ -107,7 +107,7 @@ class AppService:
         return await self._act(app_id, "running", self._restart)
 
     async def _act(self, app_id: str, intended: str, work: Callable[[App], Awaitable[App]]) -> App:
-        """Store what is wanted, then do it, to the end even where the caller goes away."""
+        """Store the desired state, then act, to the end even if the caller is cancelled."""
         await self._steady(app_id)
         await self._containers.engine.version()
 
@@ -122,7 +122,7 @@ class AppService:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Interrupt what is being done; the next start finishes it."""
+        """Interrupt running actions; the next start completes them."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -148,7 +148,7 @@ class AppService:
         return await self._store.change(app.id, told, expect=STEADY, status="running", error=None)
 
     async def _start_containers(self, app: App) -> None:
-        """Start all containers, made anew where they are gone; where that fails, none runs."""
+        """Start all containers, recreating missing ones; if one fails, all are stopped."""
         template = template_of(app)
         try:
             await self._consent.recheck(app)
@@ -212,7 +212,7 @@ class AppService:
         return await self._ports.naming_holder(self._ctx.db.write(begin))
 
     async def uninstall(self, app_id: str, *, purge: bool) -> bool:
-        """Remove an app, and with `purge` its volumes; return whether it is gone, False where that takes longer."""
+        """Remove an app, with `purge` its volumes too; return whether it is removed, False if that takes longer."""
         await self._steady(app_id, "failed")
         await self._containers.engine.version()
 

@@ -1,4 +1,4 @@
-"""The update of an app: generation n gives way to n+1, or comes back where n+1 does not become well."""
+"""Updates of apps: generation n is replaced by n+1, or restored if n+1 does not become healthy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cloudos_apps.templates.model.template import Template
 
 
 class Updater:
-    """Swaps the generations of apps. The generation that the row names is in force, whatever else is there."""
+    """Replaces generations of apps. The generation named in the row is in force."""
 
     def __init__(self, ctx: Context, store: AppStore, containers: Containers, consent: ConsentService) -> None:
         self._ctx = ctx
@@ -77,7 +77,7 @@ class Updater:
         return await self._store.change(app.id, updated, **changes)
 
     async def _committed(self, app_id: str, target: int) -> bool:
-        """Tell whether the row names the new generation; a write goes through although its caller is cancelled."""
+        """Return whether the row names the new generation; the write may have committed despite a cancelled caller."""
         return (await self._store.get(app_id)).generation >= target
 
     async def _go_back(self, app: App, target: int, volumes: list[str], reason: str) -> None:

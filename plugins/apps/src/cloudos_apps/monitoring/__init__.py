@@ -1,1 +1,1 @@
-"""What apps do: the engine's events, reconciliation, logs, statistics and metrics."""
+"""Monitoring of apps: engine events, reconciliation, logs, statistics and metrics."""

@@ -1,4 +1,4 @@
-"""What an event of the engine means for its app."""
+"""Handles the engine's container events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Turn = Callable[[], Awaitable[None]]
 
 
 class ContainerEvents:
-    """Tells rows and events what happened to containers. Each waits for the work in hand on its app to end."""
+    """Updates rows and emits events for container events, after running work on the app."""
 
     def __init__(self, engine: DockerEngine, store: AppStore) -> None:
         self._engine = engine
@@ -37,7 +37,7 @@ class ContainerEvents:
         asked: Callable[[], Awaitable[bool]],
         turn: Turn,
     ) -> None:
-        """Handle the end of a container; `asked` tells whether somebody had asked for it, `turn` waits for its turn."""
+        """Handle a container's `die` event; `asked` is whether a stop was requested, `turn` waits for earlier ones."""
         before = await self._find(app_id)
         wanted = before is not None and before.intended == "running"
         logs = (
@@ -69,7 +69,7 @@ class ContainerEvents:
                 await self.runs(app)
 
     async def destroyed(self, app_id: str, generation: int) -> None:
-        """Take in that somebody removed a container."""
+        """Handle a container's `destroy` event."""
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or app.generation != generation or app.status not in STEADY or app.intended != "running":
@@ -97,7 +97,7 @@ class ContainerEvents:
         await self._store.change(app.id, told, expect=STEADY, status="crashed", error=details)
 
     async def crashed_meanwhile(self, app: App, state: ContainerState) -> None:
-        """Note a crash that nobody saw."""
+        """Record a crash that happened while the host was down."""
         await self.crashed(app, state.service, state.exit_code, await self._last_lines(app, state.id))
 
     async def gone(self, app: App) -> None:
@@ -114,7 +114,7 @@ class ContainerEvents:
             await self._store.change(app.id, told, expect=STEADY, status="stopped", intended="stopped", error=None)
 
     async def runs(self, app: App) -> None:
-        """Note that an app runs again, by the engine's restart policy or by somebody else's hand."""
+        """Record that an app runs again, by the engine's restart policy or another client."""
         how = "started again by the engine" if app.intended == "running" else "started outside of Cloud OS"
         told = AppStarted(resource=app.id, details=f"{app.name} was {how}", name=app.name)
         await self._store.change(app.id, told, expect=STEADY, status="running", intended="running", error=None)

@@ -1,4 +1,4 @@
-"""The engine's event stream: an app's state follows what really happens, also behind our back."""
+"""The engine's event stream, by which app states follow changes made outside the node too."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EngineEvents:
             await asyncio.gather(*self._work, return_exceptions=True)
 
     async def trouble(self) -> str | None:
-        """Say why the engine cannot be followed; None where it is. Waits for the outcome of the first try."""
+        """Return why the engine's events cannot be followed, or None. Waits for the first attempt."""
         await self._tried.wait()
         return self._reason
 
@@ -67,7 +67,7 @@ class EngineEvents:
         self._tried.set()
 
     async def _follow(self) -> None:
-        """Follow one connection to its end. What happened since the last event that was seen is told again."""
+        """Follow one connection to its end, from the last seen event on."""
         stream = self._engine.follow_events(self._since)
         try:
             await stream.opened.wait()
@@ -81,7 +81,7 @@ class EngineEvents:
             stream.close()
 
     async def _handle(self, event: Mapping[str, Any]) -> None:
-        """Note the order of things here; what takes time, or waits for work on the app, goes on by itself."""
+        """Record the order of events, and handle slow ones in tasks."""
         container, action = event["Actor"]["ID"], event["Action"]
         attributes = event["Actor"]["Attributes"]
         app_id, generation = attributes[APP], int(attributes[GENERATION])
@@ -102,7 +102,7 @@ class EngineEvents:
             self._spawn(partial(self._following.destroyed, app_id, generation))
 
     def _turn(self, container: str) -> Turn:
-        """Return what waits until everything that happened to a container before is handled."""
+        """Return a coroutine that waits for earlier events of the container."""
         self._last = {id: task for id, task in self._last.items() if not task.done()}
         before = self._last.get(container)
 

@@ -1,4 +1,4 @@
-"""What the apps use, as series for whoever samples: a `MetricSource`, with the app's id as the label `app`."""
+"""Usage of apps as a `MetricSource`, with the app's id as label `app`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a container said at one moment."""
+    """The statistics of a container at one moment."""
 
     moment: float
     app: str
@@ -68,7 +68,7 @@ class AppMetrics:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def metrics(self) -> Sequence[Metric]:
-        """Return what it measures."""
+        """Return the current samples."""
         return METRICS
 
     async def sample(self) -> Sequence[Sample]:
@@ -93,12 +93,12 @@ class AppMetrics:
         return [*(Sample(name, round(value, 2), (("app", app),)) for (name, app), value in sums.items()), *counted]
 
     def sampled(self, container: str) -> tuple[float, Mapping[str, Any]] | None:
-        """Return when a container was sampled last, and what it said."""
+        """Return the time and statistics of a container's last sample."""
         pair = self._pairs.get(container)
         return (pair[1].moment, pair[1].said) if pair is not None else None
 
     async def _read(self, container: str, app: str) -> None:
-        """Note what a container says; nothing where it ended meanwhile."""
+        """Store a container's statistics, unless it ended meanwhile."""
         ask = asyncio.get_running_loop().run_in_executor
         try:
             said = await ask(self._threads, self._engine.guarded, _stats, container)
@@ -115,7 +115,7 @@ class AppMetrics:
 
 
 def _stats(client: Any, container: str) -> Mapping[str, Any]:
-    """Return what a container uses, as the engine tells it."""
+    """Return the engine's statistics of a container."""
     said: Mapping[str, Any] = client.stats(container, stream=False, one_shot=True)
     return said
 

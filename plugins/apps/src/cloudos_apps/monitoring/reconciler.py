@@ -21,7 +21,7 @@ _BY_REQUEST = (0, 130, 143)  # exit codes of a program that ended because it was
 
 
 class Reconciler:
-    """Finishes what was begun, notes what happened meanwhile, and removes what belongs to nothing."""
+    """Completes interrupted work, records changes that happened while the host was down, and removes orphans."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Reconciler:
                     await self._settled(app.id)
 
     async def _settled(self, app_id: str) -> bool:
-        """Bring one app's row and containers to agree; False where somebody works on it."""
+        """Reconcile one app's row and containers; False if work on it is running."""
         async with self._store.locks[app_id]:
             app = await self._store.get(app_id)
             if app.status not in STEADY:
@@ -79,7 +79,7 @@ class Reconciler:
         return True
 
     async def _note(self, app: App, states: Sequence[ContainerState]) -> Any:
-        """Note what happened to one app; return what the host had begun to do when it died, if anything."""
+        """Record changes of one app; return the action that a crash interrupted, if any."""
         down = await self._following.down(app, states)
         if app.intended == "stopped":
             if app.status != "stopped":

@@ -1,4 +1,4 @@
-"""What an app uses of the machine now, all its containers together (reference, "Get App Stats")."""
+"""Current resource usage of an app, summed over its containers (reference, "Get App Stats")."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Sampled = Callable[[str], tuple[float, Mapping[str, Any]] | None]
 
 
 class UsageReader:
-    """Reads what apps use. A share is the mean since the sample before: the metrics', or of who asked last."""
+    """Reads the usage of apps. CPU shares are the mean since the previous sample of the metrics or a request."""
 
     def __init__(self, engine: DockerEngine, store: AppStore, sampled: Sampled | None = None) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class UsageReader:
         self._again: asyncio.Task[None] | None = None
 
     async def read(self, app_id: str) -> Stats:
-        """Return what an app uses; of one that does not run, its disk space. Raises NotFound."""
+        """Return an app's usage; only disk space if it does not run. Raises NotFound."""
         app = await self._store.get(app_id)
         states = [state for state in await self._engine.states(app_id) if state.generation == app.generation]
         running = [state for state in states if state.status == "running"]
@@ -74,7 +74,7 @@ class UsageReader:
         return before, now
 
     async def _counted(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """Return what was counted last; where that is old it is counted again, for whoever asks next."""
+        """Return the last disk usage; if stale, count it again in the background."""
         if self._disk is None:
             return await self._count()
         if time.monotonic() - self._disk[0] > _FRESH and (self._again is None or self._again.done()):
@@ -99,7 +99,7 @@ class UsageReader:
 
 
 def cpu_percent(before: Mapping[str, Any], now: Mapping[str, Any]) -> float:
-    """Return what a container used between two samples, in percent of one core."""
+    """Return a container's CPU usage between two samples, in percent of one core."""
     earlier, later = before["cpu_stats"], now["cpu_stats"]
     used = later["cpu_usage"]["total_usage"] - earlier["cpu_usage"]["total_usage"]
     passed = later.get("system_cpu_usage", 0) - earlier.get("system_cpu_usage", 0)

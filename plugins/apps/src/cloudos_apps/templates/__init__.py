@@ -1,1 +1,1 @@
-"""Templates: what can be installed, and where the descriptions come from."""
+"""Templates of apps, and the sources that they come from."""

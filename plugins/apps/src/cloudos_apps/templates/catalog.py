@@ -42,7 +42,7 @@ class Added:
 
 @dataclass(frozen=True)
 class TemplateList:
-    """All templates as they are at one time: by name, their names in order, and what the list shows of each.
+    """All templates at one time: by name, sorted names, and list entries.
 
     `origins` says where each is from: a source by name and id, since another one may have the name later.
     """
@@ -102,7 +102,7 @@ class TemplateCatalog:
         raise NotFound("template", name[:200], message=f"There is no template {name[:200]!r}.{hint}")
 
     async def source_of(self, name: str) -> str | None:
-        """Return where a template comes from: None for the package's own, else the source's name."""
+        """Return the source's name of a template; None for our own."""
         if self._own is not None and name in self._own:
             return None
         return next((added.name for added in self._added.values() if name in added.templates), FOLDER)
@@ -136,7 +136,7 @@ class TemplateCatalog:
             return self._listing
 
     def _look(self, folder: Path) -> None:
-        """Read the admin's files again where one of them has changed: the first `_MOST_FILES` of them."""
+        """Read the admin's template files again if one changed; at most `_MOST_FILES`."""
         files = sorted(folder.glob("*.yaml"))[:_MOST_FILES]
         stamp = tuple((path.name, _changed(path)) for path in files)
         if stamp == self._stamp:
@@ -172,7 +172,7 @@ def _listing(placed: Mapping[str, Template], added: Mapping[str, Added], own: Ma
 
 
 def shown(template: Template) -> dict[str, Any]:
-    """Return what the list shows of a template."""
+    """Return a template's list entry."""
     return {name: getattr(template, name) for name in _SHOWN}
 
 

@@ -1,4 +1,4 @@
-"""The endpoints of Molly's memory; 503 `memory_unavailable` where nothing recalls."""
+"""The endpoints of Molly's memory; 503 `memory_unavailable` without a Recall provider."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ View = Callable[..., Awaitable[Response]]
 
 
 def _with_memory(view: View) -> View:
-    """Refuse before the body is looked at where there is no memory."""
+    """Raise Unavailable before reading the body if there is no memory."""
 
     @wraps(view)
     async def checked(*args: Any, **kwargs: Any) -> Response:
@@ -57,7 +57,7 @@ async def remember(data: Memory) -> Response:
 @validate_request(Question)
 @document_response(list[RecalledOut])
 async def recall(data: Question) -> Response:
-    """Return up to five memories, or `limit`, that fit a question by words or meaning."""
+    """Return up to `limit` (5) memories that match a question by words or meaning."""
     return json_rows(await use(MollyMemory).find(principal().user_id, data.query, data.limit))
 
 

@@ -49,7 +49,7 @@ def _owner() -> str:
 @validate_querystring(NoteQuery)
 @document_response(list[NoteListed])
 async def list_notes(query_args: NoteQuery) -> Response:
-    """List notes, newest first; with `q` those whose words match best, with `trash=true` those in the trash."""
+    """List notes, newest first; with `q` the best full-text matches, with `trash=true` those in the trash."""
     wanted = list_filter(_owner(), query_args)
     if query_args.q is None:
         return json_rows(await use(NoteList).page(wanted, query_args.limit, query_args.before, query_args.after))
@@ -114,7 +114,7 @@ async def get_note(note_id: str) -> Response:
 @validate_request(NoteChangeBody)
 @document_response(NoteOut)
 async def change(note_id: str, data: NoteChangeBody) -> Response:
-    """Change what is given of a note; a new title is followed by the links of other notes."""
+    """Change the given fields of a note; links in other notes follow a new title."""
     wanted = NoteChange(
         title=data.title,
         content=data.content,
@@ -167,7 +167,7 @@ async def links(note_id: str) -> Response:
 @requires("notes:read")
 @document_response(list[VersionListed])
 async def versions(note_id: str) -> Response:
-    """List what a note was before, newest first."""
+    """List the earlier versions of a note, newest first."""
     return json_rows(await use(Versions).all(_owner(), note_id))
 
 
@@ -175,7 +175,7 @@ async def versions(note_id: str) -> Response:
 @requires("notes:read")
 @document_response(VersionOut)
 async def one_version(note_id: str, version: int) -> Response:
-    """Return what a note was at one version."""
+    """Return one version of a note."""
     return _answer(await use(Versions).one(_owner(), note_id, version))
 
 
@@ -183,5 +183,5 @@ async def one_version(note_id: str, version: int) -> Response:
 @requires("notes:write")
 @document_response(NoteOut)
 async def restore_version(note_id: str, version: int) -> Response:
-    """Make a note what it was at one version; what it is now stays a version."""
+    """Restore one version of a note; the current one is kept as a version."""
     return _answer(await use(NoteList).whole(await use(Versions).restore(_owner(), note_id, version)))

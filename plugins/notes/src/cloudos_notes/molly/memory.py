@@ -24,7 +24,7 @@ class MollyMemory:
         self._store = store
 
     def recall(self) -> Recall:
-        """Return who recalls. Raises Unavailable where nobody does.
+        """Return the Recall provider. Raises Unavailable.
 
         Looked for anew each time: the memory plugin needs the store, so it starts after it, and may stop alone.
         """

@@ -18,7 +18,7 @@ class Memory(Body):
 
 
 class Question(Body):
-    """What to recall."""
+    """A question to recall memories for."""
 
     query: str = Field(min_length=1, max_length=4000)
     limit: int = Field(default=5, ge=1, le=50)

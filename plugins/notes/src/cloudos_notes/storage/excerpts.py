@@ -1,4 +1,4 @@
-"""What a search shows of a note: the place where its words are found, marked, made in steps as the text is long.
+"""Search snippets: the matched words of a note, marked, computed in steps for long texts.
 
 Databases make such excerpts too, in steps as the square of how often the words are found: one note that says a word
 two hundred thousand times holds a reader for minutes. So a database says which notes, and the place is found here.
@@ -55,7 +55,7 @@ def hits_of(found: Iterable[tuple[Note, float]], terms: Sequence[Sequence[str]])
 
 
 class WordMatches:
-    """Finds the words of a query in texts, about as the databases find them."""
+    """Finds the words of a query in texts, approximately as the databases do."""
 
     def __init__(self, terms: Sequence[Sequence[str]]) -> None:
         said = [term for term in terms if any(character.isalnum() for word in term for character in word)]
@@ -66,7 +66,7 @@ class WordMatches:
         self._pattern = re.compile("|".join(ways)) if ways else None
 
     def excerpt(self, text: str, most: int = _MOST_READ) -> str:
-        """Return some words around those of the query, marked; of a text that begins without them its beginning."""
+        """Return a snippet around the query's words, marked; the beginning of a text without them."""
         read = text[:most]
         plain = _plain(read)
         spans = self._best(plain)
@@ -88,7 +88,7 @@ class WordMatches:
         return "".join([*parts, text[done:stop], "" if stop == len(text) else CUT])
 
     def _best(self, plain: str) -> list[_Span]:
-        """Return the places, near each other, of most words; the first where several are as good."""
+        """Return the window with most matched words; the first of equal ones."""
         spans = self._found(plain, 0, len(plain))
         best: list[_Span] = []
         most = 0
@@ -100,7 +100,7 @@ class WordMatches:
         return best
 
     def _found(self, plain: str, start: int, stop: int) -> list[_Span]:
-        """Return the first places of the words, or where there are none of those that begin like them."""
+        """Return the first positions of the words, or else of words with the same beginning."""
         if self._pattern is None:
             return []
         alike: list[_Span] = []
@@ -117,12 +117,12 @@ class WordMatches:
 
 
 def _plain(text: str) -> str:
-    """Return a text of as many characters in which words are compared."""
+    """Return the folded text of the same length, in which words are compared."""
     return text.lower() if text.isascii() else text.translate(_PLAIN)
 
 
 def _way(term: Sequence[str]) -> str:
-    """Return the pattern of words that follow each other, with whatever ending; bounded, so that no text is slow."""
+    """Return the pattern of consecutive words with any ending; bounded, so that matching stays linear."""
     if len(term) == 1 and UNSPACED.search(term[0]):
         return _spelled(term[0])  # a word begins and ends anywhere
     words = [f"{_spelled(_stem(word))}(?:(?!_)[\\w\u0300-\u036f]){{0,{_LONGEST}}}" for word in term]
@@ -136,7 +136,7 @@ def _spelled(word: str) -> str:
 
 @lru_cache(4_096)
 def _stem(word: str) -> str:
-    """Return what forms of an English word have in common, about as Porter has it: it decides marks only."""
+    """Return the approximate Porter stem of an English word; used for marks only."""
     if len(word) < 4 or len(word) > _LONGEST or not (word.isascii() and word.isalpha()):
         return word
     cut = _ENDING.sub("", word, count=1)

@@ -1,4 +1,4 @@
-"""Notes whose column `search` is empty: they came from the other kind of database, which indexes other words."""
+"""Fills the column `search` of notes where it is empty, e.g. after a move from the other kind of database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full text on PostgreSQL: a tsvector with a GIN index, of stems and of the words as they are."""
+"""Full text on PostgreSQL: a tsvector with a GIN index, of stems and exact words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _config(name: str) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Return a text without accents, which nobody types in a search, and signs."""
+    """Return a text without accents and signs."""
     return _SIGNS.sub(" ", _without_accents(text))
 
 
@@ -52,7 +52,7 @@ def _vector(texts: Mapping[str, str] | None = None) -> Any:
 
 
 class PostgresFullText:
-    """Finds notes by their words in the column `search`."""
+    """Full-text search by the column `search`."""
 
     insertion = insert(NOTE).values(search=_vector()).returning(NOTE.c.seq)
 

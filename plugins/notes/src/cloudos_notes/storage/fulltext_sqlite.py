@@ -37,7 +37,7 @@ _FOUND: Any = select(
 
 
 class SqliteFullText:
-    """Finds notes by their words in the FTS5 index."""
+    """Full-text search by the FTS5 index."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,7 +48,7 @@ class SqliteFullText:
 
     @staticmethod
     def stored(title: str, content: str, words: str) -> dict[str, Any]:
-        """Return what is stored in the column `search`: the words that the tokenizer does not see."""
+        """Return the text of the column `search`: words that FTS5's tokenizer does not separate."""
         return {"search": f"{hidden_words(title)} {words}".strip()}
 
     @staticmethod
@@ -92,7 +92,7 @@ class SqliteFullText:
         limit: int,
         hits: dict[str, tuple[Note, float]],
     ) -> None:
-        """Add notes that match behind those that were found; where nothing is scored the earlier is the better."""
+        """Append matching notes to those found before; without scores, earlier ones rank higher."""
         left = limit - len(hits)
         if left <= 0:
             return
@@ -130,5 +130,5 @@ class SqliteFullText:
 
 
 def _quoted(words: Sequence[str]) -> str:
-    """Return words as a phrase of FTS5's query language, in which a quoted text means nothing but itself."""
+    """Return words as a quoted phrase of FTS5's query language."""
     return '"' + " ".join(words).replace('"', '""') + '"'

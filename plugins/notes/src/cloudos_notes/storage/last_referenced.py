@@ -21,7 +21,7 @@ _TOUCH = (
 
 
 class ReferenceTimes:
-    """Gathers touches for half a second; what is not written yet at the end is written then."""
+    """Batches updates of `last_referenced` for half a second; flushes at the end."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -35,7 +35,7 @@ class ReferenceTimes:
             self._task = self._ctx.tasks.start("references", self._soon)
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write pending updates."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -47,7 +47,7 @@ class ReferenceTimes:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the batch."""
         gathered, self._gathered = self._gathered, {}
         if not gathered:
             return

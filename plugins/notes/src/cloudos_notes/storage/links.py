@@ -63,7 +63,7 @@ def write_links(session: Session, source: int, owner: str, namespace: str, links
 
 
 def replace_links(session: Session, source: int, owner: str, namespace: str, links: Mapping[str, str]) -> None:
-    """Bring the links of a text to what the text says now."""
+    """Replace the stored links of a text by its current ones."""
     mine = (LINK.c.source == source, LINK.c.kind == TEXT)
     had = {row.key: row.title for row in session.execute(select(LINK.c.key, LINK.c.title).where(*mine))}
     if had != dict(links):
@@ -75,7 +75,7 @@ def replace_links(session: Session, source: int, owner: str, namespace: str, lin
 
 
 def link(session: Session, owner: str, source_id: str, target_id: str) -> bool:
-    """Link two notes by hand; False where they were. Raises NotFound."""
+    """Link two notes manually; False if they were linked. Raises NotFound."""
     ends = _ends(session, owner, (source_id, target_id))
     source, target = ends[source_id], ends[target_id]
     if _linked(session, source.seq, target.seq):
@@ -93,7 +93,7 @@ def insert_manual(
 
 
 def unlink(session: Session, owner: str, source_id: str, target_id: str) -> bool:
-    """Remove a link that was made by hand; False where there was none."""
+    """Remove a manual link; False if there was none."""
     source = select(NOTE.c.seq).where(NOTE.c.id == source_id, NOTE.c.owner == owner, PRESENT).scalar_subquery()
     mine = (LINK.c.source == source, LINK.c.kind == MANUAL, LINK.c.key == target_id)
     return bool(session.connection().execute(delete(LINK).where(*mine)).rowcount)

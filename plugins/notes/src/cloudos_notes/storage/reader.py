@@ -38,7 +38,7 @@ class _ByIds:
         )
 
     def notes(self, session: Session, owner: str, note_ids: Collection[str]) -> dict[str, Note]:
-        """Return those of the notes that are there and the owner's, by id."""
+        """Return the owner's existing notes, by id."""
         rows = self._all(session, self._notes, [id for id in note_ids if id.isascii() and "\0" not in id])
         return {row[0]: note_of(row) for row in rows if row.owner == owner and row.deleted_at is None}
 
@@ -65,7 +65,7 @@ class NoteReader:
         return found.get(note_id)
 
     async def get_many(self, owner: str, note_ids: Collection[str]) -> Mapping[str, Note]:
-        """Return those of the notes that are there, by id."""
+        """Return the existing notes, by id."""
         return await self._db.read(lambda s: self._by_ids.notes(s, owner, note_ids)) if note_ids else {}
 
     async def by_title(self, owner: str, title: str, namespaces: tuple[str, ...] | None = None) -> Sequence[Note]:

@@ -1,4 +1,4 @@
-"""Renames, which the texts that name a note follow: read and written anew beside the writes of others.
+"""Renames of notes: links in other texts are rewritten in portions beside other writes.
 
 The title changes in one transaction and the texts follow in portions, each read and rewritten before the transaction
 that stores it. Until its text has followed, a link by the old title goes on leading to the note, so that a stop loses
@@ -45,7 +45,7 @@ class Renames:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def edit(self, owner: str, note_id: str, edit: Edit, version: int | None) -> Note:
-        """Change a note, and all texts that name it where its title changes. Raises NotFound, Conflict."""
+        """Change a note, and the links to it if its title changes. Raises NotFound, Conflict."""
         if edit.title is None:
             return (await self._ctx.db.write(lambda s: self._writing.change(s, owner, note_id, edit, version))).note
         # a rename that began goes through, also where nobody waits for it any more
@@ -56,7 +56,7 @@ class Renames:
         self._keep(self._ctx.tasks.start("texts that follow renames", self._take_up))
 
     async def close(self) -> None:
-        """Leave what has yet to follow to the next start."""
+        """Leave pending renames to the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -89,7 +89,7 @@ class Renames:
         return changed.note
 
     async def _prepared(self, owner: str, note_id: str, edit: Edit) -> Prepared | None:
-        """Read the text of a note whose title changes; None where that does not."""
+        """Read the text of a note whose title changes; None if it does not."""
         columns = (NOTE.c.title, NOTE.c.title_key, NOTE.c.version, NOTE.c.content)
         statement = select(*columns).where(NOTE.c.id == note_id, NOTE.c.owner == owner, PRESENT)
         row = await self._ctx.db.read(lambda s: s.execute(statement).first())
@@ -129,7 +129,7 @@ class Renames:
 
 
 def _portion(session: Session, sources: Sequence[int]) -> tuple[int, Sequence[Any]]:
-    """Return how many of these notes are a portion, and the texts of those that are there."""
+    """Return the number of notes in one portion, and the texts of the existing ones."""
     lengths = select(NOTE.c.seq, func.length(NOTE.c.content)).where(NOTE.c.seq.in_(sources))
     known: dict[int, int] = {seq: length for seq, length in session.execute(lengths)}
     many, total = 0, 0
@@ -169,7 +169,7 @@ def _left(session: Session, after: int) -> tuple[int | None, list[tuple[str, int
 
 
 def _rename_of(session: Session, seq: int, key: str) -> Rename | None:
-    """Return the rename of a note that texts have yet to follow; None where none has."""
+    """Return the pending rename of a note, or None."""
     columns = (NOTE.c.owner, NOTE.c.title, NOTE.c.title_key, NOTE.c.file_key)
     row = session.execute(select(*columns).where(NOTE.c.seq == seq)).first()
     if row is None or key in (row.title_key, row.file_key):

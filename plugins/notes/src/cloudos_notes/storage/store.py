@@ -1,4 +1,4 @@
-"""The capability `NoteStore`: what people write and what AI clients remember, as one store."""
+"""The capability `NoteStore`: one store for notes of users and AI clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_KEY = 200
 
 
 class Store(NoteReader):
-    """Reads and writes notes (capability `NoteStore`), and what only this plugin knows of them: folders, trash."""
+    """Reads and writes notes (capability `NoteStore`), with folders and trash."""
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx.db)
@@ -93,17 +93,17 @@ class Store(NoteReader):
         return await self._ctx.db.write(lambda s: self.trash.restore(s, owner, note_id))
 
     async def search_text(self, query: str, wanted: NoteFilter, limit: int) -> Sequence[TextHit]:
-        """Return the best matches of words, best first. Any text is a query."""
+        """Return the best full-text matches, best first. Any text is a query."""
         text = query.replace("\0", " ").encode(errors="replace").decode()
         found: Sequence[TextHit] = await self._ctx.db.read(lambda s: self._text.search(s, text, wanted, limit))
         return found
 
     async def link(self, owner: str, source_id: str, target_id: str) -> bool:
-        """Link two notes; False where they were. Raises NotFound."""
+        """Link two notes; False if they were linked. Raises NotFound."""
         return await self._ctx.db.write(lambda s: self.writing.link(s, owner, source_id, target_id))
 
     async def unlink(self, owner: str, source_id: str, target_id: str) -> bool:
-        """Remove a link that `link` made; False where there was none."""
+        """Remove a link that `link` made; False if there was none."""
         return await self._ctx.db.write(lambda s: self.writing.unlink(s, owner, source_id, target_id))
 
     async def neighbours(self, note_id: str, wanted: NoteFilter, depth: int, limit: int) -> Sequence[Neighbour]:
@@ -120,6 +120,6 @@ class Store(NoteReader):
         await self._ctx.db.write(lambda s: s.execute(delete(ONCE).where(ONCE.c.made_at < before)))
 
     async def close(self) -> None:
-        """Write what is in memory only."""
+        """Flush pending writes."""
         await self.renames.close()
         await self._touches.close()

@@ -1,4 +1,4 @@
-"""Notes as rows: their columns, the conditions of a filter, what is stored of a new text."""
+"""Rows of notes: columns, conditions of filters, and values of a new text."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BY_SEQ = _BySeq()
 
 
 class Aliased:
-    """The columns of `notes_note AS <alias>`, for a FROM clause in words that fixes the order of its tables."""
+    """The columns of `notes_note AS <alias>`, for a textual FROM clause with a fixed join order."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
@@ -97,7 +97,7 @@ def note_of(row: Any) -> Note:
 
 
 def conditions(wanted: NoteFilter, columns: Any = NOTE.c) -> list[ColumnElement[bool]]:
-    """Return what must hold of a row; those in the trash are none, unless they are wanted."""
+    """Return the conditions of a filter; notes in the trash are excluded unless wanted."""
     trash, folder = (wanted.trash, wanted.folder) if isinstance(wanted, NoteSelection) else (False, None)
     deleted = columns.deleted_at.is_not(None) if trash else columns.deleted_at.is_(None)
     found: list[ColumnElement[bool]] = [columns.owner == wanted.owner, deleted]
@@ -139,5 +139,5 @@ def tags_json(tags: Sequence[str]) -> str:
 
 
 def data_of(row: Any) -> dict[str, str]:
-    """Return what an event tells of a note besides its id."""
+    """Return the data of a note's event besides its id."""
     return {"owner": row.owner, "namespace": row.namespace, "source": row.source}

@@ -20,7 +20,7 @@ _INSERT = insert(TAG)  # kept: to build a statement costs more than to run it
 
 
 def retag(session: Session, row: Any, edit: Edit, content: validation.NoteContent | None) -> list[str]:
-    """Bring the tags of a note to what was given and what its text says; return them all."""
+    """Replace the tags of a note by the given ones and those in its text; return all."""
     statement = select(TAG.c.kind, TAG.c.key, TAG.c.tag).where(TAG.c.note == row.seq)
     had = {tuple(tag) for tag in session.execute(statement)}
     given = [tag for kind, _, tag in had if kind == GIVEN] if edit.given is None else edit.given
@@ -37,7 +37,7 @@ def retag(session: Session, row: Any, edit: Edit, content: validation.NoteConten
 
 
 def by_kind(given: Iterable[str], inline: Iterable[str], system: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return kind, key and tag of all; what is a system tag is no given one."""
+    """Return kind, key and tag of all tags; system tags are never given ones."""
     keys = {folded(tag): tag for tag in system}
     found = [(SYSTEM, key, tag) for key, tag in keys.items()]
     found += [(GIVEN, folded(tag), tag) for tag in given if folded(tag) not in keys]

@@ -25,7 +25,7 @@ class Trash:
         self._ctx = ctx
 
     def put(self, session: Session, owner: str, note_id: str, namespace: str | None = None) -> None:
-        """Put a note into the trash; nothing happens where it is there. Raises NotFound."""
+        """Move a note to the trash; does nothing if it is there. Raises NotFound."""
         row = _row(session, owner, note_id, namespace)
         if row.deleted_at is None:
             session.execute(update(NOTE).where(NOTE.c.seq == row.seq).values(deleted_at=self._ctx.clock.now()))
@@ -44,7 +44,7 @@ class Trash:
         self._tell(session, row, for_good=True)
 
     def restore(self, session: Session, owner: str, note_id: str) -> Note:
-        """Take a note out of the trash. Raises NotFound where it is not there."""
+        """Restore a note from the trash. Raises NotFound if it is not there."""
         row = load(session, owner, note_id, trashed=True)
         if row.deleted_at is None:
             raise NotFound("note", note_id, message=f"There is no note {note_id!r} in the trash.")
@@ -55,7 +55,7 @@ class Trash:
         return note_of(row)
 
     async def prune(self) -> int:
-        """Remove for good what has been in the trash for its time; return how many."""
+        """Delete notes whose time in the trash is over; return how many."""
         before = self._ctx.clock.now() - timedelta(days=self._ctx.settings.trash_days)
         names = ("seq", "id", "owner", "title_key", "file_key", "namespace", "source")
         columns = [NOTE.c[name] for name in names]

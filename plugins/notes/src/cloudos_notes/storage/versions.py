@@ -1,4 +1,4 @@
-"""What notes were before: read, brought back, and forgotten when the plan's time is over."""
+"""Versions of notes: read, restored, and deleted after the plan's retention."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Versions:
         self._store = store
 
     async def all(self, owner: str, note_id: str) -> Sequence[Shown]:
-        """Return what a note was, the newest first, without the contents. Raises NotFound."""
+        """Return the versions of a note, newest first, without contents. Raises NotFound."""
 
         def load(session: Session) -> list[Shown]:
             statement = select(*(VERSION.c[name] for name in _SHOWN)).where(
@@ -45,7 +45,7 @@ class Versions:
         return await self._ctx.db.read(load)
 
     async def one(self, owner: str, note_id: str, version: int) -> Shown:
-        """Return what a note was at one version. Raises NotFound."""
+        """Return one version of a note. Raises NotFound."""
 
         def load(session: Session) -> Shown:
             columns = (*(VERSION.c[name] for name in _SHOWN), VERSION.c.content)
@@ -62,7 +62,7 @@ class Versions:
         return await self._ctx.db.read(load)
 
     async def restore(self, owner: str, note_id: str, version: int) -> Note:
-        """Make a note what it was at one version, as a version of its own. Raises NotFound."""
+        """Restore one version of a note as a new version. Raises NotFound."""
         was = await self.one(owner, note_id, version)
         content = await validation.read(was["content"], self._store.most)
         follow = {folded(tag) for tag in content.tags} | {ARCHIVED}  # from the text and the state, not given
@@ -71,7 +71,7 @@ class Versions:
         return await self._store.edit(owner, note_id, change, folder=was["folder"])
 
     async def prune(self) -> int:
-        """Forget what was replaced longer ago than the plan keeps; return how many."""
+        """Delete versions older than the plan's retention; return how many."""
         hours = self._ctx.licence.limit("version_history_hours")
         if hours is None:
             return 0

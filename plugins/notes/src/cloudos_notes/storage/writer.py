@@ -21,7 +21,7 @@ from cloudos_notes.text.normalization import file_key, folded, linkable, moved, 
 
 
 class TextIndex(Protocol):
-    """What the full-text search of a database wants stored beside a note."""
+    """What a full-text index stores beside a note."""
 
     insertion: Any
     """The statement that inserts a note and returns its `seq`."""
@@ -37,7 +37,7 @@ class TextIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a rename makes of the text of the note itself, read before its transaction: of one title and version."""
+    """A renamed note's own text, prepared before the transaction for one title and version."""
 
     key: str
     version: int
@@ -137,7 +137,7 @@ class NoteWriter:
         *,
         follow: bool = True,
     ) -> Changed:
-        """Change a note; nothing happens where it is so already. Raises NotFound, Conflict.
+        """Change a note; does nothing without a difference. Raises NotFound, Conflict.
 
         Unless they are to `follow`, the texts that name it by a title that changes stay.
         """
@@ -258,14 +258,14 @@ class NoteWriter:
             links.ensure_manual(session, source, row.seq, row.id, title)
 
     def link(self, session: Session, owner: str, source_id: str, target_id: str) -> bool:
-        """Link two notes by hand; False where they were. Raises NotFound."""
+        """Link two notes manually; False if they were linked. Raises NotFound."""
         done = links.link(session, owner, source_id, target_id)
         if done:
             self._tell(session, NoteUpdated, load(session, owner, source_id), f"Linked a note to {target_id}")
         return done
 
     def unlink(self, session: Session, owner: str, source_id: str, target_id: str) -> bool:
-        """Remove a link that was made by hand; False where there was none."""
+        """Remove a manual link; False if there was none."""
         done = links.unlink(session, owner, source_id, target_id)
         if done:
             self._tell(session, NoteUpdated, load(session, owner, source_id), f"Took a link to {target_id} from a note")

@@ -32,7 +32,7 @@ class NewNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What to change of a note, checked and read; None stays."""
+    """A validated change of a note; fields that are None stay."""
 
     title: str | None = None
     content: validation.NoteContent | None = None
@@ -58,7 +58,7 @@ async def ready(draft: NoteDraft, most: int, **beside: Any) -> NewNote:
 
 
 def _system_tags(draft: NoteDraft) -> Collection[str]:
-    """Return the tags that say where a note is from, so that they stay when its given tags are replaced."""
+    """Return the origin tags of a note, which stay when its given tags are replaced."""
     if draft.source == "user":
         return ()
     client = [kebab(draft.client)] if draft.client else []

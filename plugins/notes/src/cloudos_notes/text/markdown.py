@@ -1,4 +1,4 @@
-"""What a note's Markdown says besides its text: inline `#tags` and `[[wikilinks]]`, with their places.
+"""Parses Markdown for inline `#tags` and `[[wikilinks]]`, with their positions.
 
 Blocks are found by markdown-it, so that fences, indented code and HTML say nothing; within a paragraph code spans,
 HTML tags and the destinations of links are blanked before tags and links are looked for. Tags follow Obsidian's
@@ -78,7 +78,7 @@ def renamed(content: str, key: str, title: str) -> str:
 
 
 def _blanked(text: str) -> str:
-    """Return the text with spaces, as many, in the place of what is no prose."""
+    """Return the text with everything but prose replaced by spaces."""
     spans = _code_spans(text)
     if spans:
         parts, at = [], 0
@@ -112,7 +112,7 @@ def _code_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _escaped(text: str, at: int) -> bool:
-    """Tell whether the character at this place follows an odd number of backslashes."""
+    """Return whether a character is escaped by an odd number of backslashes."""
     before = at
     while before and text[before - 1] == "\\":
         before -= 1

@@ -36,12 +36,12 @@ def first_line(content: str) -> str:
 
 
 def linkable(title: str) -> bool:
-    """Tell whether `[[title]]` can name it."""
+    """Return whether `[[title]]` can name the note."""
     return not _UNLINKABLE.search(title)
 
 
 def tag_of(given: str) -> str:
-    """Return a tag as it is kept: without `#`, and with hyphens where there are spaces; "" where nothing is left."""
+    """Return a normalized tag: without `#`, with hyphens for spaces; "" if nothing is left."""
     return _BETWEEN_WORDS.sub("-", given.strip().lstrip("#").strip(" ,")).strip("/")
 
 
@@ -59,7 +59,7 @@ def sorted_tags(tags: Iterable[str]) -> list[str]:
 
 
 def folder_of(given: str) -> str | None:
-    """Return a folder as it is kept, without slashes at its ends; None where it leads out of the folders."""
+    """Return a normalized folder without outer slashes; None if it leads outside."""
     parts = [part.strip() for part in given.replace("\\", "/").split("/")]
     parts = [part for part in parts if part]
     path = "/".join(parts)

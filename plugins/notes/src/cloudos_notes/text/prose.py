@@ -1,4 +1,4 @@
-"""What of a Markdown text is prose: its paragraphs and headings, without fences, indented code and HTML.
+"""The prose of a Markdown text: paragraphs and headings, without code and HTML.
 
 markdown-it finds the blocks. Some nestings make it look at all lines that follow for each line (a quote around an open
 fence, over and over), so its steps are counted: a text that takes more of them than any that a person writes

@@ -1,4 +1,4 @@
-"""The words of texts and queries: identifiers by their parts, Chinese and Japanese by pairs of characters."""
+"""The tokenizer of texts and queries: identifiers by their parts, Chinese and Japanese by bigrams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "\u0131": "i", "æ": 
 
 
 def fold(text: str) -> str:
-    """Return a text as words are compared whatever their case and accents, in every script: `ß` is `ss`.
+    """Return a text folded for comparison without case and accents, in every script: `ß` is `ss`.
 
     Piece by piece, since to order a long run of marks takes steps as its square.
     """
@@ -46,7 +46,7 @@ def _symbols(text: str) -> Iterator[str]:
 
 
 def hidden_words(text: str) -> str:
-    """Return the words of a text that stand in it without a space or a sign between them, each once.
+    """Return the words of a text that no space or sign separates, each once.
 
     `getUserName` hides get, user and name, `node01` node and 01, and a run of Han or Kana each pair of its characters.
     Words with accents are told without them too, and symbols by their numbers.
@@ -67,7 +67,7 @@ def hidden_words(text: str) -> str:
 
 
 def query_terms(query: str) -> list[list[str]]:
-    """Return what to look for: lists of words that follow each other, each once; a query of signs alone has none.
+    """Return the terms of a query: unique lists of consecutive words; empty for signs alone.
 
     `foo_bar.baz` is looked for as a whole and by its words, `fooBar` as it is and by its parts; of a sentence the words
     that say something, of little words alone all.
@@ -94,12 +94,12 @@ def query_terms(query: str) -> list[list[str]]:
 
 
 def may_begin(term: Sequence[str]) -> bool:
-    """Tell whether a term is a word that is long enough to look for those that begin with it."""
+    """Return whether a term is long enough for prefix matches."""
     return len(term) == 1 and (len(term[0]) >= 3 or not term[0].isascii())
 
 
 def _is_filler(term: Sequence[str]) -> bool:
-    """Tell whether a term is one of the little words; `IT` and `US` are none."""
+    """Return whether a term is a stop word; `IT` and `US` are not."""
     return len(term) == 1 and term[0].lower() in _FILLERS and (len(term[0]) == 1 or not term[0].isupper())
 
 

@@ -1,4 +1,4 @@
-"""A new text of a note, and what follows from it: checked and read before the transaction that stores it."""
+"""Validation of a note's new text, before the transaction that stores it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _threads() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class NoteContent:
-    """A content, its inline tags, the titles that it links to by their keys, and its hidden words."""
+    """A content with its inline tags, keys of linked titles, and hidden words."""
 
     text: str
     tags: tuple[str, ...]
@@ -43,7 +43,7 @@ class NoteContent:
 
 
 async def read(content: str, most: int) -> NoteContent:
-    """Check and read a content, a long one in a thread. Raises InvalidRequest where it cannot be stored."""
+    """Validate and parse a content, long ones in a thread. Raises InvalidRequest if it cannot be stored."""
     if len(content) > most or len(content.encode(errors="replace")) > most:
         raise InvalidRequest.field("content", f"a note is at most {most} bytes long")
     check(content, "content")
@@ -51,7 +51,7 @@ async def read(content: str, most: int) -> NoteContent:
 
 
 async def beside(length: int, work: Callable[[], T]) -> T:
-    """Return what work on texts of a length gives, beside the event loop unless they are short."""
+    """Run work on texts of a length, in a thread unless they are short."""
     if length <= _AT_ONCE:
         return work()
     principal = caller().principal
@@ -101,7 +101,7 @@ def folder(given: str) -> str:
 
 
 def importance(given: float) -> float:
-    """Return an importance. Raises InvalidRequest where it is not from 0 to 1."""
+    """Return an importance. Raises InvalidRequest unless it is from 0 to 1."""
     if not 0.0 <= given <= 1.0:
         raise InvalidRequest.field("importance", "a number from 0.0 to 1.0")
     return float(given)
@@ -116,7 +116,7 @@ def name(given: str, path: str) -> str:
 
 
 def check(text: str, path: str) -> None:
-    """Refuse what no database can store: NUL and halves of surrogate pairs."""
+    """Raise InvalidRequest for NUL and lone surrogates, which databases cannot store."""
     if "\0" in text:
         raise InvalidRequest.field(path, "the text holds a NUL character")
     if not text.isascii():

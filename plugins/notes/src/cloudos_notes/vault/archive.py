@@ -1,4 +1,4 @@
-"""An archive of Markdown files: what is in one that somebody sent, and one as it is written.
+"""Archives of Markdown files: reading uploaded ones, and writing.
 
 Nothing is ever unpacked to a disk. What leads out of its folder, is encrypted, a link, or unpacks to more than is
 allowed makes the whole archive refused, before any of it is read; what a file unpacks to is counted, not believed.
@@ -29,7 +29,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an archive may be at most: entries, bytes of one note, bytes altogether."""
+    """The limits of an archive: entries, bytes of one note, total bytes."""
 
     notes: int
     note: int
@@ -49,7 +49,7 @@ class VaultFile:
 
 
 class Vault:
-    """The Markdown files of an archive. Raises InvalidRequest `archive_refused` where it is not what it should be."""
+    """The files of an archive. Raises InvalidRequest `archive_refused` for an invalid archive."""
 
     def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         self._limits = limits
@@ -111,7 +111,7 @@ class Vault:
             return VaultFile(path, folder, "", modified_of(entry), str(error), error.kept)
 
     def parts(self, entry: zipfile.ZipInfo, most: int) -> Iterator[bytes]:
-        """Yield the bytes of any file. Raises ValueError where they are damaged, or more than `most`."""
+        """Yield the bytes of a file. Raises ValueError if it is damaged or exceeds `most`."""
         if entry.compress_type not in _READ:
             raise ValueError("packed in a way that is not read here")
         total = 0
@@ -149,7 +149,7 @@ class Vault:
 
 
 class _NoText(Exception):
-    """A Markdown file is no text; it is an attachment where it can be `kept`."""
+    """A Markdown file is not text; it becomes an attachment if `kept`."""
 
     def __init__(self, why: str, *, kept: bool = False) -> None:
         super().__init__(f"{why}; kept as an attachment" if kept else why)
@@ -183,7 +183,7 @@ class VaultWriter:
         self._zip.writestr(_entry(path, modified), text.encode())
 
     def copy(self, path: str, parts: Iterator[bytes], modified: datetime) -> Iterator[bytes]:
-        """Add a file piece by piece; yield what is written meanwhile."""
+        """Add a file in pieces; yield the archive bytes written meanwhile."""
         self._added.add(path)
         with self._zip.open(_entry(path, modified), "w", force_zip64=True) as file:
             for part in parts:
@@ -191,7 +191,7 @@ class VaultWriter:
                 yield self.taken()
 
     def taken(self) -> bytes:
-        """Return what was written since it was last taken."""
+        """Return the bytes written since the last call."""
         return self._sink.taken()
 
     def end(self) -> bytes:

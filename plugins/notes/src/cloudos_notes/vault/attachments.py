@@ -70,7 +70,7 @@ class Attachments:
         return self._folder / digest
 
     def write(self, session: Session, owner: str, stored: StoredAttachment, existing: str) -> str:
-        """Store the row of a file in the transaction in hand; return what that made of it."""
+        """Store the row of a file in the current transaction; return the outcome."""
         mine = (ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == stored.path)
         row = session.execute(select(ATTACHMENT.c.id, ATTACHMENT.c.digest).where(*mine)).first()
         values = {"digest": stored.digest, "size": stored.size, "modified_at": stored.modified}
@@ -87,12 +87,12 @@ class Attachments:
         return done
 
     def has(self, session: Session, owner: str, path: str) -> bool:
-        """Tell whether a file is kept at a path."""
+        """Return whether an attachment exists at a path."""
         statement = select(ATTACHMENT.c.id).where(ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == path)
         return session.execute(statement).first() is not None
 
     def forget(self, session: Session, owner: str, path: str) -> None:
-        """Remove what is kept of a path that is a note now."""
+        """Delete the attachment at a path that is now a note."""
         session.execute(delete(ATTACHMENT).where(ATTACHMENT.c.owner == owner, ATTACHMENT.c.path == path))
 
     async def all(self, owner: str, limit: int, after: str | None) -> list[dict[str, Any]]:

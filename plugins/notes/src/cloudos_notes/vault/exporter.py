@@ -81,7 +81,7 @@ def _next(chunks: Iterator[bytes]) -> bytes | None:
 
 
 def _whole(wanted: NoteSelection) -> bool:
-    """Tell whether all of a folder is wanted, and not only some of its notes."""
+    """Return whether a filter selects whole folders."""
     return not (wanted.namespaces or wanted.sources or wanted.tags)
 
 
@@ -116,12 +116,12 @@ def _write(writer: VaultWriter, rows: list[Any], tags: dict[int, list[str]]) -> 
 
 
 def _told(created: datetime, updated: datetime) -> bool:
-    """Tell whether the time of the file, to two seconds, does not tell when a note was created."""
+    """Return whether a ZIP entry's time, exact to two seconds, differs from the note's creation."""
     return abs((updated - created).total_seconds()) > 2
 
 
 def _as_it_said(raw: str, known: KnownFiles, row: Any) -> KnownFiles:
-    """Return what is to be said, in the words of the front matter where that says as much in others."""
+    """Return the values to write, keeping equivalent ones as the front matter writes them."""
     had = front_matter.split(raw)[2]
     title = had.title if had.title == row.title else known.title
     created = had.created if had.created == row.created_at else known.created

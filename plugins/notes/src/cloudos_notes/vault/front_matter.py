@@ -1,4 +1,4 @@
-"""The YAML above a note in a Markdown file: what of it is the note's, and how it is written back.
+"""The YAML front matter of a Markdown file: parsing a note's fields, and writing them back.
 
 A file's front matter is kept as it was written. It is written anew only where the note has changed in what it says,
 and then with all keys that are none of ours.
@@ -28,7 +28,7 @@ _BLOCK = re.compile(r"---[ \t]*\r?\n(?:(.*?)\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFiles:
-    """What a front matter says of a note. None and the defaults are what it does not say."""
+    """The fields of a note in a front matter; None and defaults are absent ones."""
 
     title: str | None = None
     tags: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class KnownFiles:
 
 
 def split(text: str) -> tuple[str | None, str, KnownFiles]:
-    """Return the front matter of a file as it is written, what is below it, and what it says.
+    """Return a file's front matter as written, its body, and the parsed fields.
 
     What is no front matter, since it is no YAML mapping, is part of the text.
     """
@@ -53,7 +53,7 @@ def split(text: str) -> tuple[str | None, str, KnownFiles]:
 
 
 def joined(raw: str | None, known: KnownFiles, content: str) -> str:
-    """Return the text of a file: its own front matter where that says what the note is, else one that does."""
+    """Return the text of a file with its own front matter if that matches the note, else an updated one."""
     had = split(raw)[2] if raw else KnownFiles()
     if had == known:
         return f"{raw or ''}{content}"
@@ -84,7 +84,7 @@ def _mapping(text: str) -> Mapping[Any, Any] | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads what a person writes above a note; what unfolds to more than it is, is none of that."""
+    """Reads front matter; refuses YAML aliases that expand."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)

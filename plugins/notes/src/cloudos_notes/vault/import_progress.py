@@ -1,4 +1,4 @@
-"""How far an import is, stored with what it wrote: one that is begun again goes on there, and knows how it ended."""
+"""The progress of an import, stored with its writes, so that a resumed import continues exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = 50
 
 @dataclass
 class ImportOutcome:
-    """What became of the files."""
+    """The outcome of an import by file."""
 
     created: int = 0
     updated: int = 0
@@ -32,7 +32,7 @@ class ImportOutcome:
         self.tell(path, problem)
 
     def tell(self, path: str, problem: str) -> None:
-        """Name a file with what is to be known of it; the first ones are kept."""
+        """Record a message about a file; the first ones are kept."""
         if len(self.problems) < _NAMED:
             self.problems.append({"path": path, "problem": problem})
 
@@ -42,13 +42,13 @@ class ImportOutcome:
 
 
 def load(session: Session, file: str) -> tuple[int, ImportOutcome]:
-    """Return how many entries of an archive are done, and what became of them."""
+    """Return the number of processed entries of an archive, and their outcome."""
     row = session.execute(select(IMPORT.c.done, IMPORT.c.outcome).where(IMPORT.c.file == file)).first()
     return (row.done, ImportOutcome(**orjson.loads(row.outcome))) if row is not None else (0, ImportOutcome())
 
 
 def store(session: Session, file: str, done: int, outcome: ImportOutcome, now: datetime) -> None:
-    """Store how far an import is, in the transaction of what it wrote."""
+    """Store the progress of an import in the transaction of its writes."""
     values: dict[str, Any] = {"done": done, "outcome": orjson.dumps(vars(outcome)).decode(), "stored_at": now}
     changed = session.connection().execute(update(IMPORT).where(IMPORT.c.file == file).values(**values))
     if not changed.rowcount:

@@ -247,7 +247,7 @@ class Importer:
         )
 
     def _write(self, session: Session, owner: str, new: NewNote, existing: str) -> str:
-        """Store one note; return what that made of it."""
+        """Store one note; return the outcome."""
         found = self._same(session, owner, new)
         if found is None or existing == "copy":
             kept = existing != "update" and self._attachments.has(session, owner, str(new.path))
@@ -284,7 +284,7 @@ class Importer:
         return session.execute(of_file).first() or session.execute(of_title).first()
 
     async def sweep(self) -> None:
-        """Remove archives that no import has taken up for days, and what attachments leave behind."""
+        """Delete archives that no import has used for days, and orphaned attachment files."""
         await asyncio.to_thread(_sweep, self._folder)
         before = self._ctx.clock.now() - timedelta(days=_KEPT_DAYS)
         await self._ctx.db.write(lambda s: import_progress.forget(s, before))

@@ -17,14 +17,14 @@ LEAST_RATE = 16 * 1024.0
 
 
 class Uploads:
-    """Counts who uploads."""
+    """Limits concurrent uploads."""
 
     def __init__(self) -> None:
         self._users: Counter[str] = Counter()
 
     @contextmanager
     def place(self, user: str) -> Iterator[None]:
-        """Hold a place. Raises TooManyRequests where the user, or the node, has none left."""
+        """Hold a place during an upload. Raises TooManyRequests if the user or the node has none left."""
         if self._users[user] >= _OF_A_USER or self._users.total() >= _AT_ONCE:
             raise TooManyRequests("Too many archives come in at once; wait until one is there.", retry_after=10)
         self._users[user] += 1
@@ -37,7 +37,7 @@ class Uploads:
 
 
 async def in_time(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the parts of a body. Raises RequestTimeout (408) where all of it comes slower than `LEAST_RATE`.
+    """Yield the parts of a body. Raises RequestTimeout (408) if it is slower than `LEAST_RATE` overall.
 
     The time is that of the whole body, so that a byte now and then does not buy more of it.
     """

@@ -1,4 +1,4 @@
-"""Filters of notes by what a request asks for."""
+"""Filters of notes, made from queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API shows of notes: lists, single ones with their folder, their links, folders and tags."""
+"""Notes as the API shows them: lists, single notes with links, folders and tags."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NoteList:
         return await self._db.read(load)
 
     async def search(self, query: str, wanted: NoteSelection, limit: int) -> Sequence[Shown]:
-        """Return the notes that match best, best first, with what was found as their excerpt."""
+        """Return the best matching notes, best first, with snippets."""
         hits = {hit.id: hit for hit in await self._store.search_text(query, wanted, limit)}
 
         def load(session: Session) -> dict[str, Shown]:

@@ -1,4 +1,4 @@
-"""What the readers of other formats share: names, ports, volumes and environment variables."""
+"""Shared parts of the format readers: names, ports, volumes and environment variables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PORT = re.compile(r"(?:(?:[\d.]+:)?(?P<host>\d{1,5}):)?(?P<container>\d{1,5})(?
 
 
 class UnsupportedTemplate(ValueError):
-    """A template asks for something that cannot be represented; the message says what."""
+    """A template requests something that is not supported; the message says what."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ConvertedTemplates:
         return self.count - len(self.templates)
 
     def add(self, title: str, convert: Callable[[], Mapping[str, Any]]) -> None:
-        """Convert one entry; leave it out, with the reason, where it does not fit, whatever is wrong with it."""
+        """Convert one entry; skip it with a reason if that fails in any way."""
         if self.count >= MOST_ENTRIES:
             raise UnsupportedTemplate(f"it has more than {MOST_ENTRIES} templates")
         given: Mapping[str, Any] = {}
@@ -76,7 +76,7 @@ class ConvertedTemplates:
 
 
 def complaint(error: ValidationError, given: Mapping[str, Any]) -> str:
-    """Return what is wrong with a template first, and where: a service, setting or port by its name."""
+    """Return the first error of a template with its place: a service, setting or port by name."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place: list[str] = []
     here: Any = given
@@ -91,7 +91,7 @@ def complaint(error: ValidationError, given: Mapping[str, Any]) -> str:
 
 
 def slug(text: object, otherwise: str = "app") -> str:
-    """Return a name of ours made from any text, e.g. `nginx-proxy` of `Nginx Proxy!`."""
+    """Return a valid template name made from a text, e.g. `nginx-proxy` from `Nginx Proxy!`."""
     cleaned = re.sub(r"[^a-z0-9]+", "-", str(text)[:1000].lower()).strip("-")
     return cleaned[:30].rstrip("-") or otherwise
 
@@ -111,7 +111,7 @@ def text_of(value: object, what: str) -> str:
 
 
 def items(value: object, what: str) -> list[Any]:
-    """Return a list, of nothing where there is none. Raises Unfit."""
+    """Return a list, empty for null. Raises UnsupportedTemplate."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -134,7 +134,7 @@ def port(given: object) -> dict[str, Any]:
 
 
 def volume(path: str, source: str | None, read_only: bool, service: str) -> dict[str, Any]:
-    """Return a volume: a path of the machine where `source` is absolute, else one with a name.
+    """Return a volume: a host path if `source` is absolute, else a named volume.
 
     The same source is the same volume in all services of an app; one without a source is its service's own.
     """
@@ -144,18 +144,18 @@ def volume(path: str, source: str | None, read_only: bool, service: str) -> dict
 
 
 def distinct(text: str) -> str:
-    """Return a name of ours for a text, another one for every other text."""
+    """Return a unique valid name for a text."""
     name = slug(text, "data")
     return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def is_secret(name: str) -> bool:
-    """Tell by its name whether a variable holds what nobody should see."""
+    """Return whether a variable holds a secret, by its name."""
     return _SECRET.search(name.upper()) is not None
 
 
 def title_of(entry: Mapping[str, Any], *names: str) -> str:
-    """Return what an entry calls itself by the first of some members that is a text or a number; else nothing."""
+    """Return an entry's title: the first of these members that is a text or number, else an empty text."""
     given = next((entry[name] for name in names if entry.get(name)), "")
     return shown_text(given, "title", 200) if isinstance(given, str | int | float) else ""
 
@@ -166,13 +166,13 @@ def shown_text(value: object, what: str, longest: int = 4000) -> str:
 
 
 def icon_of(value: object) -> str:
-    """Return where an icon is, on the web or by a file's name; nothing where it is anything else."""
+    """Return an icon's URL or file name; an empty text for anything else."""
     text = text_of(value, "icon")
     return text if len(text) <= 2000 and re.fullmatch(r"https?://[^\s<>\"']+|[\w.-]+", text) else ""
 
 
 def tagged(image: str) -> str:
-    """Return an image reference with a tag: `latest` where it names none."""
+    """Return an image reference with a tag, `latest` if it has none."""
     return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 

@@ -42,7 +42,7 @@ _MOST_SERVICES = 50
 
 
 def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return one compose document as a template, not yet checked. Raises Unfit, which says what does not fit."""
+    """Return one compose document as an unchecked template. Raises UnsupportedTemplate."""
     services = document.get("services")
     if not isinstance(services, Mapping) or not services:
         raise UnsupportedTemplate("it has no services")
@@ -74,7 +74,7 @@ def template(document: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _check_whole(document: Mapping[str, Any]) -> None:
-    """Raise Unfit where the app reaches for what is not its own."""
+    """Raise UnsupportedTemplate if the app uses networks, volumes or services of others."""
     for key, value in document.items():
         if key not in _TOP and not key.startswith("x-") and value not in (None, {}, []):
             raise UnsupportedTemplate(f"it uses {key[:60]!r}, which cannot be represented; take it out of the file")
@@ -182,7 +182,7 @@ def _name_ports(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _check_names(found: Sequence[Mapping[str, Any]]) -> None:
-    """Raise Unfit where two services are reached by one name."""
+    """Raise UnsupportedTemplate if two services share a network name."""
     owners = {service["name"]: service["name"] for service in found}
     for service in found:
         for alias in service["aliases"]:

@@ -1,4 +1,4 @@
-"""Parts of a service of a compose file: ports, volumes, health checks, what `deploy` says, names in networks."""
+"""Parts of a compose service: ports, volumes, health checks, `deploy` and network aliases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def known(given: Mapping[str, Any], names: Collection[str], what: str) -> None:
 
 
 def mapping(given: object, what: str) -> Mapping[str, Any]:
-    """Return a mapping, an empty one where there is none. Raises Unfit."""
+    """Return a mapping, empty for null. Raises UnsupportedTemplate."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -76,7 +76,7 @@ def _ports(given: object) -> list[dict[str, Any]]:
 
 
 def _address(given: str | None, text: str) -> str | None:
-    """Return the address that a port is only to be reached by: the machine's own; None is what the node is set to."""
+    """Return the host address that a port is bound to; None for the node's default."""
     if given is None:
         return None
     try:
@@ -146,7 +146,7 @@ def health_check(given: object, settings: TemplateSettings) -> dict[str, Any] | 
 
 
 def limits(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a service says of memory, processors and processes, and how it is restarted. Raises Unfit."""
+    """Return a service's limits of memory, CPUs and processes, and its restart policy. Raises UnsupportedTemplate."""
     deploy = mapping(given.get("deploy"), "deploy")
     passed_over = ("labels", "placement", "update_config", "rollback_config", "endpoint_mode")
     known(deploy, ("resources", "replicas", "mode", "restart_policy", *passed_over), "deploy ")

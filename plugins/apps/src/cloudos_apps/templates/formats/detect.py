@@ -14,7 +14,7 @@ LONGEST = 5_000_000
 
 
 def read(text: str, source: str) -> tuple[Format, ConvertedTemplates]:
-    """Return what a text is and the templates in it, `source` before each name. Raises Unfit where it is none of them.
+    """Return a text's format and templates, named `source.name`. Raises UnsupportedTemplate for an unknown format.
 
     JSON with `templates` is Portainer's. YAML may have several documents: `services` is a mapping in a compose file
     and a list in a template of ours. Takes a second for the largest texts: call it in a thread.

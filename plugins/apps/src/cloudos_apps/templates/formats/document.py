@@ -1,4 +1,4 @@
-"""Somebody else's JSON or YAML as plain data: bounded in depth and size, and one broken part loses no other."""
+"""Untrusted JSON or YAML as plain data, bounded in depth and size; one broken document does not lose the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BREAK = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads the scalars of YAML 1.2's core schema, where `no`, `22:22` and dates are texts, and `<<` of 1.1.
+    """Reads scalars by YAML 1.2's core schema, in which `no`, `22:22` and dates are texts, and `<<` as in 1.1.
 
     A number that would be written otherwise (`022`, `1.10`, `0x1F`) stays the text that it is.
     """
@@ -54,7 +54,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _number)
 
 
 def storable(text: str) -> None:
-    """Raise Unfit where a text holds what no database can store."""
+    """Raise UnsupportedTemplate if a text contains characters that databases cannot store."""
     if "\0" in text:
         raise UnsupportedTemplate("it holds a NUL character")
     try:
@@ -64,7 +64,7 @@ def storable(text: str) -> None:
 
 
 def from_json(text: str) -> Any:
-    """Return what a JSON text holds. Raises Unfit.
+    """Return the value of a JSON text. Raises UnsupportedTemplate.
 
     What the strict reader refuses for the sake of one number or character is read by the lenient one: its entry is
     left out then, and no other.
@@ -145,7 +145,7 @@ def _documents(text: str) -> Iterator[Any]:
 
 
 def _check_events(text: str) -> None:
-    """Raise Unfit for what would grow, or nest without end, before anything is made of it."""
+    """Raise UnsupportedTemplate for documents that would expand or nest without bound."""
     aliases = depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):

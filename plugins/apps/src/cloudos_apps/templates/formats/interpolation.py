@@ -68,7 +68,7 @@ def _braced(text: str, at: int, depth: int, what: str) -> tuple[Variable, int]:
 
 
 def fixed(given: object, what: str) -> str:
-    """Return a text in which each variable is one of CasaOS', or its default. Raises Unfit where it has none."""
+    """Return a text with each variable replaced by CasaOS' value or its default. Raises UnsupportedTemplate."""
     return _fixed(parse(text_of(given, what), what), what)
 
 
@@ -117,11 +117,11 @@ class TemplateSettings:
                 self._note(part.text)
 
     def filled(self, given: object, what: str) -> str:
-        """Return a text of ours: each variable is one of CasaOS', or a setting. Raises Unfit."""
+        """Return a text in our syntax, with each variable one of CasaOS' or a setting. Raises UnsupportedTemplate."""
         return joined(self._ours(parse(text_of(given, what), what)))
 
     def passed(self, name: str) -> str:
-        """Return the text of a variable that is handed over as it is, and unset where nobody sets it."""
+        """Return the text of a variable that is passed through unchanged, unset by default."""
         if name in _OF_CASAOS:
             return joined(self._ours((Variable(name),)))
         self._uses[name].add(("-", None))
@@ -169,7 +169,7 @@ class TemplateSettings:
 
 
 def _plain(variable: Variable) -> str | None:
-    """Return the text behind a variable's operator; None where that holds variables."""
+    """Return the text after a variable's operator; None if it contains variables."""
     if any(isinstance(part, Variable) for part in variable.text):
         return None
     return "".join(part for part in variable.text if isinstance(part, str))

@@ -32,7 +32,7 @@ _RESTART = {"always", "on-failure", "unless-stopped", "no"}
 
 
 def read(document: Mapping[str, Any], source: str) -> ConvertedTemplates:
-    """Convert a catalogue; `source` comes before each name. Raises Unfit where it is none."""
+    """Convert a catalog; names become `source.name`. Raises UnsupportedTemplate if it is no catalog."""
     given = document.get("version", "")
     version = str(given) if isinstance(given, str | int) else ""
     if version not in ("2", "3"):

@@ -1,4 +1,4 @@
-"""The settings that a template asks of whoever installs it."""
+"""The settings of a template."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ConfigField(Part):
 
     @property
     def hidden(self) -> bool:
-        """Tell whether its value is nobody's to see: it says so, or is a password."""
+        """Return whether the value is hidden: marked secret or a password."""
         return self.secret or self.type == "password"
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class ConfigField(Part):
         return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
     def complaint(self, value: object) -> str | None:
-        """Say what is wrong with a value, without repeating it; None where it fits."""
+        """Return why a value is invalid, without repeating it, or None."""
         if self.type == "boolean":
             return None if isinstance(value, bool) else "must be true or false"
         if self.type in _TEXTS:
@@ -102,7 +102,7 @@ class ConfigField(Part):
 
 
 def validate_config(template: Template, given: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the settings of an app: what is given, else defaults, else generated secrets; none for what has no value.
+    """Return an app's settings: given values, else defaults, else generated secrets.
 
     Raises InvalidRequest with all complaints at once, as `fields: [{"path": "config.<name>", "message"}]`.
     """

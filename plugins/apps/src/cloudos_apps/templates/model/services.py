@@ -64,7 +64,7 @@ class Volume(Part):
     @field_validator("path")
     @classmethod
     def _without_colon(cls, value: str, info: ValidationInfo) -> str:
-        """Refuse what the engine takes for the end of the path. A stored template with it never became an app."""
+        """Raise ValueError for a colon, which the engine takes for the end of the path."""
         if ":" in value and not (info.context or {}).get("stored"):
             raise ValueError("must not hold a colon")
         return value
@@ -167,6 +167,6 @@ class Service(Part):
 
     @property
     def pinned(self) -> bool:
-        """Tell whether the image is named by a digest or by a tag other than `latest`."""
+        """Return whether the image has a digest or a tag other than `latest`."""
         match = _IMAGE.fullmatch(self.image)
         return match is not None and bool(match["digest"] or match["tag"] != "latest")

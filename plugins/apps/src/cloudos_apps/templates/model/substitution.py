@@ -37,7 +37,7 @@ def parse(text: str) -> Parts:
 
 
 def _parse(text: str, at: int, depth: int) -> tuple[Parts, int]:
-    """Read to the end of the text or, in a variable, to the brace that closes it; return where that is."""
+    """Parse to the end of the text or, in a variable, to its closing brace; return the position."""
     parts: list[str | Variable] = []
     while match := _MARK.search(text, at):
         if match[1] is None:
@@ -93,7 +93,7 @@ def _names(parts: Parts) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Return a text that stands for `text` as it is."""
+    """Return a text escaped so that it is substituted by itself."""
     return joined([text])
 
 
@@ -105,7 +105,7 @@ def secret_in(text: str) -> str | None:
 
 
 def substitute(text: str, values: Mapping[str, str | None]) -> str | None:
-    """Return `text` with its variables replaced; None where it is a single variable that has no value."""
+    """Return `text` with variables replaced; None if it is a single variable without a value."""
     parts = parse(text)
     whole = _whole(parts)
     return values[whole.name] if whole is not None else _filled(parts, values)

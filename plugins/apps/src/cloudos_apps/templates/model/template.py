@@ -1,4 +1,4 @@
-"""A template: what an app is made of, checked as a whole, and how it becomes the containers of one app."""
+"""The template model, validated as a whole, and its conversion into the containers of an app."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Template(Part):
 
     @property
     def main_service(self) -> Service:
-        """The service that the others are there for."""
+        """The main service, which the others support."""
         return self.services[0]
 
     @property
     def pinned(self) -> bool:
-        """Tell whether every image is named by a version or a digest."""
+        """Return whether every image has a version tag or digest."""
         return all(service.pinned for service in self.services)
 
     def ports(self) -> list[Port]:
@@ -146,7 +146,7 @@ def secret_files(service: Service) -> dict[str, str]:
 
 
 def secret_path(name: str) -> str:
-    """Return where a container finds a secret that it takes as a file."""
+    """Return the path of a secret file in the container."""
     return f"/run/secrets/{name}"
 
 

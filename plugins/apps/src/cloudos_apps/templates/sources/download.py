@@ -16,14 +16,14 @@ _SECONDS, _REDIRECTS = 20, 3
 
 @dataclass(frozen=True)
 class Download:
-    """The text at a URL and its entity tag; `text` is None where it has not changed."""
+    """The text at a URL and its entity tag; `text` is None if unchanged."""
 
     text: str | None
     etag: str | None
 
 
 async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Download:
-    """Fetch a text by HTTP(S). Raises Unfit, which says in words why there is none."""
+    """Fetch a text by HTTP(S). Raises UnsupportedTemplate with the reason."""
     import aiohttp
 
     headers = {"Accept": "application/json, application/yaml, */*", "Accept-Encoding": "identity"}
@@ -62,7 +62,7 @@ async def fetch(url: str, etag: str | None, *, allow_private: bool) -> Download:
 
 
 def check(url: str) -> None:
-    """Raise Unfit where something is no URL to fetch."""
+    """Raise UnsupportedTemplate for an invalid URL."""
     try:
         check_url(url)
     except ValueError as error:
@@ -70,7 +70,7 @@ def check(url: str) -> None:
 
 
 def shown(url: str) -> str:
-    """Return a URL without what may be secret in it: name, password and query."""
+    """Return a URL without user, password and query."""
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"***{at}{place}" if user else place, query="***" if parts.query else "").geturl()

@@ -44,7 +44,7 @@ class TemplateSources:
         return [self._shown(row) for row in await self._rows()]
 
     async def get(self, source_id: str) -> dict[str, Any]:
-        """Return one source with what it left out. Raises NotFound."""
+        """Return one source with skipped entries. Raises NotFound."""
         return self._shown(await self._row(source_id), full=True)
 
     async def add(self, name: str, url: str | None, content: str | None) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class TemplateSources:
         return await self.get(source_id)
 
     async def refresh(self, source_id: str) -> dict[str, Any]:
-        """Fetch a source again; its templates stay where that fails. Raises NotFound, Conflict."""
+        """Fetch a source again; its templates stay if that fails. Raises NotFound, Conflict."""
         row = await self._row(source_id)
         if row.url is None:
             raise Conflict("source_has_no_url", f"{row.name} was added as a file; remove it and add it again.")
@@ -122,7 +122,7 @@ class TemplateSources:
         return await self.get(source_id)
 
     async def refresh_all(self) -> None:
-        """Refresh every source that has a URL, some at a time; what one of them does is no other's trouble."""
+        """Refresh all sources with a URL, a few at a time; a failure of one does not affect the others."""
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def one(source_id: str, name: str) -> None:
@@ -199,7 +199,7 @@ class TemplateSources:
 
 
 def _usable(text: str, name: str) -> tuple[Format, ConvertedTemplates]:
-    """Read a text; Unfit also where nothing of it can be used."""
+    """Read a text. Raises UnsupportedTemplate also if none of its entries is usable."""
     format, found = read(text, name)
     if not found.templates:
         why = "; ".join(f"{title}: {reason}" for title, reason in found.skipped[:3]) or "it is empty"
