@@ -39,7 +39,7 @@ class Lab:
         self.values[TX, (("interface", interface),)] = tx
 
     def metrics(self) -> Sequence[Metric]:
-        """Return what it measures."""
+        """Return the current samples."""
         return METRICS
 
     async def sample(self) -> Sequence[Sample]:

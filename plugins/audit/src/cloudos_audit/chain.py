@@ -1,4 +1,4 @@
-"""What makes the log a chain: the hash of an entry, the seals of head and checkpoints."""
+"""The hash chain: hashes of entries, seals of head and checkpoints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def time_text(moment: datetime) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """Return canonical JSON: sorted keys, no spaces, UTF-8. TypeError for what has none."""
+    """Return canonical JSON: sorted keys, no spaces, UTF-8. Raises TypeError."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
@@ -73,7 +73,7 @@ class Seal:
         )
 
     def holds(self, mac: Any, expected: str) -> bool:
-        """Tell whether `mac` is the expected one."""
+        """Return whether `mac` is the expected one."""
         return isinstance(mac, str) and expected != "" and hmac.compare_digest(mac.encode(), expected.encode())
 
     def _mac(self, parts: list[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The head: the one row that says where the log ends, and the mark outside the database that there is one."""
+"""The chain head: the row of the log's end, and the mark outside the database that it exists."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class SealMark:
         self._made = False
 
     def stands(self) -> bool:
-        """Tell whether a head was ever written."""
+        """Return whether a head was ever written."""
         self._made = self._made or self.path.exists()
         return self._made
 
     def make(self) -> None:
-        """Make it, where it is not there."""
+        """Create the mark if it is missing."""
         if not self.stands():
             self.path.touch(mode=0o600)
 
 
 @dataclass(frozen=True)
 class LogEnds:
-    """Both ends of the log as one statement saw them; `seq` is None where there is no head."""
+    """Both ends of the log, read by one statement; `seq` is None without a head."""
 
     seq: Any
     hash: Any
@@ -54,11 +54,11 @@ class LogEnds:
     checkpoint: int | None
 
     def sealed(self, seal: Seal) -> bool:
-        """Tell whether the head is there and as it was written."""
+        """Return whether the head exists with a valid seal."""
         return self.seq is not None and seal.holds(self.mac, seal.head(self.seq, self.hash, self.broken_at))
 
     def fresh(self) -> bool:
-        """Tell whether nothing was ever written, as far as the database knows."""
+        """Return whether the log was never written, according to the database."""
         return self.seq is None and self.last_entry is None and self.checkpoint is None
 
 
@@ -88,7 +88,7 @@ class LogEndReader:
 
 
 def last_link(session: Session, ends: LogEnds, dialect: str) -> tuple[int, str]:
-    """Return number and hash of the newest entry that is there, or that the newest checkpoint remembers."""
+    """Return sequence number and hash of the newest entry, or of the newest checkpoint."""
     if ends.last_entry is not None:
         hash = session.execute(select(exact(ENTRY.c.hash, dialect)).where(ENTRY.c.seq == ends.last_entry)).scalar()
         return ends.last_entry, str(plain(hash))

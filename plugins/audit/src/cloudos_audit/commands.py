@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class CommandNode(Protocol):
-    """What the host puts at the click context's `obj`."""
+    """The click context's `obj`, set by the host."""
 
     def run(self, fn: Callable[[Context], Awaitable[T]]) -> T:
         """Run `fn` with this plugin's context."""
@@ -31,7 +31,7 @@ class CommandNode(Protocol):
 @click.option("--hash", help="The hash that was noted with it.")
 @click.pass_obj
 def verify(node: CommandNode, number: int | None, hash: str | None) -> None:
-    """Verify the audit log; exit 1 where an entry was altered, removed, added or reordered."""
+    """Verify the audit log; exit code 1 if an entry was altered, removed, added or reordered."""
     if (number is None) != (hash is None):
         raise click.UsageError("--number and --hash go together")
 

@@ -1,4 +1,4 @@
-"""Where the log ended when it was last written, kept outside of the database: in a file, and told to another machine.
+"""The log's last position outside of the database: in a file, and sent to a syslog server.
 
 The head in the database is sealed, but an older one was sealed too. So number and hash of the newest entry are written
 to a file after each commit, and never taken back: a database that was turned back ends before it. Who may write
@@ -32,7 +32,7 @@ class Position:
     hash: str
 
     def held(self, session: Session, dialect: str) -> bool | None:
-        """Tell whether the log has this very entry; None where it is too old to be kept."""
+        """Return whether the log has this entry; None if older than the retention."""
         found = session.execute(select(exact(ENTRY.c.hash, dialect)).where(ENTRY.c.seq == self.number)).first()
         if found is not None:
             return bool(plain(found[0]) == self.hash)
@@ -55,7 +55,7 @@ class PositionFile:
         self._seal = seal
 
     def read(self) -> Position | None:
-        """Return what was written last; None where nothing ever was. Raises BrokenPosition."""
+        """Return the last position, or None. Raises BrokenPosition."""
         try:
             stored = self._path.read_bytes()
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class PositionFile:
         return position
 
     def write(self, position: Position) -> None:
-        """Write a position so that it is there after a loss of power, whole, or the one before is."""
+        """Write a position atomically and durably."""
         mac = self._seal.position(position.number, position.hash)
         fresh = self._path.with_suffix(".new")
         with contextlib.suppress(FileNotFoundError):
@@ -87,7 +87,7 @@ class PositionFile:
 
 
 class DurableFile:
-    """Makes what was committed last through a loss of power, before anybody is told that it was.
+    """Makes commits durable over a loss of power before positions are published.
 
     SQLite in WAL mode with `synchronous=NORMAL` does so only from time to time, and a position that the database
     lost would be taken for tampering.
@@ -107,7 +107,7 @@ class DurableFile:
 
 
 class Syslog:
-    """Tells a syslog (RFC 5424, 6.2.1: facility 13, log audit) each position, so that a copy is outside of the node."""
+    """Sends each position to a syslog server (RFC 5424, facility 13), so that a copy is outside of the node."""
 
     def __init__(self, target: str, log: Any) -> None:
         self._log = log
@@ -140,7 +140,7 @@ class Syslog:
 
 class _Handler(SysLogHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Raise what went wrong."""
+        """Raise the handler's error."""
         raise
 
 

@@ -1,4 +1,4 @@
-"""Daily work: verify first, so that what is found is told, then let retention remove what is due."""
+"""The daily jobs: verify, then apply the retention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: the entries, the one head that is moved with each of them, and what retention left behind.
+"""Tables: entries, the head, and the checkpoints of retention.
 
 Names that are compared by range are kept in byte order on PostgreSQL too (collation "C"), as on SQLite.
 """
@@ -47,7 +47,7 @@ class AuditEntry(Base, table=True):
 
 
 class Head(Base, table=True):
-    """The newest entry, sealed with the host's key; `broken_at` is the entry at which it had to be made anew."""
+    """The newest entry, sealed with the host's key; `broken_at` is the entry at which the head had to be rebuilt."""
 
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     seq: int = Field(sa_column=Column(SEQ, nullable=False))

@@ -1,4 +1,4 @@
-"""The audit log: who did what, on what, from where; append-only and hash-chained."""
+"""The audit log: actor, action, resource and address of every change; append-only and hash-chained."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether the log follows the events and verified when it was last looked at."""
+    """Check that the log follows the events and that its last verification succeeded."""
     recorder, watch = ctx.find(Recorder), ctx.find(TamperMonitor)
     if recorder is None or watch is None:
         return Health(False, "The audit log does not run.")

@@ -24,7 +24,7 @@ Condition = ColumnElement[bool]
 
 
 class AuditQueries:
-    """The entries, for those who read them. An entry that was tampered with is shown as far as it can be read."""
+    """Queries of entries. A tampered entry is shown as far as it is readable."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -104,7 +104,7 @@ class AuditQueries:
         return [[area, *actor] for actor in actors]
 
     def _edge(self, session: Session, id: str | None, *, older: bool) -> list[Condition]:
-        """Return the condition of lying beyond the entry `id`. Raises InvalidRequest where there is none."""
+        """Return the condition for entries beyond the entry `id`. Raises InvalidRequest for an unknown id."""
         if id is None:
             return []
         name = "before" if older else "after"
@@ -170,7 +170,7 @@ def _text(value: Any) -> Any:
 
 
 def _public(row: Any) -> Row:
-    """Return an entry in the shape of the reference ("Audit"), with who did it."""
+    """Return an entry in the reference's form ("Audit"), with its actor."""
     return {
         "id": f"aud_{_text(row['event_id']).removeprefix('evt_')}",
         "action": _text(row["action"]),

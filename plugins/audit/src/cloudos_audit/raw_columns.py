@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_time(value: Any) -> Any:
-    """Return `2025-01-15T10:30:00.000000Z` for a time as either database stores it; what is none stays as it is."""
+    """Return `2025-01-15T10:30:00.000000Z` for a stored time of either database; other values unchanged."""
     text = plain(value)
     if not isinstance(text, str):
         return text

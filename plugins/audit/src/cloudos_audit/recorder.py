@@ -24,7 +24,7 @@ _RECORDED = select(ENTRY.c.event_id).where(ENTRY.c.event_id.in_(bindparam("event
 
 
 class Recorder:
-    """The reader of all events. It never gives one up: what cannot be written now is tried until it can."""
+    """Reads all events into the log. Retries for ever; never skips an event."""
 
     def __init__(
         self, db: Database, clock: Clock, seal: Seal, mark: SealMark, log: Any, syslog: Syslog | None = None
@@ -45,7 +45,7 @@ class Recorder:
         self._late: tuple[float, float] = (0.0, 0.0)
 
     async def open(self) -> None:
-        """Make the mark where there is a head already, and take up where the log was sealed.
+        """Create the mark if a head exists, and continue from the sealed position.
 
         A host that ended between the commit and the file left the file behind: it goes on from what it says, where
         the database still says the same.
@@ -92,7 +92,7 @@ class Recorder:
         return Position(ends.seq, ends.hash)
 
     async def _advance(self, end: Position) -> None:
-        """Seal where the log ends now outside of the database, unless the database was turned back meanwhile."""
+        """Seal the log's end outside of the database, unless the database was rolled back."""
         before = self._sealed
         try:
             if before is not None and not self._turned_back and await self._lost(before):
@@ -137,7 +137,7 @@ class Recorder:
         return len(entries)
 
     def _follow(self, session: Session, ends: LogEnds) -> tuple[int, str, int | None]:
-        """Return number and link of the next entry, and where the head was lost, if it ever was.
+        """Return number and previous hash of the next entry, and the entry at which the head was lost, if any.
 
         A head that is gone or does not hold is made anew, so that the log goes on; it says so from then on.
         """
@@ -148,7 +148,7 @@ class Recorder:
         return seq + 1, hash, seq + 1 if lost else None
 
     def health(self) -> Health:
-        """Tell whether the log follows the events."""
+        """Check that the log follows the events."""
         if self._refused is not None:
             event, since = self._refused
             return Health(False, f"The entry of event {event} cannot be written since {iso(since)}; see the log.")
@@ -159,7 +159,7 @@ class Recorder:
 
 
 def _entry(seq: int, prev_hash: str, event: Envelope) -> dict[str, Any]:
-    """Return what the hash of an event's entry covers."""
+    """Return the columns that an entry's hash covers."""
     data = {name: value for name, value in event.data.items() if name not in ("resource", "details")}
     return {
         "seq": seq,

@@ -1,4 +1,4 @@
-"""Retention: entries older than the policy go, oldest first, and a sealed checkpoint says where the chain goes on."""
+"""Retention: deletes entries older than the policy; a sealed checkpoint continues the chain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AuditPruned(Event, type="audit.pruned", audience="audit:read"):
 
 
 class AuditRetention:
-    """Removes what is older than the policy."""
+    """Deletes entries older than the policy."""
 
     def __init__(self, ctx: Context, seal: Seal) -> None:
         self._ctx = ctx
@@ -34,7 +34,7 @@ class AuditRetention:
         self._ending = LogEndReader(ctx.db.dialect)
 
     async def prune(self) -> int:
-        """Remove what is due, some thousands a transaction; return how many."""
+        """Delete expired entries, some thousands per transaction; return how many."""
         total = 0
         while removed := await self._ctx.db.write(self._step):
             total += removed

@@ -38,6 +38,6 @@ async def export(query_args: Filters) -> Response:
 @validate_querystring(KeptPosition)
 @validate_response(Verification)
 async def verify(query_args: KeptPosition) -> Verification:
-    """Verify that no entry was altered, removed, added or reordered; also against what was noted elsewhere."""
+    """Verify that no entry was altered, removed, added or reordered, also against a position kept elsewhere."""
     number, hash = query_args.number, query_args.hash
     return await use(TamperMonitor).verify(None if number is None or hash is None else Position(number, hash))

@@ -1,4 +1,4 @@
-"""What the endpoints take and give."""
+"""The bodies and answers of the endpoints."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LogQuery(Filters, Page):
 
 
 class KeptPosition(Query):
-    """What was noted of the log elsewhere, by `audit.sealed`, by syslog or in an export: both or neither."""
+    """A position kept elsewhere (from `audit.sealed`, syslog or an export): number and hash, or neither."""
 
     number: int | None = Field(default=None, ge=1, le=2**53, description="Number of an entry")
     hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="Its hash, as it was noted elsewhere")
@@ -55,7 +55,7 @@ class KeptPosition(Query):
 
 
 class ActorOut(BaseModel):
-    """Who did it."""
+    """The actor of an entry."""
 
     kind: str
     id: str
@@ -77,7 +77,7 @@ class EntryOut(BaseModel):
 
 
 class Problem(BaseModel):
-    """What is wrong with the log, first of all: `seq` is the entry, or the checkpoint, that shows it."""
+    """The first problem of the log; `seq` is the entry or checkpoint that shows it."""
 
     seq: int
     kind: str

@@ -13,14 +13,14 @@ from cloudos_audit.chain_head import ENTRY
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSealed(Event, type="audit.sealed", audience="audit:read"):
-    """The newest entry of the audit log by number and hash; who keeps them elsewhere can prove that it was there."""
+    """The newest entry by number and hash; kept elsewhere, they prove that it existed."""
 
     number: int
     hash: str
 
 
 async def seal_for_ever(ctx: Context) -> None:
-    """Emit where the log ends every `seal_minutes`, where something came."""
+    """Emit the log's end every `seal_minutes`, if it moved."""
     minutes: int = ctx.settings.seal_minutes
     while minutes:
         await ctx.clock.sleep(60.0 * minutes)
@@ -28,7 +28,7 @@ async def seal_for_ever(ctx: Context) -> None:
 
 
 async def emit_seal(ctx: Context) -> None:
-    """Emit where the log ends, unless nothing came since that was last told."""
+    """Emit the log's end, unless it has not moved."""
 
     def emit(session: Session) -> None:
         newest = select(ENTRY.c.seq, ENTRY.c.hash, ENTRY.c.action).order_by(ENTRY.c.seq.desc()).limit(1)

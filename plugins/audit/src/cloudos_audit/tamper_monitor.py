@@ -1,4 +1,4 @@
-"""Raises the alarm: what a verification finds is remembered outside the database and told once."""
+"""Reports tampering: a verification's finding is stored outside the database and emitted once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AuditTampered(Event, type="audit.tampered", audience="audit:read"):
 
 
 class TamperMonitor:
-    """Verifies and keeps the outcome; emits `audit.tampered` once for each problem."""
+    """Verifies the log and stores the outcome; emits `audit.tampered` once for each problem."""
 
     def __init__(self, ctx: Context, verifier: Verifier) -> None:
         self._ctx = ctx
@@ -38,7 +38,7 @@ class TamperMonitor:
             return None
 
     async def verify(self, kept: Position | None = None) -> Verification:
-        """Verify the log, and tell where it does not hold; `kept` is what somebody noted of it elsewhere."""
+        """Verify the log and emit a problem; `kept` is a position kept elsewhere."""
         outcome = await self._watched()
         return outcome if kept is None else await self._verifier.expect(outcome, kept)
 

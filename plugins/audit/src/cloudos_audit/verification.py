@@ -1,4 +1,4 @@
-"""Verifies the chain: from the newest checkpoint to the head, in pages, while the log goes on."""
+"""Verifies the chain from the newest checkpoint to the head, in pages, while the log is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Walk:
 
 
 class Verifier:
-    """Finds what was altered, removed, added or reordered."""
+    """Finds altered, removed, added and reordered entries."""
 
     def __init__(self, db: Database, seal: Seal, mark: SealMark) -> None:
         self._db = db
@@ -56,7 +56,7 @@ class Verifier:
         return cls(ctx.db, Seal(ctx.secrets.digest), SealMark(ctx.data_dir))
 
     async def expect(self, outcome: Verification, kept: Position) -> Verification:
-        """Return the outcome with what a position says that was kept outside of the node.
+        """Return the outcome, checked against a position kept outside of the node.
 
         Raises InvalidRequest where the log no longer has what is as old.
         """
@@ -71,7 +71,7 @@ class Verifier:
         return outcome.model_copy(update={"valid": False, "problem": walk.problem})
 
     async def verify(self) -> Verification:
-        """Walk the log up to the head of now; begin again where retention ran meanwhile."""
+        """Verify the log up to the current head; restart if retention ran meanwhile."""
         async with self._one_at_a_time:
             while True:
                 walk = await self._walk()

@@ -1,4 +1,4 @@
-"""Turns at slow work: each address in its turn, those that are known first, so that nobody waits behind a crowd.
+"""A queue for bcrypt: one turn for each address, known addresses first.
 
 Those that are known wait in a queue of their own, which no crowd of others fills.
 """
@@ -25,7 +25,7 @@ class BcryptQueue:
         self._others: _Queue = OrderedDict()
 
     async def take(self, share: str, *, known: bool = False) -> None:
-        """Take a place in turn; `give_back` returns it. Raises TooManyRequests where too many wait."""
+        """Wait for a place; `give_back` returns it. Raises TooManyRequests if too many wait."""
         if self._free and not self._known and not self._others:
             self._free -= 1
             return
@@ -42,7 +42,7 @@ class BcryptQueue:
             raise
 
     def give_back(self) -> None:
-        """Give the place to whoever is next."""
+        """Pass the place to the next waiter."""
         for queue in (self._known, self._others):
             while queue:
                 share, mine = next(iter(queue.items()))

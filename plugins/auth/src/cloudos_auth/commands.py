@@ -1,4 +1,4 @@
-"""`cloudos user …`: the way back in for who has the machine but not the password."""
+"""The commands `cloudos user …`, for administrators who lost their password."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ class IdentityCache:
         await self._ctx.db.write(read)
 
     def find(self, user_id: str) -> Principal | None:
-        """Return a user as of now; None where there is none, or a disabled one."""
+        """Return a user's current state; None if missing or disabled."""
         user = self.users.get(user_id)
         return None if user is None or user.disabled else person(user)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Call `changed(user_id)` after each change of what a user may do; return what ends it."""
+        """Call `changed(user_id)` after each change of a user's rights; return how to unsubscribe."""
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
 
@@ -125,7 +125,7 @@ class IdentityCache:
             self._ctx.db.after_commit(db, lambda: self._drop_sessions(user_id, set(ended)))
 
     def end_session(self, db: Db, session_id: str, reason: str) -> bool:
-        """End a session, in the transaction in hand; False where there is none."""
+        """End a session in the current transaction; False if there is none."""
         table = Session.__table__
         if db.connection().execute(delete(table).where(table.c.id == session_id)).rowcount != 1:
             return False
@@ -195,7 +195,7 @@ def person(user: User, session: Session | None = None) -> Principal:
 
 
 def program(key: ApiKey, owner: User) -> Principal:
-    """Return an API key as the caller: what its owner may, narrowed to its scopes."""
+    """Return the principal of an API key: its owner's rights, limited to its scopes."""
     scopes = frozenset(orjson.loads(key.scopes))
     return Principal("api_key", key.id, key.name, Role(owner.role), owner.id, scopes=scopes)
 

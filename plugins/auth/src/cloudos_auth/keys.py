@@ -66,7 +66,7 @@ class ApiKeys:
         return self._directory.keys.get(key.digest, key), text
 
     async def revoke(self, key_id: str, user_id: str | None = None) -> None:
-        """Revoke a key, of `user_id` where that is given; it is refused from the next request on. Raises NotFound."""
+        """Revoke a key, only of `user_id` if given; refused from the next request on. Raises NotFound."""
         key = self._directory.key(key_id)
         if key is None or user_id not in (None, key.user_id):
             raise NotFound("key", key_id, code="key_not_found", message=f"There is no API key {key_id!r}.")
@@ -85,7 +85,7 @@ class ApiKeys:
         return [self.shown(key) for key in sorted(wanted, key=lambda key: (key.created_at, key.id), reverse=True)]
 
     def shown(self, key: ApiKey) -> KeyOut:
-        """Return what the API shows of a key."""
+        """Return a key as the API shows it."""
         owner = self._directory.users.get(key.user_id)
         return KeyOut(
             id=key.id,
@@ -118,7 +118,7 @@ class ApiKeys:
             self._flushing = self._ctx.tasks.start("use of keys", self._flush_later)
 
     async def close(self) -> None:
-        """Store what is not stored yet."""
+        """Flush pending writes."""
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)

@@ -37,7 +37,7 @@ _MOST_IN_A_MINUTE = 40  # a sign-in with a second factor is two attempts
 
 @dataclass(frozen=True)
 class LoginAttempt:
-    """A try to sign in that was admitted. `account` counts it for the user, `address` for where it comes from.
+    """An admitted sign-in attempt, counted for `account` and `address`.
 
     `address` is None where the user is known there.
     """
@@ -51,7 +51,7 @@ class LoginAttempt:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """What the attempt counts for."""
+        """The subjects that the attempt counts for."""
         return (self.account,) if self.address is None else (self.account, self.address)
 
 
@@ -97,7 +97,7 @@ class Lockouts:
         *,
         signed_in: bool = False,
     ) -> T:
-        """Reserve a try of the caller's and judge it, also where the caller is cancelled meanwhile.
+        """Reserve an attempt and judge it, to the end even if the caller is cancelled.
 
         Waits while others that may fail are under way. Who is `signed_in` has a count of their own, at any address.
         Raises TooManyRequests where the account or the address is locked now, or makes too many attempts.
@@ -179,7 +179,7 @@ class Lockouts:
             self._remember(db, attempt.user_id, attempt.share)
 
     def forgive_signed_in(self, db: Db, username: str) -> None:
-        """Forget the failures of whoever is signed in as the user, in the transaction in hand."""
+        """Delete the failures of a signed-in user, in the current transaction."""
         subject = f"known:{username[:64]}|signed-in"
         db.execute(delete(Lockout).where(Lockout.__table__.c.subject == subject))
         self._ctx.db.after_commit(db, lambda: self._clear(subject))

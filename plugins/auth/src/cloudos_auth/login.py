@@ -29,7 +29,7 @@ _FRESH = timedelta(minutes=10)
 
 
 class Login:
-    """Begins sessions, for who proves to be a user."""
+    """Verifies credentials and begins sessions."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Login:
         return await self._lockouts.judged(user.id, user.username, lambda attempt: self._begin(user, attempt, begun))
 
     async def check_password(self, who: Principal, password: str) -> str:
-        """Check the password of who is signed in; return its hash. Raises Unauthenticated, TooManyRequests."""
+        """Check the password of the signed-in user; return its hash. Raises Unauthenticated, TooManyRequests."""
         user = self._directory.users[who.user_id]
 
         async def judge(attempt: LoginAttempt) -> str:
@@ -152,7 +152,7 @@ class Login:
         self._ctx.events.emit(db, told)
 
     async def _write(self, attempt: LoginAttempt, fn: Callable[[Db], T]) -> T:
-        """Write what judges or counts an attempt, which counts as failed where that cannot be stored."""
+        """Write the outcome of an attempt; it counts as failed if the write fails."""
         try:
             return await self._ctx.db.write(fn)
         except Exception:
@@ -160,7 +160,7 @@ class Login:
             raise
 
     async def _begin(self, user: User, attempt: LoginAttempt, begun: _Begun | None = None) -> Session:
-        """Make a session, where the user is as was checked and the code holds; one that does not is counted at once."""
+        """Begin a session if the user is unchanged and the code is valid; an invalid code is counted at once."""
         now, origin = self._ctx.clock.now(), caller()
         session = Session(
             id=new_id("sess"),
@@ -211,7 +211,7 @@ class Login:
         return await self._passwords.check(password, checked, share=attempt.share or "", known=attempt.known)
 
     def _mark(self, user: User) -> str:
-        """Return what binds a half-finished sign-in to the password that began it."""
+        """Return the digest that binds the second step of a sign-in to the password of the first."""
         return self._ctx.secrets.digest(f"temporary:{user.id}:{user.password}")[:32]
 
 
@@ -237,5 +237,5 @@ def wrong_credentials() -> Unauthenticated:
 
 
 def ended() -> Unauthenticated:
-    """Return the error of a session that is there no more."""
+    """Return the error for an ended session."""
     return Unauthenticated("This session has ended; sign in again.", code="session_revoked")

@@ -1,4 +1,4 @@
-"""Tables: users, their sessions, known addresses, backup codes and API keys, and who is locked out."""
+"""Tables: users, sessions, known addresses, backup codes, API keys and lock-outs."""
 
 from __future__ import annotations
 

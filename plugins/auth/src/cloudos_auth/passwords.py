@@ -26,11 +26,11 @@ class Passwords:
         self._turns = BcryptQueue(_THREADS)
 
     async def hash(self, password: str, *, share: str = "", known: bool = False) -> str:
-        """Return a hash to store. `share` is who waits for it in turn with others; `known` callers come first."""
+        """Return a hash to store. `share` is the caller's key in the queue; `known` callers come first."""
         return await self._slow(share, known, self._hash, password)
 
     async def check(self, password: str, hashed: str | None, *, share: str = "", known: bool = False) -> bool:
-        """Tell whether it is the password; as slow for a user who does not exist (None). `known` callers come first."""
+        """Return whether the password matches; equally slow for an unknown user (None). `known` callers come first."""
         return await self._slow(share, known, self._check, password, hashed)
 
     async def _slow(self, share: str, known: bool, fn: Callable[..., T], *args: Any) -> T:

@@ -87,7 +87,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     await lockouts.load()
 
     async def notice(envelope: Envelope) -> None:
-        """Read everything anew after a change by another process: `cloudos user …`."""
+        """Reload after a change by another process, e.g. `cloudos user …`."""
         if envelope.actor.id == "cli":
             await directory.load()
             await lockouts.load()

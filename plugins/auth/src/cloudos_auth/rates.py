@@ -1,4 +1,4 @@
-"""How often something may happen in a while, for each of those who ask."""
+"""Rate limits by key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RateLimit:
         self._times: dict[str, deque[float]] = {}
 
     def hit(self, key: str) -> None:
-        """Count one. Raises TooManyRequests where there were too many."""
+        """Count one hit. Raises TooManyRequests over the limit."""
         now = self._clock.monotonic()
         self._forget(now)
         times = self._times.pop(key, None) or deque(maxlen=self._limit)

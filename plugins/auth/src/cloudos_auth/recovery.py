@@ -1,4 +1,4 @@
-"""The way back in for who has the machine but not the password. Works without the plugin running."""
+"""Password reset for administrators of the machine. Works without a running plugin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def all_users(ctx: Context) -> list[User]:
 
 
 async def reset_from_outside(ctx: Context, username: str, password: str, *, disable_totp: bool) -> bool:
-    """Set a password, enable the user, end all sessions and lift every lock-out; False where there is no such user."""
+    """Set a password, enable the user, end all sessions and lift every lock-out; False for an unknown user."""
     directory = IdentityCache(ctx)
     await directory.load()
     user = directory.by_name(username)

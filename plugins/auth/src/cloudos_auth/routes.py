@@ -78,7 +78,7 @@ def _signed_in(session: Session, *, cookie: bool) -> Response:
 @validate_request(Account)
 @validate_response(SetUp, 201)
 async def set_up(data: Account) -> tuple[SetUp, int]:
-    """Make the first admin account; only while there is none."""
+    """Create the first admin account; only while there is none."""
     user = await use(Accounts).set_up(data.username, data.password)
     return SetUp(message="Setup complete", user=NewUser.model_validate(user, from_attributes=True)), 201
 
@@ -90,7 +90,7 @@ async def set_up(data: Account) -> tuple[SetUp, int]:
 @answers(401)
 @answers(429)
 async def login(data: SignIn) -> Response:
-    """Sign in; where a second factor is in force, `totp_required` and a `temp_token` come instead of tokens."""
+    """Sign in; with a second factor the answer has `totp_required` and a `temp_token` instead of tokens."""
     await use(TokenIssuer).load()
     begun = await use(Login).sign_in(data.username, data.password)
     if isinstance(begun, SecondFactorNeeded):
@@ -221,6 +221,6 @@ async def revoke(session_id: str) -> tuple[str, int]:
 @public
 @validate_response(Connection)
 async def cp_status() -> Connection:
-    """Tell whether the node belongs to a Control Panel."""
+    """Return whether the node is connected to a Control Panel."""
     link = current().find(ControlPanelLink)
     return Connection(connected=link is not None and link.connected())

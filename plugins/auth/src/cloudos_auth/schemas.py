@@ -25,7 +25,7 @@ class NewAccount(Account):
 
 
 class UserChange(Body):
-    """What to change of a user; what is left out stays."""
+    """A change of a user; omitted fields stay."""
 
     role: RoleName | None = None
     disabled: bool | None = None
@@ -129,11 +129,11 @@ class SecondFactorNeeded(BaseModel):
 
 
 class SignInAnswer(RootModel[Tokens | CookieSession | SecondFactorNeeded]):
-    """What a sign-in gives: tokens, a browser's session, or the way to the second factor."""
+    """The answer to a sign-in: tokens, a browser session, or a request for the second factor."""
 
 
 class RefreshAnswer(RootModel[Tokens | CookieSession]):
-    """What a refresh gives: tokens, or a browser's session."""
+    """The answer to a refresh: tokens or a browser session."""
 
 
 class TotpSetup(BaseModel):
@@ -152,7 +152,7 @@ class TotpState(BaseModel):
 
 
 class CodeAnswer(RootModel[Tokens | CookieSession | TotpState]):
-    """What a code gives: the end of a sign-in, or a second factor that is in force."""
+    """The answer to a code: a completed sign-in, or an enabled second factor."""
 
 
 class KeyOut(BaseModel):

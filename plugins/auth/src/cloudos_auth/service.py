@@ -35,7 +35,7 @@ _MOST_COOKIES = 20  # of one name: a server on another port or path may have set
 
 
 class Accounts:
-    """The one who knows users and sessions; also the host's `Authenticator` and `Sessions`."""
+    """The users and sessions; provides `Authenticator` and `Sessions`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Accounts:
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
     async def set_up(self, username: str, password: str) -> User:
-        """Make the first admin. Raises Conflict where there is a user already, or was one."""
+        """Create the first admin. Raises Conflict if there is or was a user."""
         marked = await asyncio.to_thread(self._mark.is_there)
         if self._directory.users:
             raise _already()
@@ -92,7 +92,7 @@ class Accounts:
         values = {"refresh": secrets.token_hex(16), "last_used_at": now, "expires_at": now + REFRESH}
 
         def rotate(db: Db) -> Session | str:
-            """Change the row where the token is the one that holds, and its user is not disabled."""
+            """Rotate the refresh token in its row if it is current and the user is enabled."""
             user = db.get(User, session.user_id)
             if user is None or user.disabled:
                 return "ended"
@@ -177,7 +177,7 @@ class Accounts:
         await self._lockouts.purge()
 
     def recognise(self, authorization: str) -> Principal | None:
-        """Return who brings this header, where it was verified before and still holds."""
+        """Return the principal of a header that was verified before and is still valid, else None."""
         found = self._directory.known.get(authorization)
         if found is None:
             return None

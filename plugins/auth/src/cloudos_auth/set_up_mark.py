@@ -1,4 +1,4 @@
-"""The mark of a node that was set up: whoever empties its database opens no set-up by that."""
+"""A mark in the data folder that the node was set up, so that an emptied database does not reopen the set-up."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class SetUpMark:
             self._log.warning("that the node is set up cannot be noted", file=str(self._path), reason=str(error))
 
     def is_there(self) -> bool:
-        """Tell whether the node was set up."""
+        """Return whether the node was set up."""
         return self._path.exists()

@@ -28,7 +28,7 @@ class TokenIssuer:
         self._clock = clock
 
     async def load(self) -> None:
-        """Load what tokens need, at the first one and in a thread: a start does not have the 40 ms and the 10 MB."""
+        """Import the token library on first use, in a thread; it costs 40 ms and 10 MB."""
         if "_key" not in self.__dict__:
             await asyncio.to_thread(importlib.import_module, "joserfc.jwt")
             await asyncio.to_thread(lambda: self._key)
@@ -58,7 +58,7 @@ class TokenIssuer:
             ) from None
 
     def claims(self, token: str, kind: str) -> dict[str, Any]:
-        """Return what a token of a kind says. Raises Unauthenticated."""
+        """Return the claims of a token of this kind. Raises Unauthenticated."""
         from joserfc import jwt
         from joserfc.errors import JoseError
 

@@ -71,7 +71,7 @@ class SecondFactors:
         await self._ctx.db.write(store)
 
     def use(self, db: Db, user: User, code: str) -> bool:
-        """Use up a code or a backup code, in the transaction in hand; tell whether it held."""
+        """Consume a TOTP or backup code in the current transaction; return whether it was valid."""
         step = self._step(user, code)
         if step is not None:
             try:
@@ -99,7 +99,7 @@ class SecondFactors:
         self._directory.mirror_user(db, user.id)
 
     def _accept(self, db: Db, user: User, step: int, *, enable: bool) -> None:
-        """Move the step on, where nobody used this code meanwhile and the factor is as it was."""
+        """Advance the last used step if the code was not used meanwhile and the factor is unchanged."""
         table = User.__table__
         statement = update(User).where(
             table.c.id == user.id,

@@ -61,7 +61,7 @@ async def delete_user(user_id: str) -> tuple[str, int]:
 @signed_in
 @validate_response(list[KeyOut])
 async def list_keys() -> list[KeyOut]:
-    """List the API keys, newest first; to who lacks `keys:read` those of their own, left from another role."""
+    """List the API keys, newest first; without `keys:read` only the caller's own."""
     return use(ApiKeys).list(_own_only("keys:read"))
 
 
@@ -87,7 +87,7 @@ async def revoke_key(key_id: str) -> tuple[str, int]:
 
 
 def _own_only(permission: str) -> str | None:
-    """Return None for who may see and revoke all keys, and the user for a person who has keys from another role.
+    """Return None if the caller may manage all keys, else the user whose own keys they may manage.
 
     Raises Forbidden for everybody else.
     """

@@ -18,7 +18,7 @@ from cloudos_auth.totp import SecondFactors
 
 
 class UserService:
-    """Makes, changes and deletes users. The last admin who can sign in stays one."""
+    """Creates, changes and deletes users. The last admin who can sign in cannot be removed or demoted."""
 
     def __init__(
         self, ctx: Context, directory: IdentityCache, passwords: Passwords, factors: SecondFactors, lockouts: Lockouts
@@ -143,7 +143,7 @@ class UserService:
 
 
 def still_admin(db: Db, who: Principal) -> None:
-    """Raise Forbidden where the caller was demoted, disabled or deleted while the request was at work."""
+    """Raise Forbidden if the caller was demoted, disabled or deleted during the request."""
     user = db.get(User, who.user_id)
     if user is None or user.disabled or user.role != "admin":
         raise Forbidden("You are not an admin any more.", code="role_changed")
@@ -154,7 +154,7 @@ def still_admin(db: Db, who: Principal) -> None:
 
 
 def _only_viewers_by_key(who: Principal, *roles: str) -> None:
-    """Keep a key from giving more than it has: whoever signs in as an operator or admin is bound by no scopes."""
+    """Raise Forbidden if a key would create more than a viewer: sessions of operators and admins have no scopes."""
     if who.kind != "user" and any(role != "viewer" for role in roles):
         message = "An API key may make, change and delete viewers only; an admin who is signed in may do this."
         raise Forbidden(message, code="person_required")

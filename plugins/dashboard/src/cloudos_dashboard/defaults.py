@@ -1,4 +1,4 @@
-"""What a dashboard shows before its person has arranged it: version 0."""
+"""The default layouts: version 0."""
 
 from __future__ import annotations
 

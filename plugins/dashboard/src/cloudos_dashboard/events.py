@@ -1,4 +1,4 @@
-"""What happens to dashboards."""
+"""Events of dashboards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cloudos_sdk import Event
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutSaved(Event, type="dashboard.layout_saved", audience="dashboard:read"):
-    """Somebody saved a dashboard's layout; `restored` is the version that it was taken from, if any."""
+    """A dashboard's layout was saved; `restored` is the version that it was restored from, if any."""
 
     kind: str
     version: int

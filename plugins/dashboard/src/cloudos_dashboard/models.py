@@ -13,7 +13,7 @@ Base: Any = model_base("dashboard")
 
 
 class Layout(Base, table=True):
-    """A person's layout of one kind; there is none before the first was saved."""
+    """A user's layout of one kind, from the first save on."""
 
     user_id: str = Field(primary_key=True)
     kind: str = Field(primary_key=True)

@@ -31,7 +31,7 @@ async def get_layout(query_args: KindQuery) -> Response:
 @validate_request(NewLayout)
 @validate_response(Saved)
 async def save_layout(query_args: KindQuery, data: NewLayout) -> Saved:
-    """Save your layout over the version that you have; 409 where it is not in force any more."""
+    """Save your layout over the version that you have; 409 if that is no longer current."""
     version = await use(Dashboards).save(principal().user_id, query_args.type, data)
     return Saved(type=query_args.type, version=version)
 
@@ -60,7 +60,7 @@ async def get_version(version: str, query_args: KindQuery) -> Response:
 @validate_querystring(RestoreQuery)
 @validate_response(Saved)
 async def restore_version(version: str, query_args: RestoreQuery) -> Saved:
-    """Save an earlier version anew; 0 is the default layout."""
+    """Restore an earlier version as a new one; 0 is the default layout."""
     number = _number(version)
     now = await use(Dashboards).restore(principal().user_id, query_args.type, number, query_args.current)
     return Saved(type=query_args.type, version=now)

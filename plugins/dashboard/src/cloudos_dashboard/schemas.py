@@ -1,4 +1,4 @@
-"""Layouts: what they are, and when they are sound."""
+"""Layouts and their validation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NewLayout(Body):
 
 
 class RestoreQuery(KindQuery):
-    """Which dashboard, and what the restore may be made to depend on."""
+    """The query of a restore: kind, and the version expected to be current."""
 
     current: int | None = Field(
         default=None, ge=0, lt=2**31 - 1, description="The version that you have; 409 if it is old"
@@ -59,7 +59,7 @@ class RestoreQuery(KindQuery):
 
 
 class Answer(BaseModel):
-    """Base of what is given; its validator is made when it is first needed."""
+    """Base of answers; the validator is built on first use."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -73,7 +73,7 @@ class LayoutOut(Answer):
 
 
 class Saved(Answer):
-    """What is in force now."""
+    """The current version."""
 
     type: Kind
     version: int
@@ -88,7 +88,7 @@ class VersionOut(Answer):
 
 
 def fault_of(layout: Sequence[Widget]) -> str | None:
-    """Say what is wrong with a layout as a whole; None where nothing is."""
+    """Return the fault of a layout as a whole, or None."""
     seen: set[str] = set()
     for widget in layout:
         if widget.id in seen:

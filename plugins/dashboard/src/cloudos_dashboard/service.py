@@ -23,7 +23,7 @@ LAYOUT, VERSION = Layout.__table__, LayoutVersion.__table__
 
 
 class Dashboards:
-    """Reads and saves the layouts of a person. Version 0 is the default layout, which everybody has."""
+    """Reads and saves the layouts of a user. Version 0 is the default layout."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -36,7 +36,7 @@ class Dashboards:
         return _shown(kind, version, layout)
 
     async def save(self, user_id: str, kind: str, wanted: NewLayout) -> int:
-        """Save a layout over the version that it names; return its own. Raises Conflict where that is not in force."""
+        """Save a layout over the version that it names; return the new version. Raises Conflict if stale."""
         layout = orjson.dumps([widget.model_dump() for widget in wanted.layout]).decode()
         return await self._ctx.db.write(lambda session: self._put(session, user_id, kind, wanted.version, layout))
 
@@ -58,7 +58,7 @@ class Dashboards:
         return _shown(kind, version, layout)
 
     async def restore(self, user_id: str, kind: str, version: int, seen: int | None) -> int:
-        """Save an earlier version anew, over `seen` or whatever is in force. Raises NotFound, Conflict."""
+        """Restore an earlier version over `seen` or the current one. Raises NotFound, Conflict."""
 
         def put(session: Session) -> int:
             layout = _kept(session, user_id, kind, version)
@@ -68,7 +68,7 @@ class Dashboards:
         return await self._ctx.db.write(put)
 
     async def forget(self, envelope: Envelope) -> None:
-        """Drop what a deleted user had."""
+        """Delete the layouts of a deleted user."""
 
         def drop(session: Session) -> None:
             for table in (LAYOUT, VERSION):
@@ -97,7 +97,7 @@ class Dashboards:
         return version
 
     def _advance(self, session: Session, user_id: str, kind: str, base: int, layout: str, now: datetime) -> bool:
-        """Put the layout in the place of `base` in one statement; False where another one is in force."""
+        """Replace version `base` by the layout in one statement; False if another version is current."""
         values = {"version": base + 1, "layout": layout, "saved_at": now}
         if base == 0:
             add = _insert(self._ctx.db.dialect).values(user_id=user_id, kind=kind, **values)
@@ -108,7 +108,7 @@ class Dashboards:
 
 
 def _insert(dialect: str) -> Any:
-    """Return an insert that may say what to do on a conflict; the dialect that is not in use is not imported."""
+    """Return the dialect's insert with ON CONFLICT; imports only the dialect in use."""
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 

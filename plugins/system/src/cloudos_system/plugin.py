@@ -1,4 +1,4 @@
-"""The system: what the machine is, what it does, and the history of it."""
+"""The system: the machine's properties, current usage and history."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def cloudos_jobs() -> Sequence[Job]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Sample until the end; what was read of the last minute is written then."""
+    """Sample while the plugin runs; the last minute is written at the end."""
     readers = ThreadPoolExecutor(2, thread_name_prefix="system")
     askers = ThreadPoolExecutor(1, thread_name_prefix="smartctl")
     store = SeriesStore(ctx.db, ctx.log)
@@ -96,7 +96,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether the sampler keeps up and no disk is failing."""
+    """Check that the sampler keeps up and that no disk is failing."""
     sampler, checks = ctx.find(Sampler), ctx.find(DiskChecks)
     if sampler is None or checks is None:
         return Health(False, "The sampler does not run.")

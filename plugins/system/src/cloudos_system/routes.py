@@ -40,7 +40,7 @@ def _json(body: bytes) -> Response:
 @requires("system:read")
 @validate_response(Current)
 async def current_metrics() -> Current:
-    """Return what is in use of CPU, memory and disk now."""
+    """Return the current usage of CPU, memory and disk."""
     return await use(SystemService).current()
 
 
@@ -70,7 +70,7 @@ async def stream_metrics(query_args: StreamQuery) -> Response:
 @requires("system:read")
 @validate_response(Info)
 async def info() -> Info:
-    """Return what this node is."""
+    """Return the properties of this node."""
     return await use(SystemService).info()
 
 
@@ -78,7 +78,7 @@ async def info() -> Info:
 @requires("system:read")
 @validate_response(AppsMetrics)
 async def app_metrics() -> AppsMetrics:
-    """Return what the apps use now, together and one by one."""
+    """Return the current usage of apps, in total and by app."""
     return await apps_metrics(current().find(Apps), use(Sampler).latest())
 
 

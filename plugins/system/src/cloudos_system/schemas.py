@@ -1,4 +1,4 @@
-"""What the endpoints take and give."""
+"""The bodies and answers of the endpoints."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class NetworkQuery(Query):
 
 
 class Answer(BaseModel):
-    """Base of what is given; its validator is made when it is first needed."""
+    """Base of answers; the validator is built on first use."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -66,7 +66,7 @@ class Cpu(Answer):
 
 
 class MemoryUse(Answer):
-    """The memory; used is what cannot be given back."""
+    """Memory; `used` excludes reclaimable caches."""
 
     total_mb: int
     used_mb: int
@@ -82,7 +82,7 @@ class DiskUse(Answer):
 
 
 class Current(Answer):
-    """What is in use now."""
+    """The current usage."""
 
     cpu: Cpu
     memory: MemoryUse
@@ -91,7 +91,7 @@ class Current(Answer):
 
 
 class Info(Answer):
-    """What this node is."""
+    """The properties of this node."""
 
     hostname: str
     os: str
@@ -157,7 +157,7 @@ class Interface(Answer):
 
 
 class AppUsage(Answer):
-    """What one app uses now; null where it is not measured, as of an app that does not run."""
+    """The current usage of one app; null if not measured, e.g. if it does not run."""
 
     app_id: str
     name: str
@@ -190,7 +190,7 @@ class AppsMetrics(Answer):
 
 
 class Series(Answer):
-    """One series: a value for each of the timestamps, null where nothing was measured."""
+    """One series: a value for each timestamp, null if not measured."""
 
     metric: str
     unit: str

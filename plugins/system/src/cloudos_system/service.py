@@ -1,4 +1,4 @@
-"""What the machine is and does now."""
+"""The machine's properties and current usage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SystemService:
         self._threads = threads
 
     async def current(self) -> Current:
-        """Return what is in use now; the CPU is the mean of the last ten seconds, or a quarter of one at the start."""
+        """Return the current usage; CPU is the mean of the last ten seconds, or of 0.25 s right after a start."""
         share = self._sampled_cpu()
         if share is None:
             before = await self._run(psutil_reader.cpu_times)
@@ -38,7 +38,7 @@ class SystemService:
         return await self._run(lambda: _current(share))
 
     async def info(self) -> Info:
-        """Return what this node is."""
+        """Return the properties of this node."""
         return await self._run(self._info)
 
     async def disks(self) -> list[Disk]:

@@ -27,7 +27,7 @@ PROMISED = {
 
 
 def event_types() -> dict[str, tuple[str, bool]]:
-    """Return title and presence of each type: whether what is loaded here may emit it."""
+    """Return title and availability of each event type: whether a loaded plugin may emit it."""
     found = {type: (title, False) for type, title in PROMISED.items()}
     found |= {event.type: (event.title, True) for event in _classes(Event) if event.type}
     return dict(sorted(found.items()))

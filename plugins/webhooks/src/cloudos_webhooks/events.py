@@ -1,4 +1,4 @@
-"""What happens to webhooks. A delivery is no event, or each would make others."""
+"""Events of webhooks. A delivery is no event, because it would cause further deliveries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WebhookUpdated(Event, type="webhook.updated", audience="webhooks:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookDeleted(Event, type="webhook.deleted", audience="webhooks:read"):
-    """A webhook was removed, with what was still to be sent to it."""
+    """A webhook was removed with its pending deliveries."""
 
     host: str
 
@@ -40,6 +40,6 @@ class WebhookFailing(Event, type="webhook.failing", audience="webhooks:read"):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookRecovered(Event, type="webhook.recovered", audience="webhooks:read"):
-    """An endpoint that was failing took something again; what waits for it is being sent."""
+    """A failing endpoint accepted a delivery again; its pending deliveries follow."""
 
     host: str

@@ -1,4 +1,4 @@
-"""Daily work: what is kept of deliveries comes to its end."""
+"""The daily job that deletes old deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: the webhooks, and what is to be sent and was sent to each."""
+"""Tables: webhooks and their deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: every event, signed, to whoever asked for it, at least once."""
+"""Webhooks: every event, signed, to subscribed endpoints, at least once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cloudos_jobs() -> Sequence[Job]:
 @hookimpl
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
-    """Go on with what waits and read the events."""
+    """Continue pending deliveries and read events while the plugin runs."""
     longest = timedelta(seconds=max([LONGEST_WAIT, *(1.1 * wait for wait in ctx.settings.retry_seconds)]))
     directory, deliveries, sender = SubscriptionCache(ctx), Deliveries(ctx.db, longest), Sender(ctx.settings)
     await directory.load()
@@ -79,7 +79,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
-    """Tell whether events become deliveries, and which endpoints take none."""
+    """Check that events become deliveries, and name failing endpoints."""
     trouble = ctx.use(EventConsumer).trouble or ctx.use(AttemptResults).trouble
     if trouble is not None:
         return Health(False, trouble)

@@ -61,7 +61,7 @@ async def get_webhook(webhook_id: str) -> Response:
 @validate_request(WebhookChange)
 @document_response(WebhookOut)
 async def update_webhook(webhook_id: str, data: WebhookChange) -> Response:
-    """Change a webhook; what is left out stays. A failing one begins anew with `active: true` or another URL."""
+    """Change a webhook; omitted fields stay. `active: true` or another URL restarts a failing one."""
     return _answer(await use(Webhooks).update(webhook_id, data))
 
 

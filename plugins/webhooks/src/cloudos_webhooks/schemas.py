@@ -1,4 +1,4 @@
-"""What the endpoints take and give."""
+"""The bodies and answers of the endpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["waiting", "retrying", "delivered", "failed"]
 
 
 class NewWebhook(Body):
-    """A webhook: where to, and for which events; `["*"]` is all."""
+    """A new webhook: URL and event types; `["*"]` is all."""
 
     url: Url
     events: Events
@@ -23,7 +23,7 @@ class NewWebhook(Body):
 
 
 class WebhookChange(Body):
-    """What to change of a webhook; what is left out stays."""
+    """A change of a webhook; omitted fields stay."""
 
     url: Url | None = None
     events: Events | None = None
@@ -60,7 +60,7 @@ class Rotated(BaseModel):
 
 
 class EventType(BaseModel):
-    """An event that a webhook may ask for; `available` tells whether what is installed here may emit it."""
+    """An event type; `available` is whether an installed plugin may emit it."""
 
     type: str
     title: str
@@ -79,7 +79,7 @@ class Attempt(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One event for one webhook. `event_id` is what the receiver sees as `webhook-id`."""
+    """One event for one webhook. The receiver sees `event_id` as `webhook-id`."""
 
     id: str
     event_id: str

@@ -29,7 +29,7 @@ _OLD_SECRETS = 4
 
 
 class Webhooks:
-    """The webhooks, for those who manage them."""
+    """Creates, changes and deletes webhooks."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Webhooks:
         return WebhookMade(**_shown(hook, 0, None).model_dump(), secret=secret.current)
 
     async def update(self, webhook_id: str, change: WebhookChange) -> WebhookOut:
-        """Change what is given; another URL or `active: true` ends `failing`. Raises NotFound, InvalidRequest."""
+        """Change the given fields; another URL or `active: true` ends `failing`. Raises NotFound, InvalidRequest."""
         before = self._known(webhook_id)
         given: dict[str, Any] = {}
         if change.url is not None and change.url != before.url:
@@ -130,7 +130,7 @@ class Webhooks:
         await self._ctx.db.write(remove)
 
     async def close(self) -> None:
-        """End the cleaning; the daily job goes on with it."""
+        """Stop deleting old deliveries; the daily job continues."""
         for task in self._cleaning:
             task.cancel()
         await asyncio.gather(*self._cleaning, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The webhooks in memory: who wants which event is asked for each one that happens."""
+"""The webhooks in memory, by which each event finds its subscribers."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class Subscription:
 
     @property
     def sends(self) -> bool:
-        """Tell whether deliveries are made to it now."""
+        """Return whether it receives deliveries now."""
         return self.active and self.failing_since is None
 
     @property
     def host(self) -> str:
-        """The host of its URL: what may be told of it, since there may be a token in the rest."""
+        """The host of its URL; the rest may contain a token and is not shown."""
         return urlsplit(self.url).hostname or ""
 
     def wants(self, type: str) -> bool:
-        """Tell whether an event of this type is for it."""
+        """Return whether it subscribes to this event type."""
         return self.active and (ALL in self.events or type in self.events)
 
     def with_secret(self, secret: Secret) -> Subscription:
@@ -72,7 +72,7 @@ class SubscriptionCache:
         self._hooks: dict[str, Subscription] = {}
 
     async def load(self) -> None:
-        """Read the rows. Raises ValueError where they were encrypted with another key."""
+        """Load the rows. Raises ValueError if they were encrypted with another key."""
         rows = await self._ctx.db.read(lambda s: s.execute(select(TABLE)).all())
         self._hooks = {row.id: self.read(row) for row in rows}
 
@@ -106,7 +106,7 @@ class SubscriptionCache:
         return len(self._hooks)
 
     def row(self, hook: Subscription) -> dict[str, Any]:
-        """Return the columns of a webhook, what is secret encrypted."""
+        """Return the columns of a webhook, secrets encrypted."""
         return {
             "id": hook.id,
             "url": self._ctx.secrets.encrypt(hook.url),

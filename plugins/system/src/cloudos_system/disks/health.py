@@ -19,7 +19,7 @@ _FRESH = 300.0  # seconds for which an answer does: to be asked costs a disk tim
 
 
 class DiskChecks:
-    """Asks the disks, one at a time, and remembers what they said."""
+    """Checks the disks, one at a time, and caches the reports."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class DiskChecks:
         self._checked: tuple[float, datetime] | None = None
 
     def reports(self) -> Mapping[str, SmartReport]:
-        """Return what the disks said last, by name; nothing before the first check."""
+        """Return the last reports by disk; empty before the first check."""
         return {disk.name: report for disk, report in self._found}
 
     async def health(self) -> list[DiskHealth]:
-        """Return the disks; they are asked anew where the last answer is over five minutes old."""
+        """Return the disks, checked again if the last check is older than five minutes."""
         async with self._asking:
             if self._checked is None or self._clock.monotonic() - self._checked[0] > _FRESH:
                 await self._ask_all()

@@ -1,4 +1,4 @@
-"""What smartctl's JSON says about a disk (smartctl(8): exit status, `--json`)."""
+"""Parses smartctl's JSON report of a disk (smartctl(8): exit status, `--json`)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unknown(reason: str) -> SmartReport:
 
 
 def read_report(found: Mapping[str, Any]) -> SmartReport:
-    """Return what a report of `smartctl --json -a` says, whatever is missing in it."""
+    """Return the parsed report of `smartctl --json -a`; tolerates missing fields."""
     status, reason = _status(found)
     return SmartReport(
         status=status,

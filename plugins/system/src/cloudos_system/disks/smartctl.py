@@ -23,7 +23,7 @@ class SmartctlFailed(Exception):
 
 
 def find(program: str) -> str:
-    """Return the path of the program, also where a service's PATH has no sbin. Raises SmartctlMissing."""
+    """Return the program's path, also if PATH has no sbin. Raises SmartctlMissing."""
     found = shutil.which(program) or shutil.which(program, path=_SEARCHED)
     if found is None:
         raise SmartctlMissing(program)

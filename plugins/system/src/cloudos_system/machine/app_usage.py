@@ -1,4 +1,4 @@
-"""What the apps use, together and one by one, out of the newest readings."""
+"""Usage of apps, in total and by app, from the newest readings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESTARTS = "app.restarts"
 
 
 async def apps_metrics(apps: Apps | None, tick: Tick | None) -> AppsMetrics:
-    """Return what each installed app uses; without a plugin for apps there are none."""
+    """Return the usage of each installed app; empty without an apps plugin."""
     by_app: dict[str, dict[str, float]] = {}
     for sample in tick.samples if tick is not None else ():
         if sample.name.startswith("app.") and len(sample.labels) == 1 and sample.labels[0][0] == "app":

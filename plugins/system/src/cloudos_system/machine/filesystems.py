@@ -26,7 +26,7 @@ class MountedFilesystem:
 
 @dataclass(frozen=True)
 class Usage:
-    """The space of a filesystem in bytes: `free` is what programs can still have."""
+    """The space of a filesystem in bytes; `free` is available to programs."""
 
     total: int
     used: int
@@ -34,7 +34,7 @@ class Usage:
 
     @property
     def percent(self) -> float:
-        """Return the share in use as df counts it: what only root may take is not free."""
+        """Return the used share as df counts it, without space reserved for root."""
         usable = self.used + self.free
         return round(self.used / usable * 100, 1) if usable else 0.0
 
@@ -74,6 +74,6 @@ def _rank(mount: MountedFilesystem) -> tuple[bool, int, str]:
 
 
 def _plain(text: str) -> str:
-    """Undo the octal escapes; what is not UTF-8 becomes a replacement character."""
+    """Decode octal escapes; invalid UTF-8 becomes a replacement character."""
     raw = _OCTAL.sub(lambda found: chr(int(found[1], 8)), text).encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What this plugin measures of the machine itself."""
+"""The metrics that this plugin measures."""
 
 from __future__ import annotations
 

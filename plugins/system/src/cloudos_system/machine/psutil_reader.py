@@ -28,7 +28,7 @@ class CpuTime:
 
 @dataclass(frozen=True)
 class DiskCounters:
-    """What a disk has read and written, in bytes, and the seconds in which it had work."""
+    """Bytes read and written by a disk, and its busy seconds."""
 
     read: int
     written: int
@@ -37,7 +37,7 @@ class DiskCounters:
 
 @dataclass(frozen=True)
 class InterfaceCounters:
-    """What an interface has received and sent, in bytes; `index` changes when it is made anew."""
+    """Bytes received and sent by an interface; `index` changes when it is recreated."""
 
     received: int
     sent: int
@@ -47,14 +47,14 @@ class InterfaceCounters:
 
 @dataclass(frozen=True)
 class MemoryReading:
-    """Memory in bytes; used is what cannot be given back."""
+    """Memory in bytes; `used` excludes reclaimable caches."""
 
     total: int
     available: int
 
     @property
     def used(self) -> int:
-        """Return what is in use, without caches that can be given back."""
+        """Return the used memory without reclaimable caches."""
         return max(0, self.total - self.available)
 
     @property
@@ -126,7 +126,7 @@ def interface_counters() -> Mapping[str, InterfaceCounters]:
 
 
 def temperatures() -> Mapping[str, float]:
-    """Return the temperatures in °C by sensor; nothing where the machine has none to read."""
+    """Return the temperatures in °C by sensor; empty if there are none."""
     import psutil
 
     readings: dict[str, float] = {}

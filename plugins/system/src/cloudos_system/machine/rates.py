@@ -1,4 +1,4 @@
-"""Counters as rates a second: what was reset, wrapped or replaced gives no rate rather than a spike."""
+"""Rates per second from counters; a reset, wrapped or replaced counter gives no rate instead of a spike."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class SystemReading:
 
 
 class SystemSource:
-    """Provides the machine's series. `smart` tells what the disks said of themselves last, by name."""
+    """Provides the machine's series. `smart` returns the last SMART reports by disk."""
 
     def __init__(self, smart: Callable[[], Mapping[str, SmartReport]], threads: ThreadPoolExecutor) -> None:
         self._smart = smart
@@ -50,7 +50,7 @@ class SystemSource:
         self._disks: tuple[float, set[str]] = (float("-inf"), set())
 
     def metrics(self) -> Sequence[Metric]:
-        """Return what it measures."""
+        """Return the current samples."""
         return METRICS
 
     async def sample(self) -> Sequence[Sample]:
@@ -94,7 +94,7 @@ class SystemSource:
             yield Sample("system.temperature_celsius", celsius, (("sensor", sensor),))
 
     def _since(self, reading: SystemReading) -> Iterator[Sample]:
-        """Yield what only two readings tell."""
+        """Yield the samples that need two readings."""
         rates = self._rates.take(reading.moment, reading.counters)
         for key, rate in rates.items():
             metric, label, name = key
@@ -120,7 +120,7 @@ class SystemSource:
 
 
 def _share(rates: Mapping[Key, float], core: str) -> float | None:
-    """Return the busy share of a core, in percent; None where nothing was counted."""
+    """Return the busy share of a core in percent; None without a measured interval."""
     busy, total = rates.get(("cpu", "busy", core)), rates.get(("cpu", "total", core))
     return min(100.0, busy / total * 100) if busy is not None and total else None
 

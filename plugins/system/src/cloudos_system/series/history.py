@@ -86,12 +86,12 @@ class MetricHistory:
 
 
 def matches(name: str, wanted: Sequence[str]) -> bool:
-    """Tell whether a metric is one of those wanted, by name or by group (`system.network.*`)."""
+    """Return whether a metric matches a name or group (`system.network.*`)."""
     return any(name == one or (one.endswith(".*") and name.startswith(one[:-1])) for one in wanted)
 
 
 def check_names(wanted: Sequence[str], names: Sequence[str]) -> None:
-    """Raise InvalidRequest, with the nearest names, for a metric or group that there is not."""
+    """Raise InvalidRequest with similar names for an unknown metric or group."""
     for one in wanted:
         if not any(matches(name, [one]) for name in names):
             near = difflib.get_close_matches(one[:100], names, n=3, cutoff=0.5)

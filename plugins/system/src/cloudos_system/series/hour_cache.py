@@ -28,7 +28,7 @@ class HourCache:
         self._kept: dict[tuple[int, int], Sequence[Sequence[float | None]]] = {}
 
     def read(self, load: Load, ids: Collection[int], buckets: TimeWindow, settled: float) -> Mapping[int, Columns]:
-        """Return the minutes of series; what begins before `settled` (seconds since 1970) is written for good."""
+        """Return the minutes of series; those before `settled` (seconds since 1970) are final."""
         first = buckets.start - buckets.start % HOUR
         over = max(first, int(settled - settled % HOUR))
         hours = range(first, over, HOUR)
@@ -66,7 +66,7 @@ class HourCache:
 
 
 def in_columns(rows: Sequence[Row], series: int | None, buckets: TimeWindow) -> Columns:
-    """Return low, high and mean of one series, None where there is no bucket."""
+    """Return minimum, maximum and mean of one series; None without a bucket."""
     part = [] if series is None else rows[bisect_left(rows, (series,)) : bisect_left(rows, (series + 1,))]
     if not part:
         return _empty(buckets), _empty(buckets), _empty(buckets)

@@ -54,14 +54,14 @@ class MinuteBuffer:
         return [*self._closed, *self._opened()]
 
     async def run(self) -> None:
-        """Write minutes as they are closed, until `close`. Not to be cancelled: what is written would be unknown."""
+        """Write completed minutes until `close`. Must not be cancelled: the outcome of a write would be unknown."""
         while not self._ending or self._wake.is_set():
             await self._wake.wait()
             self._wake.clear()
             await self._write()
 
     def close(self) -> None:
-        """Have all written that there is, and `run` end."""
+        """Write all pending minutes and end `run`."""
         self._ending = True
         self._close()
 

@@ -21,7 +21,7 @@ class SeriesRetention:
         self._seen = (clock.monotonic(), clock.now().timestamp())
 
     async def prune(self) -> None:
-        """Remove what is over its age."""
+        """Delete rows older than their tier's retention."""
         before, self._seen = self._seen, (self._clock.monotonic(), self._clock.now().timestamp())
         leap = (self._seen[1] - before[1]) - (self._seen[0] - before[0])
         if abs(leap) > _TRUSTED:

@@ -1,4 +1,4 @@
-"""The sampler: every ten seconds it asks all sources, and tells who reads."""
+"""The sampler: reads all sources every ten seconds and notifies readers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Sampler:
         return tuple(self._recent)
 
     async def ticks(self) -> AsyncIterator[Tick]:
-        """Yield each tick from the next one on; who is slow gets the newest. Ends with the sampler."""
+        """Yield ticks from the next one on; a slow reader gets the newest. Ends with the sampler."""
         seen = self._count
         while True:
             while self._count == seen and not self.closed:
@@ -66,7 +66,7 @@ class Sampler:
             yield self._recent[-1]
 
     def newest(self) -> float:
-        """Return the begin of the time that the newest reading is about, in seconds since 1970; now where it is old."""
+        """Return the start of the newest reading's interval in seconds since 1970; now if it is stale."""
         late = self.behind() > 3 * PERIOD or not self._recent
         return (self._clock.now() if late else self._recent[-1].time).timestamp() - PERIOD
 
@@ -88,7 +88,7 @@ class Sampler:
             stamp = grid.stamp(self._clock.now())
 
     async def close(self) -> None:
-        """End the readers, and what still asks."""
+        """End readers and pending reads."""
         self.closed = True
         self._fresh.set()
         for task in self._late.values():
@@ -105,7 +105,7 @@ class Sampler:
         fresh.set()
 
     async def _ask_all(self) -> list[Sample]:
-        """Return what the sources measure now; who takes over five seconds is left out until it has answered."""
+        """Return the samples of all sources; one that takes over five seconds is skipped until it answers."""
         self._late = {id: task for id, task in self._late.items() if not task.done()}
         asked = {
             id(source): (source, asyncio.create_task(_ask(source), name="metrics:source"))

@@ -38,6 +38,6 @@ class SamplingSchedule:
         return wall
 
     def _expected(self, monotonic: float) -> float:
-        """Return what the wall clock should show."""
+        """Return the expected wall clock time."""
         assert self._origin is not None  # noqa: S101 - it is asked for after the first deadline only
         return self._origin[1] + monotonic - self._origin[0]

@@ -45,7 +45,7 @@ class Minute:
 
 
 class SeriesStore:
-    """Writes minutes and tells which series there are."""
+    """Writes minutes and lists series."""
 
     def __init__(self, db: Database, log: Any) -> None:
         self._db = db
@@ -63,7 +63,7 @@ class SeriesStore:
         self.ids = {(row.metric, _pairs(row.labels)): row.id for row in rows}
 
     async def write(self, minutes: Sequence[Minute]) -> None:
-        """Add minutes to all three steps, in one transaction: what is there of a bucket already is added to."""
+        """Add minutes to all three tiers in one transaction, merging with existing buckets."""
         known = self._admit({key for minute in minutes for key in minute.buckets})
 
         def add(session: Session) -> None:
@@ -83,7 +83,7 @@ class SeriesStore:
         await self._db.write(add)
 
     async def prune(self, now: float) -> int:
-        """Remove what is too old, and series of which nothing is left; return how many of these."""
+        """Delete expired rows and empty series; return the number of the latter."""
 
         def remove(session: Session) -> int:
             ids = session.execute(select(SERIES.c.id)).scalars().all()
@@ -135,7 +135,7 @@ def _row(step: int, series: int, ts: int, one: Bucket) -> dict[str, Any]:
 
 
 def _insert(dialect: str, table: Any) -> Any:
-    """Return an insert that may say what to do on a conflict; the dialect that is not in use is not imported."""
+    """Return the dialect's insert with ON CONFLICT; imports only the dialect in use."""
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 

@@ -13,7 +13,7 @@ from cloudos_system.series.sampler import Sampler
 
 
 class MetricStreams:
-    """Follows the sampler for any number of listeners; a message is encoded once for all who want the same."""
+    """Streams ticks to listeners; a message is encoded once for all listeners with the same query."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler

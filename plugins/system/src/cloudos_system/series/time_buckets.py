@@ -31,7 +31,7 @@ class TimeWindow:
 
     @property
     def end(self) -> int:
-        """Return where the last bucket ends."""
+        """Return the end of the last bucket."""
         return self.start + self.step * self.count
 
     def moments(self) -> list[datetime]:

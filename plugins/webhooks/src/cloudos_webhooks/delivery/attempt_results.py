@@ -36,7 +36,7 @@ _TAKEN = update(WEBHOOK).where(WEBHOOK.c.id == bindparam("which")).values(delive
 
 
 class DeliveryTry(NamedTuple):
-    """One try of one delivery: `due` as the queue had it; without it somebody asked for it, and it uses up no try."""
+    """One attempt of a delivery; `due` is from the queue, None for a manual attempt, which is not counted."""
 
     seq: int
     webhook_id: str
@@ -46,7 +46,7 @@ class DeliveryTry(NamedTuple):
 
 
 class AttemptResults:
-    """Takes notes of tries and stores them. What cannot be stored now is stored later: a queue waits meanwhile."""
+    """Stores attempts in batches, with retries; queues wait until their attempts are stored."""
 
     def __init__(self, ctx: Context, directory: SubscriptionCache, deliveries: Deliveries) -> None:
         self._ctx = ctx
@@ -63,11 +63,11 @@ class AttemptResults:
         self.changed: Callable[[str], None] = lambda webhook_id: None
 
     def start(self) -> None:
-        """Store from now on what is noted."""
+        """Start to store attempts."""
         self._task = self._ctx.tasks.start("record of deliveries", self._run)
 
     async def stop(self) -> None:
-        """Store what is noted and end."""
+        """Store pending attempts and stop."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -80,7 +80,7 @@ class AttemptResults:
         self._wake.set()
 
     def hurry(self) -> None:
-        """Store without waiting for more: somebody waits for it."""
+        """Store pending attempts now, because a caller waits."""
         self._now.set()
 
     async def _run(self) -> None:

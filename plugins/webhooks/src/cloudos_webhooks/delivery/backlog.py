@@ -1,4 +1,4 @@
-"""What one endpoint is to get next: handed over in memory while it keeps up, read from the database where it does not.
+"""The backlog of one endpoint: in memory while it keeps up, else read from the database.
 
 Memory holds a page at most. `next` is called by the endpoint's queue alone, `offer` by the intake, both in the event
 loop. What is new is numbered in its order, so that the last number tried tells what is still to come.
@@ -29,18 +29,18 @@ class Backlog:
 
     @property
     def unread(self) -> bool:
-        """Tell whether the database may have something to send that was not read yet."""
+        """Return whether the database may have unread deliveries."""
         return self._behind or self._refused
 
     def offer(self, due: DueDelivery) -> None:
-        """Take a new delivery whose row is committed, where there is room; else it is read later."""
+        """Add a committed delivery if there is room; else it is read from the database later."""
         if not self._behind and len(self._new) < PAGE:
             self._new.append(due)
         else:
             self._behind = True
 
     def reread(self, *, all: bool = False) -> None:
-        """Read from the database next; with `all` also what was refused and is not due yet."""
+        """Read from the database next; with `all` also refused deliveries that are not due yet."""
         self._new.clear()
         self._behind = self._refused = True
         self._all = self._all or all
@@ -55,7 +55,7 @@ class Backlog:
             self._reached = max(self._reached, due.seq)
 
     async def next(self, now: datetime, sent: set[int], *, only_refused: bool) -> list[DueDelivery]:
-        """Return what is to be sent now, what was refused first; `sent` is on its way and not recorded yet."""
+        """Return the next deliveries, retries first; `sent` are under way and not recorded yet."""
         latest = now + self._deliveries.longest_wait
         if self._refused or (self.next_due is not None and not now < self.next_due <= latest):
             before, sent = None if self._all else now, set(sent)

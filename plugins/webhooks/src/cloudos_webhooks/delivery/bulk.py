@@ -43,7 +43,7 @@ Change = Mapping[str, Any]
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert deliveries, but those that are there; return how many."""
+    """Insert deliveries that do not exist yet; return how many."""
     connection = session.connection()
     if connection.dialect.name != "sqlite":
         return int(connection.execute(_INSERT_EACH, rows).rowcount)

@@ -1,4 +1,4 @@
-"""One endpoint's queue: one delivery at a time, in order, so that a slow endpoint delays nobody but itself.
+"""The queue of one endpoint: one delivery at a time, in order, so that a slow endpoint delays no other.
 
 A delivery that is refused is tried again later and the next ones go on. After some refusals in a row the endpoint is
 down: only what was tried before is tried again, when it is due, and what is new keeps its order and waits. Once it
@@ -27,7 +27,7 @@ _LONGEST_WAIT = timedelta(seconds=LONGEST_WAIT)
 
 
 class EndpointQueue:
-    """Sends what waits for one webhook, until that is gone."""
+    """Sends the deliveries of one webhook until it is deleted."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class EndpointQueue:
             await self._idle(self._backlog.next_due)
 
     async def _next(self, now: datetime) -> list[DueDelivery]:
-        """Return what is to be sent now; to an endpoint that is down, one that it refused before."""
+        """Return the next delivery; for a failing endpoint, a retry."""
         down = self._refusals >= _DOWN_AFTER
         if down or len(self._unrecorded) > _UNRECORDED:
             await self._recorded()
@@ -150,7 +150,7 @@ class EndpointQueue:
             await self._progress.wait()
 
     async def _idle(self, until: datetime | None) -> None:
-        """Wait until there is something new, or until `until`."""
+        """Wait for new deliveries, or until `until`."""
         if until is None:
             await self._wake.wait()
             return
@@ -168,6 +168,6 @@ class EndpointQueue:
                 wait.cancel()
 
     def _hook(self) -> Subscription | None:
-        """Return the webhook where it is sent to now."""
+        """Return the webhook if it is active."""
         hook = self._directory.get(self._id)
         return hook if hook is not None and hook.sends else None

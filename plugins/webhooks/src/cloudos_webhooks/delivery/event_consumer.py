@@ -1,4 +1,4 @@
-"""Reads all events and writes down what is to be sent to whom, before the outbox moves on."""
+"""Reads all events and stores a delivery for each subscribed webhook before the cursor moves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def message(id: str, type: str, timestamp: str, data: Any) -> str:
 
 
 class EventConsumer:
-    """The reader of all events. It gives none up: what cannot be written now is tried until it can."""
+    """Reads all events. Retries for ever; never skips an event."""
 
     def __init__(
         self, ctx: Context, directory: SubscriptionCache, deliveries: Deliveries, dispatcher: DeliveryQueues

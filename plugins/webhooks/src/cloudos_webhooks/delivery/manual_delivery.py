@@ -1,4 +1,4 @@
-"""Sends at once what somebody asks for: a test, or a delivery again. A success mends an endpoint that was failing."""
+"""Manual deliveries: tests and repeated deliveries. A success ends an endpoint's failing state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts one body to one URL, by one session of aiohttp for all, and says in words how it went."""
+"""Posts a body to a URL through one shared aiohttp session, and returns the outcome with a reason."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class AttemptOutcome(NamedTuple):
 
     @property
     def delivered(self) -> bool:
-        """Tell whether it was taken: any 2xx."""
+        """Return whether the receiver accepted it (2xx)."""
         return self.error is None
 
     @property
     def gone(self) -> bool:
-        """Tell whether the receiver wants no more of them, ever (410)."""
+        """Return whether the receiver wants no further deliveries (410)."""
         return self.status == 410
 
 
 class Sender:
-    """Sends; `resolver` is how names are looked up, where not by the system. Set it before the first use."""
+    """Sends deliveries; `resolver` replaces the system's name lookup if set before the first use."""
 
     def __init__(self, settings: WebhooksSettings, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class Sender:
         self._session: aiohttp.ClientSession | None = None
 
     async def refused_address(self, url: str) -> str | None:
-        """Return an address of the URL's host that nothing would be sent to; None where all is well or unknown."""
+        """Return a forbidden address of the URL's host, or None if there is none or the name does not resolve."""
         return None if self._settings.allow_private else await private_address(url, self.resolver)
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> AttemptOutcome:

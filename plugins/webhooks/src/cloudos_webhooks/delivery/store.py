@@ -1,4 +1,4 @@
-"""The deliveries in the database, in core statements: what waits, what was tried, what is old."""
+"""Deliveries in the database: pending, attempted and expired ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DueDelivery(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """What one endpoint refused and is due, and when the first of the others is."""
+    """The due retries of one endpoint, and when the next is due."""
 
     head: list[DueDelivery]
     next_due: datetime | None
@@ -87,7 +87,7 @@ class Deliveries:
         return [DueDelivery(row["seq"], row["event_id"], row["body"]) for row in numbered]
 
     async def refused(self, webhook_id: str, before: datetime | None, most: int) -> Queue:
-        """Return what was refused and is due at `before`, or all of it, and when the next is due.
+        """Return the retries due at `before`, or all, and when the next is due.
 
         What is due later than any wait there is was put off by a clock that was ahead; it is due now.
         """
@@ -103,12 +103,12 @@ class Deliveries:
         return await self._db.read(load)
 
     async def new(self, webhook_id: str, reached: int, most: int) -> list[DueDelivery]:
-        """Return what was never tried and has a number behind `reached`."""
+        """Return untried deliveries with a number after `reached`."""
         given = {"id": webhook_id, "reached": reached, "most": most}
         return await self._db.read(lambda s: [DueDelivery(*row) for row in bulk.unpacked(s, self._new, given)])
 
     def tried(self, session: Session, seqs: Collection[int]) -> dict[int, Change]:
-        """Return what the rows that are still there say, by number, in the form of a change."""
+        """Return the current state of existing rows by number, as changes."""
         if not seqs:
             return {}
         statement = select(*(TABLE.c[name] for name in ("seq", *bulk.CHANGED))).where(TABLE.c.seq.in_(seqs))
@@ -134,7 +134,7 @@ class Deliveries:
         return [shown(row) for row in (reversed(rows) if upwards else rows)]
 
     async def _place(self, webhook_id: str, name: str, id: str | None) -> int | None:
-        """Return the number of a delivery that a page begins at. Raises InvalidRequest where there is none."""
+        """Return the number of the delivery at which a page begins. Raises InvalidRequest for an unknown id."""
         if id is None:
             return None
         try:
@@ -154,7 +154,7 @@ class Deliveries:
         return row
 
     async def prune(self, before: datetime) -> int:
-        """Delete what is older than `before`, whatever its state; return how many."""
+        """Delete deliveries older than `before` in any state; return how many."""
 
         def step(session: Session) -> int:
             oldest = session.execute(select(TABLE.c.seq, TABLE.c.created_at).order_by(TABLE.c.seq).limit(_STEP))
@@ -166,7 +166,7 @@ class Deliveries:
         return await self._in_steps(step)
 
     async def forget(self, webhook_id: str | None = None) -> int:
-        """Delete what is left of a webhook that is gone, or of all that are; return how many."""
+        """Delete the deliveries of a deleted webhook, or of all deleted ones; return how many."""
         gone = TABLE.c.webhook_id.not_in(select(WEBHOOK.c.id))
         which = gone if webhook_id is None else (TABLE.c.webhook_id == webhook_id) & gone
 
