@@ -18,7 +18,7 @@ install = { $(UV) $(1) || $(PIP) $(1); }
 
 help:
 	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
-	@echo "make test    set up and run the tests, a worker for each core (WORKERS=..., ARGS=...)"
+	@echo "make test    set up and run the tests, a worker for each core (WORKERS=..., ARGS=...; ARGS=--changed: what a change touches)"
 	@echo "make setup   set up .venv only"
 	@echo "make check   lint, formats and types"
 	@echo "make newest  run the tests with the newest versions of everything (ARGS=...)"

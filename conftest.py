@@ -14,7 +14,7 @@ hypothesis.settings.load_profile("cloudos")  # how fast examples are made says h
 pytest_plugins = [
     f"components.{path.stem}"
     for path in sorted((Path(__file__).parent / "tests" / "components").glob("*.py"))
-    if path.stem not in ("__init__", "ports")
+    if path.stem not in ("__init__", "ports", "changed_files")
 ]
 
 
@@ -31,8 +31,22 @@ _SHARED = ("docker_engine", "wheels", "mcp_clients", "pebble_server")
 """Components that start once in a run: what uses one of them goes to one worker."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--changed`."""
+    parser.addoption("--changed", action="store_true", help="run the tests that the change since origin/main touches")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and those that share a component, together where several workers run them."""
+    """Choose the tests of `--changed`; keep those of a file, or of a shared component, in one worker."""
+    if config.getoption("changed"):
+        from components.changed_files import changed_files, touched
+
+        wanted = touched(changed_files(config.rootpath))
+        if wanted is not None:
+            places = {item: str(item.path.relative_to(config.rootpath)) for item in items}
+            chosen = [item for item in items if any(f"{places[item]}/".startswith(f"{place}/") for place in wanted)]
+            config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+            items[:] = chosen
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
