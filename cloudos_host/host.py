@@ -14,6 +14,7 @@ from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, logs
 from cloudos_host.config import Config, nearest, unknown_sections
+from cloudos_host.containment import Faults
 from cloudos_host.data import operations, schema_upgrade
 from cloudos_host.data.database_failure import refusal
 from cloudos_host.data.encryption import PluginSecrets
@@ -79,7 +80,7 @@ class Host:
         )
         guard(self.app, self.gate)
         self.app.open_answers = OpenResponses(self.gate.readmits, self.settings.streams_per_user, self.log)
-        self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body)
+        self.mounts = Mounts(self.app.asgi_app, self.gate, self.app.open_answers, self.settings.max_body, self.log)
         self.app.asgi_app = self.mounts  # type: ignore[method-assign] # Quart's own way to wrap it
         self.api_socket = ApiSocket()
         self.node = Node(self.settings, self.clock, self.log)
@@ -253,7 +254,7 @@ class Host:
                     schema_upgrade.upgrade(self.db.write_engine, record.id, package)
                 if record is self.host_record:
                     self.node.remember()
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 if record is self.host_record:
                     raise self.node.refused(error) or HostError(
                         f"the host's tables cannot be upgraded: {error}"
@@ -266,13 +267,14 @@ class Host:
         manifest = record.manifest
         log = self.log.bind(plugin=record.id)
         operations, tasks = PluginOperations(self.db, self.log), PluginTasks(self.clock, log)
+        faults = Faults(self.clock)
         context = PluginContext(
             id=record.id,
             settings=record.settings,
             folder=self.settings.data_dir / record.id,
             log=log,
             db=self.db,
-            events=PluginEvents(self.events, record.id, manifest.emits if manifest else (), tasks),
+            events=PluginEvents(self.events, record.id, manifest.emits if manifest else (), tasks, faults),
             licence=self.licence,
             operations=operations,
             tasks=tasks,
@@ -281,6 +283,7 @@ class Host:
             capabilities=self.capabilities,
             provides=manifest.provides if manifest else (),
             listener=self.api_socket,
+            faults=faults,
         )
         operations.context = tasks.context = context
         if record is self.host_record:

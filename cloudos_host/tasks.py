@@ -11,6 +11,8 @@ from cloudos_sdk import Clock, CloudOSError
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
+from cloudos_host.containment import contained, sentence_of
+
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _STEADY, _LONGEST_DOUBT = 10.0, 120.0  # seconds without a failure after which work is well again
 
@@ -65,14 +67,11 @@ class PluginTasks:
                 doubt = min(_LONGEST_DOUBT, max(_STEADY, 2 * self._troubles[name].lasted))
                 self._troubles[name].well_at = began + doubt
             try:
-                await fn()
+                await contained(fn())
             except asyncio.CancelledError:
-                us = asyncio.current_task()
-                if us is None or us.cancelling():
-                    self._troubles.pop(name, None)
-                    raise
-                error: BaseException = RuntimeError("something that it waited for was cancelled")
-            except (Exception, SystemExit) as failure:  # noqa: BLE001 - plugin code; it is begun again
+                self._troubles.pop(name, None)
+                raise
+            except Exception as failure:  # noqa: BLE001 - plugin code; it is begun again
                 error = failure
             else:
                 self._well(name)
@@ -87,7 +86,7 @@ class PluginTasks:
 
     def _fail(self, name: str, error: BaseException, lasted: float, wait: float | None) -> None:
         expected = isinstance(error, CloudOSError)
-        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        reason = str(error) if expected else sentence_of(error)
         self._troubles[name] = _Trouble(reason, lasted)
         more = {"again_in": wait} if wait is not None else {}
         if expected:

@@ -12,6 +12,7 @@ import click
 
 from cloudos_host import logs
 from cloudos_host.config import Config
+from cloudos_host.containment import task_factory
 from cloudos_host.host import Host
 from cloudos_host.http import hypercorn_fast_path
 from cloudos_host.node import HostError
@@ -29,6 +30,7 @@ async def run(config: Config, safe: bool) -> None:
     hypercorn_fast_path.install(fast=node.app.fast_path)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_task_factory(task_factory)
     if config.host.debug:
         loop.set_debug(True)
         loop.slow_callback_duration = 0.01

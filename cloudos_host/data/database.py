@@ -100,7 +100,7 @@ class _Write:
             for fn in self.after:
                 try:
                     fn()
-                except Exception as error:  # noqa: BLE001 - the commit stands; the caller must not wait for ever
+                except BaseException as error:  # noqa: BLE001 - the commit stands; the caller must not wait for ever
                     context = {"message": "work after a commit failed", "exception": error}
                     self.loop.call_exception_handler(context)
         if not self.future.done():

@@ -17,6 +17,7 @@ from cloudos_sdk.identity import Caller, act_as, caller
 from sqlalchemy import delete, select, update
 from sqlmodel import Session
 
+from cloudos_host.containment import contained, sentence_of
 from cloudos_host.data.database import Database
 from cloudos_host.data.models import OperationRow
 from cloudos_host.data.retried_write import write_surely
@@ -155,7 +156,7 @@ class PluginOperations:
         clock = self.context.clock
         try:
             await self._surely(row.id, "begin", state="running", started_at=clock.now())
-            result = await runner(running)
+            result = await contained(runner(running))
             end = {"state": "succeeded", "progress": 1.0, "result": orjson.dumps(dict(result or {})).decode()}
         except asyncio.CancelledError:
             if not running.cancel_requested:
@@ -166,7 +167,8 @@ class PluginOperations:
             end = {"state": "failed", "message": error.message, "error": orjson.dumps(error.body()).decode()}
         except Exception as error:  # noqa: BLE001 - plugin code; the operation carries the failure
             self._log.error("operation failed", operation=row.id, kind=row.kind, exc_info=error)
-            body = {"error": "operation_failed", "message": f"{type(error).__name__}: {error}"}
+            self.context.faults.note(f"operation {row.kind}", error)
+            body = {"error": "operation_failed", "message": sentence_of(error)}
             end = {"state": "failed", "message": body["message"], "error": orjson.dumps(body).decode()}
         self._running.pop(row.id, None)
         await self._surely(row.id, "end", finished_at=clock.now(), **end)

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from cloudos_host.containment import Faults, contained
 from cloudos_host.data.database import Database
 from cloudos_host.data.models import EventCursor, EventRow, EventSetAside
 from cloudos_host.data.outbox_tail import EventTail, StoredEvent
@@ -191,7 +192,7 @@ class EventOutbox:
     async def _deliver_all(self, reader: str, batch: Sequence[Envelope], handler: Handler) -> bool:
         """Deliver a batch; False if it fails, so that each event is delivered by itself."""
         try:
-            await handler(batch)
+            await contained(handler(batch))
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - plugin code; tried again for each event
@@ -202,7 +203,7 @@ class EventOutbox:
     async def _deliver(self, reader: str, envelope: Envelope, handler: Handler) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
-                await handler([envelope])
+                await contained(handler([envelope]))
             except DatabaseUnavailable:  # no fault of the event: it is handed over again once the database is back
                 raise
             except Exception as error:  # noqa: BLE001 - plugin code; tried again, then set aside and logged
@@ -241,7 +242,10 @@ class EventOutbox:
 class PluginEvents:
     """One plugin's access to the outbox: emits declared events; its readers end with the plugin."""
 
-    def __init__(self, log: EventOutbox, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks) -> None:
+    def __init__(
+        self, log: EventOutbox, plugin_id: str, emits: tuple[type[Event], ...], tasks: PluginTasks, faults: Faults
+    ) -> None:
+        self._faults = faults
         self._events = log
         self._tasks = tasks
         self._id = plugin_id
@@ -277,7 +281,17 @@ class PluginEvents:
     def _follow(self, handler: Handler, types: Sequence[type[Event] | str], name: str, **how: bool) -> None:
         wanted = frozenset(t if isinstance(t, str) else t.type for t in types)
         reader = f"{self._id}:{name}"
-        follow = partial(self._events.follow, reader, wanted, handler, **how)
+
+        async def counted(events: Sequence[Envelope]) -> None:
+            try:
+                await contained(handler(events))
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                self._faults.note(f"event handler {name}", error)
+                raise
+
+        follow = partial(self._events.follow, reader, wanted, counted, **how)
         self.readers.append(self._tasks.start(f"reader {name}", follow))
 
     def announce(self, type: str, data: Mapping[str, Any], *, audience: str, resource: str = "") -> None:

@@ -13,6 +13,7 @@ from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
 from werkzeug.routing import MapAdapter
 
+from cloudos_host.containment import contained
 from cloudos_host.http import errors
 from cloudos_host.http.gate import Gate
 from cloudos_host.http.open_responses import OpenResponses
@@ -66,10 +67,14 @@ class CloudOSApp(Quart):
             await self.gate.admit(request_context.request)
             result: Any = await self.preprocess_request(request_context) if self._hooked else None
             if result is None:
-                result = await self.dispatch_request(request_context)
+                result = await contained(self.dispatch_request(request_context))
         except Exception as error:  # noqa: BLE001 # the handlers of problems.py answer it
             result = await self.handle_user_exception(error)
         return await self.finalize_request(result, request_context)
+
+    async def dispatch_websocket(self, websocket_context: Any = None) -> Any:
+        """Run the view of a WebSocket."""
+        return await contained(super().dispatch_websocket(websocket_context))
 
     async def finalize_request(self, result: Any, request_context: Any = None, from_error_handler: bool = False) -> Any:
         """Make the response, and count it."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 from cloudos_sdk import CloudOSError
+from cloudos_sdk.context import current
 from cloudos_sdk.identity import caller
 from cloudos_sdk.misfits import place_of, sentence_of
 from pydantic import ValidationError
-from quart import Quart, Response, request
+from quart import Quart, Response, has_websocket_context, request, websocket
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
@@ -71,10 +72,8 @@ def install(app: Quart, log: Any) -> None:
         refused = refusal(error)  # of the database, in other words of a plugin's
         if refused is not None:
             return answer(refused)
-        request_id = caller().request_id
-        log.error("request crashed", request_id=request_id, exc_info=error)
-        message = "Something went wrong in the server; its log tells more under this request id."
-        return _respond({"error": "internal_error", "message": message, "request_id": request_id}, 500)
+        note_crash(log, _where(), error)
+        return answer(crashed())
 
     async def undecodable(error: UnicodeDecodeError) -> Response:
         if request.mimetype != "application/json":
@@ -86,6 +85,30 @@ def install(app: Quart, log: Any) -> None:
     app.register_error_handler(RequestSchemaValidationError, misfit)
     app.register_error_handler(HTTPException, http)
     app.register_error_handler(Exception, crash)
+
+
+def crashed() -> CloudOSError:
+    """Return the error that a crash is answered with."""
+    message = "Something went wrong in the server; its log tells more under this request id."
+    return CloudOSError("internal_error", message, request_id=caller().request_id)
+
+
+def note_crash(log: Any, where: str, error: BaseException) -> None:
+    """Log a crash of the plugin that serves this request, and count it into the plugin's health."""
+    try:
+        context: Any = current()
+    except LookupError:  # before the gate knew whose it is
+        context = None
+    plugin = context.id if context is not None else None
+    log.error("request crashed", plugin=plugin, request=where, request_id=caller().request_id, exc_info=error)
+    if context is not None:
+        context.faults.note(where, error)
+
+
+def _where() -> str:
+    if has_websocket_context():
+        return f"WebSocket {websocket.path}"
+    return f"{request.method} {request.path}"
 
 
 def _respond(body: dict[str, Any], status: int) -> Response:

@@ -12,6 +12,7 @@ from quart import Request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from cloudos_host.containment import contained
 from cloudos_host.http import errors
 from cloudos_host.http.gate import Endpoint, Gate
 from cloudos_host.http.open_responses import OpenResponses
@@ -24,8 +25,9 @@ _DRAIN = 1.0
 class Mounts:
     """An ASGI application that dispatches to mounted applications by path, else to the host's own."""
 
-    def __init__(self, app: Any, gate: Gate, open_answers: OpenResponses, max_body: int) -> None:
+    def __init__(self, app: Any, gate: Gate, open_answers: OpenResponses, max_body: int, log: Any) -> None:
         self._app = app
+        self._log = log
         self._gate = gate
         self._open_answers = open_answers
         self._max_body = max_body
@@ -89,12 +91,20 @@ class Mounts:
             return
         if scope.get("client"):
             scope = {**scope, "client": (caller().address, scope["client"][1])}
+        started = False
+
+        async def sent(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         if scope["type"] == "http":
             limit = endpoint.policy.max_body or self._max_body
             judge = getattr(request.body, "judge", None)
-            work = _Bounded(limit, judge, partial(self._next, receive), send).run(app, scope)
+            work = _Bounded(limit, judge, partial(self._next, receive), sent).run(app, scope)
         else:
-            work = app(scope, receive, send)
+            work = app(scope, receive, sent)
+        work = self._guarded(work, scope, send, lambda: started)
         if held is None:
             await work
             return
@@ -104,6 +114,19 @@ class Mounts:
                 await send({"type": "websocket.close", "code": 1008})
         finally:
             self._open_answers.release(held)
+
+    async def _guarded(self, work: Any, scope: Any, send: Any, started: Callable[[], bool]) -> None:
+        """Await a mounted application; answer 500 if it fails before it answers, and end the answer if after."""
+        try:
+            await contained(work)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            kind = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+            errors.note_crash(self._log, f"{kind} {scope['path']}", error)
+            if started():
+                raise
+            await _refuse(errors.crashed(), scope, send)
 
 
 class _Bounded:

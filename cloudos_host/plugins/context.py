@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from cloudos_sdk import Unavailable
 
+from cloudos_host.containment import Faults
 from cloudos_host.data.database import Database
 from cloudos_host.data.encryption import PluginSecrets
 from cloudos_host.data.file_modes import MASK
@@ -81,6 +82,7 @@ class PluginContext:
     capabilities: Capabilities
     provides: tuple[type[Any], ...] = field(default=())
     listener: ApiSocket = field(default_factory=ApiSocket)
+    faults: Faults = field(default_factory=lambda: Faults(SystemClock()))
 
     @property
     def api_socket(self) -> Path | None:

@@ -11,6 +11,7 @@ from cloudos_sdk import Health
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
+from cloudos_host.containment import contained, sentence_of
 from cloudos_host.data.file_modes import write_private
 from cloudos_host.node import Node
 from cloudos_host.plugins.registry import PluginRecord, PluginState
@@ -62,13 +63,18 @@ class HealthChecks:
                     answer = self._node.health()
                 else:
                     answer = self._call(record, "cloudos_health", ctx=record.context)
-                health = Health(True) if answer is None else await answer
-            if (failing := record.context.tasks.trouble()) is not None:
-                health = Health(False, f"{health.detail} {failing}".strip() if not health.ok else failing)
+                health = Health(True) if answer is None else await contained(answer)
+            if not isinstance(health, Health):
+                health = Health(False, f"its health check returned {type(health).__name__} instead of Health")
+            for failing in (record.context.tasks.trouble(), record.context.faults.trouble()):
+                if failing is not None:
+                    health = Health(False, f"{health.detail} {failing}".strip() if not health.ok else failing)
         except TimeoutError:
             health = Health(False, f"it does not answer within {_LIMIT:g} s")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; the answer is that it is ill
-            health = Health(False, f"its health check failed: {type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - plugin code; the answer is that it is ill
+            health = Health(False, f"its health check failed: {sentence_of(error)}")
         if health.ok != record.health.ok:
             log = self._log.info if health.ok else self._log.warning
             log(

@@ -12,6 +12,7 @@ from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from sqlalchemy import delete, func, insert, select
 
+from cloudos_host.containment import contained, sentence_of
 from cloudos_host.data.database import Database
 from cloudos_host.data.models import JobRun
 from cloudos_host.data.retried_write import write_surely
@@ -55,11 +56,12 @@ async def run_once(ctx: Any, job: Job, db: Database) -> JobRun:
     run = JobRun(plugin=ctx.id, job=job.name, started_at=ctx.clock.now(), outcome="succeeded")
     try:
         async with asyncio.timeout(job.timeout.total_seconds()):
-            await job.run(ctx)
+            await contained(job.run(ctx))
     except TimeoutError:
         run.outcome, run.error = "timed_out", f"not done after {job.timeout}"
-    except (Exception, SystemExit) as error:
-        run.outcome, run.error = "failed", f"{type(error).__name__}: {error}"
+    except Exception as error:
+        run.outcome, run.error = "failed", sentence_of(error)
+        ctx.faults.note(f"job {job.name}", error)
         ctx.log.error("job failed", job=job.name, exc_info=error)
     run.finished_at = ctx.clock.now()
     store = insert(_TABLE).values(run.model_dump(exclude={"id"}))

@@ -12,6 +12,7 @@ from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 
 from cloudos_host.config import HostSettings
+from cloudos_host.containment import contained
 from cloudos_host.node import is_full
 from cloudos_host.plugins import jobs
 from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState
@@ -67,7 +68,9 @@ class Lifespans:
                 first.set()
                 await record.context.clock.sleep(wait)
                 wait = min(self._settings.retry_limit, wait * 2)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - plugin code; it fails alone
             record.fail(record.phase, error)
             self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
         finally:
@@ -97,14 +100,14 @@ class Lifespans:
             await context.quiesce()
             try:
                 if manager is not None and entered:
-                    await manager.__aexit__(None, None, None)
+                    await contained(manager.__aexit__(None, None, None))
             finally:
                 await context.release()
 
     async def _enter(self, manager: Any) -> None:
         try:
             async with asyncio.timeout(self._settings.start_limit) as limit:
-                await manager.__aenter__()
+                await contained(manager.__aenter__())
         except TimeoutError:
             if limit.expired():
                 raise TimeoutError(f"it did not start within {self._settings.start_limit:g} s") from None

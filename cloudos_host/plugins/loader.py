@@ -6,20 +6,27 @@ import graphlib
 import importlib
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
-from cloudos_sdk import Manifest, hooks
+from cloudos_sdk import Job, Manifest, Mount, hooks
+from cloudos_sdk.plans import ORBIT_FEATURES
 from cloudos_sdk.policy import Policy, policy_of
-from quart import Quart
+from quart import Blueprint, Quart
 
 from cloudos_host import config as configuration
+from cloudos_host.plugins.declarations import (
+    InvalidPlugin,
+    check_blueprint,
+    check_feature,
+    check_hooks,
+    check_jobs,
+    check_manifest,
+)
 from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState, covers, owner
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
-
-class InvalidPlugin(Exception):
-    """The plugin breaks the contract; the message says where."""
+T = TypeVar("T")
 
 
 class _Rules(Quart):
@@ -71,7 +78,7 @@ class PluginLoader:
             self._notes.enter(record.id)
             try:
                 self.examine(record)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+            except BaseException as error:  # noqa: BLE001 - plugin code; it fails alone
                 reason = str(error) if isinstance(error, InvalidPlugin | configuration.ConfigError) else error
                 record.fail(record.phase, reason)
                 record.prefixes = record.prefixes or self._notes.prefixes_of(record.found)
@@ -82,7 +89,7 @@ class PluginLoader:
             if record.alive:
                 try:
                     self._collect(record)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin code; it fails alone
+                except BaseException as error:  # noqa: BLE001 - plugin code; it fails alone
                     record.fail(BootPhase.VALIDATE, str(error) if isinstance(error, InvalidPlugin) else error)
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
         self._notes.prefixes.update({r.id: list(r.prefixes) for r in loading if r.alive})
@@ -102,6 +109,8 @@ class PluginLoader:
         manifest = getattr(record.module, "manifest", None)
         if not isinstance(manifest, Manifest):
             raise InvalidPlugin(f"{record.found.target} has no `manifest = Manifest(...)`")
+        check_hooks(vars(record.module))
+        check_manifest(manifest)
         record.manifest = manifest
         for prefix in manifest.prefixes:
             if not prefix.startswith("/") or prefix.rstrip("/") in ("", "/api"):
@@ -122,17 +131,38 @@ class PluginLoader:
             raise InvalidPlugin(str(error)) from None
 
     def _settle_prefixes(self) -> None:
-        claims: dict[str, list[PluginRecord]] = {}
-        for record in self.records:
-            if record.alive and record.manifest is not None:
-                for prefix in record.prefixes:
-                    claims.setdefault(prefix.rstrip("/"), []).append(record)
-        for prefix, claimants in claims.items():
-            if len(claimants) > 1:
-                names = " and ".join(repr(r.id) for r in claimants)
-                for record in (r for r in claimants if r.state is PluginState.PENDING):
-                    record.fail(BootPhase.VALIDATE, f"{names} both own {prefix}; uninstall or disable one of them")
-                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+        """Refuse a plugin that claims another's path, or one below it which that does not share.
+
+        It is the newcomer that is refused: what runs stays, then what is required, then what the last boot had. Of
+        two newcomers with the same path both are refused.
+        """
+        claims = [(p.rstrip("/"), r) for r in self.records if r.alive and r.manifest is not None for p in r.prefixes]
+        refused: list[tuple[PluginRecord, str]] = []
+        for path, record in claims:
+            for other_path, other in claims:
+                if other is record or not covers(other_path, path):
+                    continue
+                if path == other_path:
+                    if self._standing(record) <= self._standing(other) and record.state is PluginState.PENDING:
+                        names = " and ".join(sorted((repr(record.id), repr(other.id))))
+                        refused.append((record, f"{names} both own {path}; uninstall or disable one of them"))
+                elif not self._shared(other, path) and record.state is PluginState.PENDING:
+                    below = f"its path {path} lies below {other_path} of {other.id!r}, which does not share it"
+                    refused.append((record, below))
+        for record, reason in refused:
+            if record.alive:
+                record.fail(BootPhase.VALIDATE, reason)
+                self._log.error("plugin failed", plugin=record.id, phase="validate", reason=reason)
+
+    def _standing(self, record: PluginRecord) -> int:
+        if record.state is not PluginState.PENDING:
+            return 3
+        if record.id in self._config.host.required:
+            return 2
+        return 1 if record.id in self._notes.versions else 0
+
+    def _shared(self, outer: PluginRecord, path: str) -> bool:
+        return outer.manifest is not None and any(covers(shared, path) for shared in outer.manifest.shares)
 
     def _settle_permissions(self) -> None:
         """Refuse a plugin that gives another's permission to a weaker or stronger role."""
@@ -152,20 +182,45 @@ class PluginLoader:
 
     def _collect(self, record: PluginRecord) -> None:
         """Take routes, mounts and jobs, and check each endpoint."""
-        record.blueprints = list(self.call(record, "cloudos_routes") or ())
-        record.mounts = list(self.call(record, "cloudos_mounts") or ())
-        record.jobs = list(self.call(record, "cloudos_jobs") or ())
+        record.blueprints = self._declared(record, "cloudos_routes", Blueprint)
+        record.mounts = self._declared(record, "cloudos_mounts", Mount)
+        record.jobs = self._declared(record, "cloudos_jobs", Job)
+        check_jobs(record.jobs)
+        for blueprint in record.blueprints:
+            check_blueprint(blueprint)
         scratch = _Rules("validation", static_folder=None)
         for blueprint in record.blueprints:
             scratch.register_blueprint(blueprint)
         manifest = record.manifest
         known = {p.name for p in manifest.permissions} if manifest else set()
+        features = {*ORBIT_FEATURES, *(f.key for f in manifest.features)} if manifest else set()
+        for job in record.jobs:
+            check_feature(job.feature, features, f"the job {job.name!r}")
         for mount in record.mounts:
+            for feature in mount.policy.features:
+                check_feature(feature, features, f"the application at {mount.path}")
             self._check_place(record, mount.path, mount.policy, known, f"the application at {mount.path}")
         for rule, view in scratch.rules:
+            for feature in policy_of(view).features:
+                check_feature(feature, features, f"{view.__name__} of {rule}")
             self._check_place(record, rule, policy_of(view), known, view.__name__)
             if not inspect.iscoroutinefunction(inspect.unwrap(view)):
                 raise InvalidPlugin(f"{view.__name__} of {rule} is not `async def`")
+
+    def _declared(self, record: PluginRecord, hook: str, kind: type[T]) -> list[T]:
+        """Return what a hook lists. Raises InvalidPlugin if that is no list of `kind`."""
+        if not hasattr(record.module, hook):
+            return []
+        given = self.call(record, hook)
+        if inspect.iscoroutine(given):
+            given.close()
+            raise InvalidPlugin(f"{hook} is `async def`; make it `def`: it returns a list and does no I/O")
+        if not isinstance(given, list | tuple):
+            raise InvalidPlugin(f"{hook} returned {type(given).__name__} instead of a list of {kind.__name__}")
+        for item in given:
+            if not isinstance(item, kind):
+                raise InvalidPlugin(f"{hook} lists {type(item).__name__} {item!r:.60} instead of a {kind.__name__}")
+        return list(given)
 
     def _check_place(self, record: PluginRecord, path: str, policy: Policy, known: set[str], what: str) -> None:
         """Refuse an endpoint or a mount without a policy, or outside of its plugin's paths."""

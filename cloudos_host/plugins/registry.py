@@ -11,6 +11,7 @@ from typing import Any
 
 from cloudos_sdk import Health, Job, Manifest, Mount
 
+from cloudos_host.containment import sentence_of
 from cloudos_host.plugins.discovery import DiscoveredPlugin
 
 
@@ -88,11 +89,7 @@ class PluginRecord:
 
 
 def _sentence(reason: object) -> str:
-    if isinstance(reason, SystemExit):
-        return f"it called sys.exit({reason.code!r})"
-    if isinstance(reason, BaseException):
-        return f"{type(reason).__name__}: {reason}" if str(reason) else type(reason).__name__
-    return str(reason)
+    return sentence_of(reason) if isinstance(reason, BaseException) else str(reason)
 
 
 def covers(prefix: str, path: str) -> bool:

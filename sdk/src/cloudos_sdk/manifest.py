@@ -81,6 +81,7 @@ class Manifest:
     """Everything the host must know of a plugin before it runs any of its behaviour.
 
     - `prefixes`: URL prefixes that it owns; the longest owner of a path answers for it.
+    - `shares`: paths below its prefixes that another plugin may claim.
     - `tables`: the base made by `model_base(<id>)`, when it has tables.
     - `migrations`: the package folder with its Alembic versions, e.g. `"cloudos_vpn.migrations"`.
     - `provides`, `requires`, `uses`: capability classes; what it requires is started before it and must
@@ -91,6 +92,7 @@ class Manifest:
 
     title: str
     prefixes: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
     settings: type[PluginSettings] = PluginSettings
     tables: type[Any] | None = None
     migrations: str | None = None

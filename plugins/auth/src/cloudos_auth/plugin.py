@@ -33,6 +33,7 @@ from cloudos_auth.users import UserService
 manifest = Manifest(
     title="Sign-in",
     prefixes=("/api/auth", "/api/users", "/api/keys"),
+    shares=("/api/auth/validate",),
     settings=AuthSettings,
     tables=Base,
     migrations="cloudos_auth.migrations",
