@@ -17,6 +17,7 @@ from cloudos_sdk.capabilities import (
     OwnProxy,
     PermissionCatalogue,
     PlanSource,
+    PluginCatalogue,
     Recall,
     Sessions,
     Users,
@@ -33,6 +34,7 @@ from cloudos_sdk.testing.contracts import (
     check_own_proxy,
     check_permission_catalogue,
     check_plan_source,
+    check_plugin_catalogue,
     check_recall,
     check_sessions,
     check_users,
@@ -52,6 +54,7 @@ CHECKS = {
     NoteStore: check_note_store,
     PermissionCatalogue: check_permission_catalogue,
     PlanSource: check_plan_source,
+    PluginCatalogue: check_plugin_catalogue,
 }
 BY_HAND = {Authenticator, BearerAuthenticator, Recall, Sessions, Users}
 PROVIDED = [
@@ -90,6 +93,13 @@ async def test_the_host_lists_the_permissions_of_all_plugins(cloudos):
     await check_permission_catalogue(catalogue)
     declared = {p.name for r in host.host.records for p in r.manifest.permissions}
     assert declared <= set(catalogue.permissions())
+
+
+async def test_the_host_lists_the_plugins_that_run(cloudos):
+    host, _ = await all_plugins(cloudos)
+    catalogue = host.ctx("auth").use(PluginCatalogue)
+    await check_plugin_catalogue(catalogue)
+    assert {plugin.id for plugin in catalogue.running()} == {record.id for record in host.host.records}
 
 
 async def test_the_sign_in_keeps_the_contract(cloudos):

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from cloudos_sdk.events import Event
+from cloudos_sdk.pages import UI
 
 
 class Role(StrEnum):
@@ -88,6 +89,8 @@ class Manifest:
       be there, what it uses is started before it where it is there.
     - `emits`: the event classes that it may emit.
     - `command`: the name of its CLI group, when that is not its id.
+    - `ui`: its pages, widgets and actions in the web interface.
+    - `root`: it answers `/` and each path that nothing else owns, by its rule `/`; one plugin may.
     """
 
     title: str
@@ -104,3 +107,5 @@ class Manifest:
     uses: tuple[type[Any], ...] = ()
     emits: tuple[type[Event], ...] = ()
     command: str | None = None
+    ui: UI | None = None
+    root: bool = False

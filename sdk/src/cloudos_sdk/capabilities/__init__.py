@@ -21,6 +21,7 @@ from cloudos_sdk.capabilities.control_panel import ControlPanelLink
 from cloudos_sdk.capabilities.own_proxy import OwnProxy
 from cloudos_sdk.capabilities.permissions import PermissionCatalogue
 from cloudos_sdk.capabilities.plans import PlanSource
+from cloudos_sdk.capabilities.plugins import PluginCatalogue, RunningPlugin
 
 if TYPE_CHECKING:
     from cloudos_sdk.capabilities.apps import AppAddress, Apps
@@ -77,8 +78,10 @@ __all__ = [
     "OwnProxy",
     "PermissionCatalogue",
     "PlanSource",
+    "PluginCatalogue",
     "Recall",
     "Recalled",
+    "RunningPlugin",
     "Sample",
     "Sessions",
     "TextHit",

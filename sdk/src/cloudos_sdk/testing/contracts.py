@@ -24,6 +24,7 @@ from cloudos_sdk.capabilities import (
     OwnProxy,
     PermissionCatalogue,
     PlanSource,
+    PluginCatalogue,
     Sample,
     Sessions,
     Users,
@@ -163,6 +164,17 @@ async def check_permission_catalogue(catalogue: PermissionCatalogue) -> None:
         reading = permissions.get(name.replace(":write", ":read"))
         if reading is not None:
             assert permission.role.includes(reading.role), f"{name} is had by roles that may not read"
+
+
+async def check_plugin_catalogue(catalogue: PluginCatalogue) -> None:
+    """Check a catalogue of plugins."""
+    running = catalogue.running()
+    assert len({plugin.id for plugin in running}) == len(running), "a plugin is listed twice"
+    for plugin in running:
+        assert plugin.id and plugin.version and plugin.manifest.title, f"{plugin!r} lacks its id, version or title"
+        for prefix in plugin.manifest.prefixes:
+            assert catalogue.owned(prefix), f"{prefix} of {plugin.id} is nobody's"
+    assert not catalogue.owned("/nobody/has/this"), "a path that nobody has is owned"
 
 
 async def check_plan_source(source: PlanSource) -> None:
