@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from cloudos_sdk import Job
-from cloudos_sdk.capabilities import Authenticator, BearerAuthenticator, OwnProxy, PermissionCatalogue, Sessions, Users
+from cloudos_sdk.capabilities import (
+    Authenticator,
+    BearerAuthenticator,
+    OwnProxy,
+    PermissionCatalogue,
+    PluginCatalogue,
+    Sessions,
+    Users,
+)
 from cloudos_sdk.policy import policy_of
 
 from cloudos_host import __version__, logs
@@ -33,6 +41,7 @@ from cloudos_host.node import HostError, Node
 from cloudos_host.plugins import jobs
 from cloudos_host.plugins.api_socket import ApiSocket
 from cloudos_host.plugins.context import Capabilities, PluginContext, SystemClock
+from cloudos_host.plugins.contributions import PluginTable
 from cloudos_host.plugins.discovery import DiscoveredPlugin, discover
 from cloudos_host.plugins.health import HealthChecks
 from cloudos_host.plugins.license import PlanLicense
@@ -144,6 +153,7 @@ class Host:
         await asyncio.to_thread(self.migrate, [self.host_record, *ordered])
         self.host_record.context = self.context_of(self.host_record)
         self.capabilities.add("host", PermissionCatalogue, self.permissions)
+        self.capabilities.add("host", PluginCatalogue, PluginTable(self.host_record, self.records))
         self._register(self.host_record, [host_api.routes(self)])
         self.host_record.context.tasks.start("events of other processes", self.events.poll)
         await self._start(ordered)
@@ -297,6 +307,9 @@ class Host:
             for endpoint, view in self.app.view_functions.items():
                 if endpoint.startswith(f"{name}."):
                     self.gate.endpoints[endpoint] = Endpoint(record, policy_of(view))
+            if record.manifest is not None and record.manifest.root:
+                rules = [rule for rule in self.app.url_map.iter_rules() if rule.rule == "/"]
+                self.app.root_rule = next((r for r in rules if r.endpoint.startswith(f"{name}.")), self.app.root_rule)
 
     def describe(self) -> dict[str, Any]:
         """Return the OpenAPI document."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from cloudos_sdk import Principal, Role
-from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.capabilities import PermissionCatalogue, PluginCatalogue
 from cloudos_sdk.context import enter_context
 from cloudos_sdk.identity import Caller, act_as
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +18,7 @@ from cloudos_host.data import schema_upgrade
 from cloudos_host.host import Host
 from cloudos_host.http import host_api
 from cloudos_host.node import HostError
+from cloudos_host.plugins.contributions import PluginTable
 from cloudos_host.plugins.discovery import DiscoveredPlugin
 from cloudos_host.plugins.loader import PluginLoader
 from cloudos_host.plugins.registry import PluginRecord
@@ -66,6 +67,7 @@ class PluginCommands:
         try:
             _check_tables(host, record)
             host.capabilities.add("host", PermissionCatalogue, host.permissions)
+            host.capabilities.add("host", PluginCatalogue, PluginTable(host.host_record, host.records))
             context = host.context_of(record)
             enter_context(context)
             who = f"{getpass.getuser()} (command line)"

@@ -11,6 +11,7 @@ from cloudos_sdk.json_text import read_json
 from pydantic import BaseModel
 from quart import Quart, Response, websocket
 from quart.json.provider import JSONProvider
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 
 from cloudos_host.containment import contained
@@ -58,12 +59,15 @@ class CloudOSApp(Quart):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.served: Counter[tuple[str, int]] = Counter()
+        self.root_rule: Any = None
+        """The rule `/` of the plugin that answers what nothing else owns; None without one."""
         self.routes_changed = 0
         """Counts up whenever routes are added; what is made of them is made again then."""
 
     async def full_dispatch_request(self, request_context: Any = None) -> Any:
         """Admit, dispatch and answer one request; without Quart's signals, which nothing uses."""
         try:
+            self._take_root(request_context.request)
             await self.gate.admit(request_context.request)
             result: Any = await self.preprocess_request(request_context) if self._hooked else None
             if result is None:
@@ -75,6 +79,17 @@ class CloudOSApp(Quart):
     async def dispatch_websocket(self, websocket_context: Any = None) -> Any:
         """Run the view of a WebSocket."""
         return await contained(super().dispatch_websocket(websocket_context))
+
+    def _take_root(self, request: Any) -> None:
+        """Have the root plugin answer the reading of a path that no rule has and no plugin owns.
+
+        It is no rule of its own for every path, which would make 404 of 405 and 200 of 404.
+        """
+        if self.root_rule is None or not isinstance(request.routing_exception, NotFound):
+            return
+        if request.method in ("GET", "HEAD") and self.gate.is_free(request.path):
+            request.routing_exception = None
+            request.url_rule, request.view_args = self.root_rule, {}
 
     async def finalize_request(self, result: Any, request_context: Any = None, from_error_handler: bool = False) -> Any:
         """Make the response, and count it."""

@@ -33,7 +33,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from cloudos_host.http.open_responses import OpenResponse, csrf_token_of
 from cloudos_host.http.permissions import PermissionTable
 from cloudos_host.plugins.license import PlanLicense
-from cloudos_host.plugins.registry import PluginRecord, PluginState, owner
+from cloudos_host.plugins.registry import PluginRecord, PluginState, covers, owner
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_PARAMETERS = 100
@@ -248,6 +248,10 @@ class Gate:
         if self._trust_proxy and _is_loopback(address):
             return _forwarded(request.headers.getlist("X-Forwarded-For")) or address
         return address
+
+    def is_free(self, path: str) -> bool:
+        """Tell whether a path is no plugin's and none of the API."""
+        return "\0" not in path and not covers("/api", path) and owner(self.records, path) is None
 
     async def _refuse_unknown(self, request: Request | Websocket, address: str | None) -> None:
         record = owner(self.records, request.path)

@@ -21,7 +21,7 @@ from cloudos_sdk import (
     requires,
     signed_in,
 )
-from cloudos_sdk.capabilities import PermissionCatalogue
+from cloudos_sdk.capabilities import PermissionCatalogue, PluginCatalogue
 from cloudos_sdk.http import Page, answers, stream
 from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
@@ -46,7 +46,7 @@ manifest = Manifest(
         "/openapi.json",
         "/api/docs",
     ),
-    provides=(PermissionCatalogue,),
+    provides=(PermissionCatalogue, PluginCatalogue),
     permissions=(
         Permission("plugins:read", "See which plugins run", Role.VIEWER),
         Permission("operations:read", "See long work", Role.VIEWER),

@@ -15,6 +15,7 @@ from cloudos_sdk.policy import Policy, policy_of
 from quart import Blueprint, Quart
 
 from cloudos_host import config as configuration
+from cloudos_host.plugins.contributions import fault_of, taken
 from cloudos_host.plugins.declarations import (
     InvalidPlugin,
     check_blueprint,
@@ -85,6 +86,7 @@ class PluginLoader:
                 self._log.error("plugin failed", plugin=record.id, phase=record.phase.value, reason=record.reason)
         self._settle_prefixes()
         self._settle_permissions()
+        self._settle_contributions()
         for record in loading:
             if record.alive:
                 try:
@@ -117,6 +119,8 @@ class PluginLoader:
                 raise InvalidPlugin(f"the prefix {prefix!r} is not a path of its own, such as /api/{record.id}")
             if any(covers(own, prefix) for own in self._host.prefixes):
                 raise InvalidPlugin(f"the prefix {prefix!r} is the host's own")
+        if (fault := fault_of(manifest, self._host)) is not None:
+            raise InvalidPlugin(fault)
         record.prefixes = manifest.prefixes
         if manifest.tables is not None:
             prefix = record.id.replace("-", "_") + "_"
@@ -180,6 +184,17 @@ class PluginLoader:
                     self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
                     break
 
+    def _settle_contributions(self) -> None:
+        """Refuse a plugin that brings a page or a widget that another has, or answers `/` beside another."""
+        claimed: dict[str, str] = {}
+        for record in sorted(self.records, key=lambda r: r.state is PluginState.PENDING):  # first those that run already
+            for claim in taken(record.manifest) if record.alive and record.manifest else ():
+                other = claimed.setdefault(claim, record.id)
+                if other != record.id:
+                    record.fail(BootPhase.VALIDATE, f"{other!r} and {record.id!r} both have {claim}")
+                    self._log.error("plugin failed", plugin=record.id, phase="validate", reason=record.reason)
+                    break
+
     def _collect(self, record: PluginRecord) -> None:
         """Take routes, mounts and jobs, and check each endpoint."""
         record.blueprints = self._declared(record, "cloudos_routes", Blueprint)
@@ -228,6 +243,8 @@ class PluginLoader:
             raise InvalidPlugin(f"{path} has no access policy; mark {what} with @requires(...), @signed_in or @public")
         if policy.permission is not None and policy.permission not in known:
             raise InvalidPlugin(f"{path} requires {policy.permission!r}, which the manifest does not declare")
+        if path == "/" and record.manifest is not None and record.manifest.root:
+            return
         if not any(covers(prefix, path) for prefix in record.prefixes):
             raise InvalidPlugin(f"{path} lies outside of its prefixes {', '.join(record.prefixes) or '(none)'}")
         if owner([r for r in self.records if r.alive], path.split("<")[0]) is not record:
