@@ -25,6 +25,7 @@ from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
 from cloudos_auth.set_up_mark import SetUpMark
 from cloudos_auth.settings import AuthSettings
+from cloudos_auth.setup_code import SetupCode
 from cloudos_auth.tokens import TokenIssuer
 from cloudos_auth.totp import SecondFactors
 from cloudos_auth.user_routes import administration
@@ -81,10 +82,13 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     mint = TokenIssuer(lambda: _signing_key(ctx), ctx.clock)
     sign_in = Login(ctx, mint, directory, passwords, lockouts, factors)
     mark = SetUpMark(ctx.data_dir, ctx.log)
-    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in, mark)
+    code = SetupCode(ctx.data_dir, ctx.log)
+    accounts = Accounts(ctx, mint, directory, passwords, lockouts, keys, sign_in, mark, code)
     await directory.load()
     if directory.users:
         mark.put()
+    elif not mark.is_there():
+        code.issue()
     await lockouts.load()
 
     async def notice(envelope: Envelope) -> None:

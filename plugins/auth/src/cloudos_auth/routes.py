@@ -29,13 +29,13 @@ from cloudos_auth import cookies
 from cloudos_auth.cookies import set_cookie
 from cloudos_auth.login import Login
 from cloudos_auth.schemas import (
-    Account,
     Code,
     CodeAnswer,
     Connection,
     CookieSession,
     DisableTotp,
     EnableTotp,
+    FirstAccount,
     NewPassword,
     NewUser,
     Refresh,
@@ -43,6 +43,7 @@ from cloudos_auth.schemas import (
     SecondFactorNeeded,
     SessionOut,
     SetUp,
+    SetUpState,
     SignIn,
     SignInAnswer,
     TotpSetup,
@@ -50,6 +51,7 @@ from cloudos_auth.schemas import (
     UserOut,
 )
 from cloudos_auth.service import Accounts, Session
+from cloudos_auth.setup_code import at_the_machine
 from cloudos_auth.tokens import ACCESS, REFRESH, TokenIssuer
 
 routes = Blueprint("auth", __name__)
@@ -72,14 +74,26 @@ def _signed_in(session: Session, *, cookie: bool) -> Response:
     return response
 
 
+@routes.get("/api/auth/setup")
+@public
+@validate_response(SetUpState)
+async def set_up_state() -> SetUpState:
+    """Tell whether the node waits for its first account."""
+    needed = await use(Accounts).needs_set_up()
+    return SetUpState(needed=needed, code_required=needed and not at_the_machine(caller().address, request.headers))
+
+
 @routes.post("/api/auth/setup")
 @public
 @limited(20, 60)
-@validate_request(Account)
+@validate_request(FirstAccount)
 @validate_response(SetUp, 201)
-async def set_up(data: Account) -> tuple[SetUp, int]:
-    """Create the first admin account; only while there is none."""
-    user = await use(Accounts).set_up(data.username, data.password)
+@answers(403)
+async def set_up(data: FirstAccount) -> tuple[SetUp, int]:
+    """Make the first admin account; only while there is none. From another machine it takes the one-time code."""
+    user = await use(Accounts).set_up(
+        data.username, data.password, data.code, trusted=at_the_machine(caller().address, request.headers)
+    )
     return SetUp(message="Setup complete", user=NewUser.model_validate(user, from_attributes=True)), 201
 
 

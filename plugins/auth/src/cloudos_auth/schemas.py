@@ -18,6 +18,19 @@ class Account(Body):
     password: str = Field(min_length=10, max_length=1024)
 
 
+class FirstAccount(Account):
+    """The first account; `code` is asked for where the request does not come from the machine itself."""
+
+    code: str | None = Field(default=None, max_length=64)
+
+
+class SetUpState(BaseModel):
+    """Whether the node waits for its first account, and whether this caller needs the one-time code for it."""
+
+    needed: bool
+    code_required: bool
+
+
 class NewAccount(Account):
     """A user to make."""
 

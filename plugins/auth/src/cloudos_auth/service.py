@@ -26,6 +26,7 @@ from cloudos_auth.passwords import Passwords
 from cloudos_auth.rates import RateLimit
 from cloudos_auth.schemas import UserOut
 from cloudos_auth.set_up_mark import SetUpMark
+from cloudos_auth.setup_code import SetupCode
 from cloudos_auth.tokens import REFRESH, TokenIssuer
 
 __all__ = ["Accounts", "Session"]
@@ -47,6 +48,7 @@ class Accounts:
         keys: ApiKeys,
         sign_in: Login,
         mark: SetUpMark,
+        code: SetupCode,
     ) -> None:
         self._ctx = ctx
         self._mint = mint
@@ -56,17 +58,27 @@ class Accounts:
         self._keys = keys
         self._sign_in = sign_in
         self._mark = mark
+        self._code = code
         self._refused = RateLimit(ctx.clock, _MOST_REFUSED, 60.0)
         self._encoded: dict[str, tuple[User, bytes]] = {}
 
-    async def set_up(self, username: str, password: str) -> User:
-        """Create the first admin. Raises Conflict if there is or was a user."""
+    async def needs_set_up(self) -> bool:
+        """Tell whether the first account is still to be made."""
+        return not self._directory.users and not await asyncio.to_thread(self._mark.is_there)
+
+    async def set_up(self, username: str, password: str, code: str | None = None, *, trusted: bool = True) -> User:
+        """Make the first admin. Raises Conflict where there is a user already, or was one.
+
+        A caller who is not `trusted` needs the one-time code. Raises Forbidden.
+        """
         marked = await asyncio.to_thread(self._mark.is_there)
         if self._directory.users:
             raise _already()
         if marked:
             message = "This node was set up before, and its database has no user; restore the database."
             raise Conflict("set_up_before", message)
+        if not trusted and not (code and self._code.fits(code)):
+            raise _no_code(code)
         hashed = await self._passwords.hash(password)
         now = self._ctx.clock.now()
         user = User(id=new_id("usr"), username=username, password=hashed, role="admin", created_at=now)
@@ -82,6 +94,7 @@ class Accounts:
 
         await self._ctx.db.write(create)
         await asyncio.to_thread(self._mark.put)
+        await asyncio.to_thread(self._code.withdraw)
         return self._directory.users[user.id]
 
     async def refresh(self, token: str) -> Session:
@@ -273,6 +286,16 @@ def _csrf_failed() -> Forbidden:
 
 def _replayed() -> Unauthenticated:
     return Unauthenticated("This refresh token was used before; sign in again.", code="refresh_replayed")
+
+
+def _no_code(given: str | None) -> Forbidden:
+    if given:
+        return Forbidden("The set-up code is wrong; the log of `cloudos serve` has it.", code="setup_code_wrong")
+    message = (
+        "From another machine the set-up takes the one-time code, as `code`: it is in the log of `cloudos serve`, and in"
+        " the file auth/setup-code of the data folder."
+    )
+    return Forbidden(message, code="setup_code_required")
 
 
 def _already() -> Conflict:
