@@ -47,6 +47,7 @@ from cloudos_apps.monitoring.logs import LogReader
 from cloudos_apps.monitoring.metrics import AppMetrics
 from cloudos_apps.monitoring.reconciler import Reconciler
 from cloudos_apps.monitoring.stats import UsageReader
+from cloudos_apps.pages import PAGES
 from cloudos_apps.settings import AppsSettings
 from cloudos_apps.store import AppStore
 from cloudos_apps.templates.catalog import TemplateCatalog
@@ -90,6 +91,7 @@ manifest = Manifest(
         TemplateSourceRefreshed,
         TemplateSourceRemoved,
     ),
+    ui=PAGES,
 )
 
 
