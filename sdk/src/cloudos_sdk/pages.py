@@ -135,7 +135,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Widget:
-    """A card of the home page, `size` cells wide and high: a `module` that exports `Widget` or `mount`, or `declared`."""
+    """A card of the home page, `size` cells wide and high: a `module` with `Widget` or `mount`, or `declared`."""
 
     id: str
     title: str
@@ -174,7 +174,7 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True)
 class UI:
-    """All that a plugin brings. `assets` is the package folder with its modules, `api` the contract they are made for."""
+    """All that a plugin brings: `assets` is the package folder with its modules, `api` the contract of those."""
 
     assets: str | None = None
     api: int = API

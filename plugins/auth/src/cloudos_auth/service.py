@@ -292,8 +292,8 @@ def _no_code(given: str | None) -> Forbidden:
     if given:
         return Forbidden("The set-up code is wrong; the log of `cloudos serve` has it.", code="setup_code_wrong")
     message = (
-        "From another machine the set-up takes the one-time code, as `code`: it is in the log of `cloudos serve`, and in"
-        " the file auth/setup-code of the data folder."
+        "From another machine the set-up takes the one-time code, as `code`: it is in the log of `cloudos serve`, and"
+        " in the file auth/setup-code of the data folder."
     )
     return Forbidden(message, code="setup_code_required")
 
