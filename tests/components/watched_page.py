@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 _VIOLATIONS = """window.violations = [];
-document.addEventListener("securitypolicyviolation", (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`));"""
+document.addEventListener("securitypolicyviolation",
+    (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`));"""
 
 
 class Watch:
@@ -60,7 +61,7 @@ class Watch:
 
 @pytest.fixture
 def person(chromium: Any) -> Iterator[Any]:
-    """Return what makes pages: `page = person(url)` is a new person before the node at `url`; `page.watch` knows more."""
+    """Return what makes pages: `page = person(url)` is a new person in front of a node, as `page.watch` sees it."""
     contexts = []
 
     def come(url: str, **options: Any) -> Any:

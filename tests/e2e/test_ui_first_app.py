@@ -1,15 +1,13 @@
 """From a bare node to the first app, by a browser alone; and an app that breaks and is mended there."""
 
-import os
 import re
 import time
 
 import pytest
 from components.environments import serving
 from components.ports import free_port
-from playwright.sync_api import expect
-
 from e2e.test_first_app import CLOUDOS
+from playwright.sync_api import expect
 
 TEMPLATE = """
 name: web

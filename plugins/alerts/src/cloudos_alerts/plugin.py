@@ -25,6 +25,7 @@ from cloudos_alerts.notify.channels import ChannelService
 from cloudos_alerts.notify.outbox import NotificationOutbox
 from cloudos_alerts.rules.metric_catalog import MetricCatalog
 from cloudos_alerts.service import RuleService
+from cloudos_alerts.pages import PAGES
 from cloudos_alerts.settings import AlertsSettings
 from cloudos_alerts.startup import make_first_rules, stored_rules
 
@@ -41,6 +42,7 @@ manifest = Manifest(
     ),
     uses=(Apps, Metrics),
     emits=(AlertFired, AlertResolved, *events.ALL),
+    ui=PAGES,
 )
 
 

@@ -16,6 +16,7 @@ from cloudos_audit.external_seal import Syslog
 from cloudos_audit.jobs import KEEP
 from cloudos_audit.models import Base
 from cloudos_audit.queries import AuditQueries
+from cloudos_audit.pages import PAGES
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.retention import AuditPruned, AuditRetention
 from cloudos_audit.routes import routes
@@ -35,6 +36,7 @@ manifest = Manifest(
     migrations="cloudos_audit.migrations",
     permissions=(Permission("audit:read", "Read, export and verify the audit log", Role.ADMIN),),
     emits=(AuditPruned, AuditSealed, AuditTampered),
+    ui=PAGES,
 )
 
 

@@ -20,6 +20,7 @@ from cloudos_auth.keys import ApiKeys
 from cloudos_auth.lockout import Lockouts
 from cloudos_auth.login import Login
 from cloudos_auth.models import Base
+from cloudos_auth.pages import PAGES
 from cloudos_auth.passwords import Passwords
 from cloudos_auth.routes import routes
 from cloudos_auth.service import Accounts
@@ -49,6 +50,7 @@ manifest = Manifest(
         Permission("keys:write", "Make and revoke API keys", Role.ADMIN),
     ),
     command="user",
+    ui=PAGES,
 )
 
 

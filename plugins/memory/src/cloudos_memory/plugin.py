@@ -33,6 +33,7 @@ from cloudos_memory.models import Base
 from cloudos_memory.search.analytics import COVERAGE
 from cloudos_memory.search.indexing.worker import IndexWorker
 from cloudos_memory.search.lifespan import searching
+from cloudos_memory.pages import PAGES
 from cloudos_memory.settings import MemorySettings
 from cloudos_memory.sync.service import keeping_sync
 
@@ -73,6 +74,7 @@ manifest = Manifest(
     provides=(BearerAuthenticator, Embedder, McpSource, Recall),
     uses=(NoteStore, Users),
     emits=EVENTS,
+    ui=PAGES,
 )
 
 

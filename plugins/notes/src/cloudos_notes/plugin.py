@@ -25,6 +25,7 @@ from cloudos_notes.events import (
 from cloudos_notes.jobs import EMPTY_TRASH, FORGET_VERSIONS
 from cloudos_notes.models import Base
 from cloudos_notes.molly.memory import MollyMemory
+from cloudos_notes.pages import PAGES
 from cloudos_notes.settings import NotesSettings
 from cloudos_notes.storage.store import Store
 from cloudos_notes.storage.versions import Versions
@@ -55,6 +56,7 @@ manifest = Manifest(
         AttachmentImported,
         AttachmentDeleted,
     ),
+    ui=PAGES,
 )
 
 

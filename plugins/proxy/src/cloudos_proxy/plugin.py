@@ -48,6 +48,7 @@ from cloudos_proxy.routes.service import RouteService
 from cloudos_proxy.routes.store import RouteStore
 from cloudos_proxy.routes.upstream_names import UpstreamNames
 from cloudos_proxy.routes.upstream_resolver import Resolver
+from cloudos_proxy.pages import PAGES
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.sign_in.addresses import SignInAddresses
 from cloudos_proxy.sign_in.auth_socket import AuthSocket
@@ -71,6 +72,7 @@ manifest = Manifest(
     uses=(Apps, Authenticator, Sessions, Users),
     provides=(OwnProxy, MetricSource),
     emits=(*EVENTS, *DOMAIN_EVENTS),
+    ui=PAGES,
 )
 
 

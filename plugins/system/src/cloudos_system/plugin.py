@@ -18,6 +18,7 @@ from cloudos_system.jobs import CHECK_DISKS, PRUNE
 from cloudos_system.machine.node_identity import node_id
 from cloudos_system.machine.system_source import SystemSource
 from cloudos_system.models import Base
+from cloudos_system.pages import PAGES
 from cloudos_system.routes import routes
 from cloudos_system.series.history import MetricHistory
 from cloudos_system.series.minute_buffer import MinuteBuffer
@@ -44,6 +45,7 @@ manifest = Manifest(
     components=(Component("smartctl", _probe, "apt-get install smartmontools", optional=True),),
     provides=(Metrics, MetricSource),
     uses=(Apps, Authenticator),
+    ui=PAGES,
 )
 
 

@@ -114,6 +114,6 @@ def content_policy(script: str) -> str:
     """Return the content security policy: nothing from elsewhere, and no inline script but the import map."""
     return (
         f"default-src 'none'; script-src 'self'{script}; style-src 'self'; img-src 'self' data: blob:; "
-        "font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        "font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     )

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { t } from "./messages.js";
-import { time } from "./format.js";
+import { tick, time } from "./format.js";
 
 const COLOURS = ["--cloudos-series-1", "--cloudos-series-2", "--cloudos-series-3", "--cloudos-series-4"];
 
@@ -28,7 +28,7 @@ export function Chart({ title, times, series, show = String, height = 200, most 
         legend: { show: false },
         cursor: { y: false },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), most ?? Math.max(high ?? 1, 1e-9) * 1.1] } },
-        axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map(show) }],
+        axes: [{ ...axis, size: 28, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(show) }],
         series: [{}, ...series.map((each, place) => ({ label: each.title, stroke: colour(COLOURS[place % COLOURS.length]), width: 1.5, fill: place ? undefined : colour("--cloudos-series-fill"), points: { show: false } }))],
       }, [times.map((at) => (typeof at === "number" ? at : Date.parse(at) / 1000)), ...series.map((each) => each.values)], box.current);
     };
@@ -45,8 +45,8 @@ export function Chart({ title, times, series, show = String, height = 200, most 
       <span class="legend">${series.map((each, place) => html`<span key=${each.title} class=${`series-${place % 4 + 1}`}>${each.title} <b>${show(lastOf(each.values))}</b></span>`)}</span>
       <button type="button" class="button small quiet" aria-pressed=${table} onClick=${() => turn(!table)}>${t("chart-table")}</button></figcaption>
     <div ref=${box} role="img" aria-label=${`${title}. ${latest}`} hidden=${table}></div>
-    ${table && html`<div class="table-box short" tabindex="0" role="region" aria-label=${title}><table><thead><tr><th scope="col">${t("time")}</th>${series.map((each) => html`<th key=${each.title} scope="col" class="number">${each.title}</th>`)}</tr></thead>
-      <tbody>${times.map((at, row) => html`<tr key=${row}><th scope="row">${time(typeof at === "number" ? at * 1000 : at)}</th>${series.map((each) => html`<td key=${each.title} class="number">${show(each.values[row])}</td>`)}</tr>`).reverse()}</tbody></table></div>`}
+    ${table && html`<div class="table-box short" tabindex="0" role="region" aria-label=${title}><table><thead><tr><th scope="col">${t("time")}</th>${series.map((each) => html`<th key=${each.title} scope="col" class="kind-number">${each.title}</th>`)}</tr></thead>
+      <tbody>${times.map((at, row) => html`<tr key=${row}><th scope="row">${time(typeof at === "number" ? at * 1000 : at)}</th>${series.map((each) => html`<td key=${each.title} class="kind-number">${show(each.values[row])}</td>`)}</tr>`).reverse()}</tbody></table></div>`}
   </figure>`;
 }
 

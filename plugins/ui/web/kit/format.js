@@ -1,11 +1,11 @@
 // Numbers, sizes and times as a person reads them, in the chosen language.
-import { language, t } from "./messages.js";
+import { locale, t } from "./messages.js";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 export function number(value, digits = 0) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  return new Intl.NumberFormat(language.value, { maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value);
 }
 
 export function bytes(value) {
@@ -22,7 +22,12 @@ export function percent(value) {
 
 export function time(value) {
   if (!value) return "–";
-  return new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
+}
+
+// A mark on the axis of time: the hour, or the day where marks are a day apart.
+export function tick(seconds, step) {
+  return new Intl.DateTimeFormat(locale(), step >= 86400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" }).format(new Date(seconds * 1000));
 }
 
 const STEPS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -30,7 +35,7 @@ const STEPS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 
 export function ago(value, now = Date.now()) {
   if (!value) return t("never");
   const seconds = (new Date(value).getTime() - now) / 1000;
-  const form = new Intl.RelativeTimeFormat(language.value, { numeric: "auto" });
+  const form = new Intl.RelativeTimeFormat(locale(), { numeric: "auto" });
   for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return form.format(Math.round(seconds / size), unit);
   return t("just-now");
 }
@@ -40,7 +45,7 @@ export function duration(seconds) {
   const days = Math.floor(seconds / 86400);
   const hours = Math.floor((seconds % 86400) / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
-  const part = (value, unit) => new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "narrow" }).format(value);
+  const part = (value, unit) => new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "narrow" }).format(value);
   if (days) return `${part(days, "day")} ${part(hours, "hour")}`;
   if (hours) return `${part(hours, "hour")} ${part(minutes, "minute")}`;
   return part(minutes, "minute");

@@ -6,6 +6,11 @@ import english from "../locales/en.ftl";
 export const languages = { en: "English", de: "Deutsch", zh: "中文" };
 export const language = signal(chosen());
 
+// How numbers and times are written: as the browser's owner is used to, in the chosen language.
+export function locale() {
+  return navigator.languages?.find((tag) => tag.toLowerCase().startsWith(language.value)) ?? language.value;
+}
+
 const bundles = { en: make("en", english) };
 const loaded = new Set();
 

@@ -13,14 +13,14 @@ export function Table({ caption, columns, rows, keyOf = (row) => row.id, actions
   const turn = (key) => set((old) => (old?.key !== key ? { key, way: 1 } : old.way === 1 ? { key, way: -1 } : null));
   return html`<div class="table-box" role="region" aria-label=${caption} tabindex="0"><table>
     <caption class="visually-hidden">${caption}</caption>
-    <thead><tr>${columns.map((column) => html`<th key=${column.key} scope="col" class=${column.kind ?? "text"}
+    <thead><tr>${columns.map((column) => html`<th key=${column.key} scope="col" class=${`kind-${column.kind ?? "text"}`}
         aria-sort=${sort?.key === column.key ? (sort.way === 1 ? "ascending" : "descending") : undefined}>
       ${sortable && column.sort !== false && rows.length > 1
         ? html`<button type="button" class="sort" onClick=${() => turn(column.key)}>${column.title}${sort?.key === column.key && html`<span aria-hidden="true">${sort.way === 1 ? " ↑" : " ↓"}</span>`}</button>`
         : column.title}
     </th>`)}${actions && html`<th scope="col" class="row-actions"><span class="visually-hidden">${t("actions")}</span></th>`}</tr></thead>
     <tbody>${sorted.map((row, place) => html`<tr key=${keyOf(row) ?? place}>
-      ${columns.map((column, at) => html`<${at ? "td" : "th"} key=${column.key} scope=${at ? undefined : "row"} class=${column.kind ?? "text"} data-title=${column.title}>${cell(column, row)}</>`)}
+      ${columns.map((column, at) => html`<${at ? "td" : "th"} key=${column.key} scope=${at ? undefined : "row"} class=${`kind-${column.kind ?? "text"}`} data-title=${column.title}>${cell(column, row)}</>`)}
       ${actions && html`<td class="row-actions">${actions(row)}</td>`}
     </tr>`)}</tbody>
   </table></div>`;
@@ -38,7 +38,7 @@ function cell(column, row) {
     case "boolean": return value ? html`<${Icon} name="check" size=${16} /><span class="visually-hidden">${t("yes")}</span>` : html`<span class="muted">${t("no")}</span>`;
     case "list": return html`<span class="tags">${(Array.isArray(value) ? value : [value]).map((each) => html`<span class="tag" key=${String(each)}>${String(each)}</span>`)}</span>`;
     case "code": return html`<code>${String(value)}</code>`;
-    default: return typeof value === "object" ? html`<code>${JSON.stringify(value)}</code>` : String(value);
+    default: return typeof value === "object" ? html`<code>${JSON.stringify(value)}</code>` : /^[a-z]+(_[a-z]+)+$/.test(value) ? value.replaceAll("_", " ") : String(value);
   }
 }
 

@@ -64,13 +64,17 @@ function DeclaredTable({ section, alone }) {
     if (answer && action.show) await showOnce({ title: t("shown-once"), text: t("shown-once-text"), value: String(member(answer, action.show)) });
     source.reload();
   };
+  const change = async (row) => {
+    const whole = section.edit.source ? await attempt(() => api(fill(section.edit.source, row))) : row;
+    if (whole) open({ form: section.edit, row: whole, title: section.edit.title || t("change") });
+  };
   const next = async () => {
     const last = rows.at(-1);
     const found = await attempt(() => api(section.source, { query: { limit: 50, before: last.id } }));
     if (found) more([...pages, ...found]);
   };
   const actions = section.actions.length || section.edit ? (row) => html`
-    ${section.edit && html`<button type="button" class="button small" onClick=${() => open({ form: section.edit, row, title: section.edit.title || t("change") })}>${t("change")}</button>`}
+    ${section.edit && html`<button type="button" class="button small" onClick=${() => change(row)}>${t("change")}</button>`}
     ${section.actions.map((action) => html`<button type="button" key=${action.title} class=${`button small ${action.method === "DELETE" ? "danger-text" : ""}`} onClick=${() => run(action, row)}>${action.title}</button>`)}` : null;
   return html`<section class="section">
     <div class="section-head">${section.title && html`<h2>${section.title}</h2>`}

@@ -26,6 +26,12 @@ export function Home() {
       : html`<${Resource} of=${layout}>${(saved) => html`<${Grid} key=${kind} kind=${kind} saved=${saved} reload=${layout.reload} />`}</${Resource}>`}`;
 }
 
+// The default layout knows no plugins: it gives the order, they their sizes.
+function arranged(saved, known) {
+  const own = saved.layout.filter((each) => known.has(each.id));
+  return saved.version === 0 ? placed([], own.map(({ id }) => known.get(id))) : sound(own);
+}
+
 function readKind() {
   try { return KINDS.includes(localStorage.getItem("cloudos.home")) ? localStorage.getItem("cloudos.home") : "server"; } catch { return "server"; }
 }
@@ -33,7 +39,7 @@ function readKind() {
 function Grid({ kind, saved, reload, fixed = false }) {
   const widgets = contributions.value.widgets.filter((widget) => widget.dashboards.includes(kind));
   const known = useMemo(() => new Map(contributions.value.widgets.map((widget) => [widget.id, widget])), [contributions.value]);
-  const [layout, put] = useState(() => sound(saved.layout.filter((each) => known.has(each.id))));
+  const [layout, put] = useState(() => arranged(saved, known));
   const [version, step] = useState(saved.version);
   const [editing, edit] = useState(false);
   const [adding, add] = useState(false);
@@ -42,7 +48,7 @@ function Grid({ kind, saved, reload, fixed = false }) {
   const grid = useRef(null);
   const saving = useRef(Promise.resolve());
   const versionNow = useRef(saved.version);
-  useEffect(() => { if (saved.version !== versionNow.current && !drag) { put(sound(saved.layout.filter((each) => known.has(each.id)))); step(saved.version); versionNow.current = saved.version; } }, [saved]);
+  useEffect(() => { if (saved.version !== versionNow.current && !drag) { put(arranged(saved, known)); step(saved.version); versionNow.current = saved.version; } }, [saved]);
   const arrangeable = can("dashboard:write") && !fixed;
   const all = fixed ? placed([], widgets) : (drag?.layout ?? layout);
   // what no plugin brings now keeps a place: it may come back

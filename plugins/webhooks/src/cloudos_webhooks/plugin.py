@@ -18,6 +18,7 @@ from cloudos_webhooks.delivery.store import Deliveries
 from cloudos_webhooks.events import WebhookCreated, WebhookDeleted, WebhookFailing, WebhookRecovered, WebhookUpdated
 from cloudos_webhooks.jobs import PRUNE
 from cloudos_webhooks.models import Base
+from cloudos_webhooks.pages import PAGES
 from cloudos_webhooks.routes import routes
 from cloudos_webhooks.service import Webhooks
 from cloudos_webhooks.settings import WebhooksSettings
@@ -34,6 +35,7 @@ manifest = Manifest(
         Permission("webhooks:write", "Make, change, test and remove webhooks", Role.ADMIN),
     ),
     emits=(WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookRecovered),
+    ui=PAGES,
 )
 
 

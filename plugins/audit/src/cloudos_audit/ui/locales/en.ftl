@@ -1,0 +1,13 @@
+audit-lead = Every change on this node: who, what, when and from where. Each entry seals those before it.
+audit-verify = Verify
+audit-valid = All { $count } entries are as they were written.
+audit-invalid = The log was changed.
+audit-export = Export
+audit-filter = Filter
+audit-action = Action
+audit-actor = Who
+audit-resource = Resource
+audit-since = Since
+audit-what = What
+audit-address = From
+audit-none = Nothing fits.
