@@ -179,6 +179,44 @@ def doctor() -> None:
 
 
 @cli.group()
+def service() -> None:
+    """Have the node start with the machine, as a systemd service."""
+
+
+@service.command("install")
+@click.option("--lan", is_flag=True, help="Listen on all addresses of the machine, and not on loopback alone.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option("--user", default="cloudos", show_default=True, help="User that it runs as; made where there is none.")
+@click.option("--print", "shown", is_flag=True, help="Print the unit, and install nothing.")
+def install_service(lan: bool, port: int | None, user: str, shown: bool) -> None:
+    """Write the unit, and start the node now and with the machine."""
+    from cloudos_host.systemd_service import STATE, Service
+
+    place = click.get_current_context().meta.get(_PLACE, {})
+    config = _config(host="0.0.0.0" if lan else None, port=port, data_dir=place.get("data_dir", STATE))  # noqa: S104
+    made = Service(config, place.get("config"), user)
+    click.echo(made.unit() if shown else "\n".join(made.install()), nl=not shown)
+
+
+@service.command("uninstall")
+def uninstall_service() -> None:
+    """Stop the node and remove its unit; its data stays."""
+    from cloudos_host import systemd_service
+
+    click.echo("\n".join(systemd_service.uninstall()))
+
+
+@service.command("status")
+def service_status() -> None:
+    """Tell whether the service is installed and runs; exit 3 where it does not run."""
+    from cloudos_host import systemd_service
+
+    running, lines = systemd_service.status()
+    click.echo("\n".join(lines))
+    sys.exit(0 if running else 3)
+
+
+@cli.group()
 def db() -> None:
     """Look at the database's revisions, upgrade it, and move it to another."""
 
