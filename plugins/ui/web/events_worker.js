@@ -15,6 +15,7 @@ class Stream {
     this.path = path;
     this.listeners = new Map(); // port -> count
     this.last = null;
+    this.latest = null;
     this.tries = 0;
     this.state = "connecting";
     this.running = false;
@@ -95,6 +96,7 @@ class Stream {
     } catch {
       return;
     }
+    if (this.path !== "/api/events") this.latest = message; // samples: a tab that comes later need not wait for the next
     this.tell(message);
   }
 }
@@ -159,6 +161,7 @@ async function receive(port, message) {
     if (!stream) streams.set(message.path, (stream = new Stream(message.path)));
     stream.listeners.set(port, (stream.listeners.get(port) ?? 0) + 1);
     port.postMessage({ type: "state", path: message.path, state: stream.state, resumed: false });
+    if (stream.latest) port.postMessage({ ...stream.latest, path: message.path });
     stream.start();
   } else if (message.type === "unfollow") {
     const stream = streams.get(message.path);

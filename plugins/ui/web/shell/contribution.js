@@ -2,12 +2,12 @@
 import { Component } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { api } from "../kit/api.js";
+import { api, OfflineError } from "../kit/api.js";
 import { html } from "../kit/html.js";
 import { loadMessages, language, t } from "../kit/messages.js";
 import { Failure, Loading } from "../kit/states.js";
 import { UpgradePrompt } from "../kit/upgrade.js";
-import { can, events, permissions } from "../kit/session.js";
+import { can, events, online, permissions } from "../kit/session.js";
 import { toast } from "../kit/toast.js";
 import { Declared } from "./declared.js";
 
@@ -70,6 +70,9 @@ function Module({ part, what, ...rest }) {
     load(part, attempt).then((module) => !gone && set({ module }), (error) => !gone && set({ error }));
     return () => { gone = true; };
   }, [part.module, attempt, language.value]);
+  const back = online.value;
+  useEffect(() => { if (back && state.error) again(attempt + 1); }, [back]); // what did not load while the node was away
+  if (state.error && !back) return html`<${Failure} error=${new OfflineError()} retry=${() => again(attempt + 1)} />`;
   if (state.error) return html`<${Broken} part=${part} error=${state.error} retry=${() => again(attempt + 1)} />`;
   if (!state.module) return html`<${Loading} />`;
   const View = state.module[what];

@@ -61,7 +61,7 @@ export function Frame({ enter, leave }) {
     <div class="frame">
       <header class="top">
         <button type="button" class="button icon-only menu-button" aria-label=${t("menu")} aria-expanded=${menu} onClick=${() => open(true)}><${Icon} name="menu" /></button>
-        <a class="brand" href="/"><${Logo} size=${28} /><span>Cloud OS</span></a>
+        <a class="brand" href="/" aria-label="Cloud OS"><${Logo} size=${28} /><span>Cloud OS</span></a>
         <button type="button" class="search-button" onClick=${() => search(true)}><${Icon} name="search" size=${18} /><span>${t("search")}</span><kbd>${/Mac|iP/.test(navigator.platform) ? "⌘K" : "Ctrl K"}</kbd></button>
         <div class="top-right"><${Bell} /><${Account} out=${out} /></div>
       </header>

@@ -65,7 +65,7 @@ export function SignIn({ done, over = false, name = "" }) {
   const fields = waiting
     ? html`<label class="field"><span>${backup ? t("sign-in-backup") : t("sign-in-code")}</span>
         <input name="code" required autocomplete="one-time-code" inputmode=${backup ? "text" : "numeric"} spellcheck="false" /></label>`
-    : html`<label class="field"><span>${t("user-name")}</span><input name="username" required autocomplete="username" autocapitalize="none" spellcheck="false" value=${name} readonly=${Boolean(name)} /></label>
+    : html`<label class="field"><span>${t("user-name")}</span><input name="username" required autocomplete="username" autocapitalize="none" spellcheck="false" defaultValue=${name} readonly=${Boolean(name)} /></label>
       <label class="field"><span>${t("password")}</span><input name="password" type="password" required autocomplete="current-password" /></label>`;
   const content = html`<form ref=${form} class="stack" onSubmit=${submit} method="post">
     ${fields}<${Refusal} error=${error} />

@@ -1,5 +1,5 @@
 // The newest readings, by the one stream that all tabs share, and the last of them for small lines.
-import { follow } from "cloudos";
+import { api, follow } from "cloudos";
 import { useEffect, useState } from "preact/hooks";
 
 const KEPT = 60;
@@ -7,10 +7,24 @@ const KEPT = 60;
 const STREAM = "/api/system/metrics/stream?metric=system.cpu.usage_percent&metric=system.memory.*&metric=system.network.*";
 const past = new Map(); // key -> values, so that a line is there at once when one comes back
 
+let seeded = null;
+
+// The last hour from the history, once, so that the small lines do not begin empty.
+function seed() {
+  seeded ??= api("/api/system/metrics?range=1h&metric=system.cpu.usage_percent&metric=system.network.*", { prompt: false }).then((history) => {
+    for (const { metric, labels, mean } of history.series) {
+      const key = keyOf(metric, labels);
+      past.set(key, [...mean.filter((value) => value !== null), ...(past.get(key) ?? [])].slice(-KEPT));
+    }
+  }, () => { seeded = null; });
+  return seeded;
+}
+
 export const keyOf = (metric, labels = {}) => `${metric}${Object.entries(labels).map(([name, value]) => `,${name}=${value}`).join("")}`;
 
 export function useReadings() {
   const [readings, set] = useState(null);
+  useEffect(() => { seed(); }, []);
   useEffect(() => follow(STREAM, ({ event, data }) => {
     if (event !== "metrics") return;
     const found = new Map();
