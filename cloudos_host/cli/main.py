@@ -190,7 +190,7 @@ def service() -> None:
 @click.option("--print", "shown", is_flag=True, help="Print the unit, and install nothing.")
 def install_service(lan: bool, port: int | None, user: str, shown: bool) -> None:
     """Write the unit, and start the node now and with the machine."""
-    from cloudos_host.systemd_service import STATE, Service
+    from cloudos_host.cli.systemd_service import STATE, Service
 
     place = click.get_current_context().meta.get(_PLACE, {})
     config = _config(host="0.0.0.0" if lan else None, port=port, data_dir=place.get("data_dir", STATE))  # noqa: S104
@@ -201,7 +201,7 @@ def install_service(lan: bool, port: int | None, user: str, shown: bool) -> None
 @service.command("uninstall")
 def uninstall_service() -> None:
     """Stop the node and remove its unit; its data stays."""
-    from cloudos_host import systemd_service
+    from cloudos_host.cli import systemd_service
 
     click.echo("\n".join(systemd_service.uninstall()))
 
@@ -209,7 +209,7 @@ def uninstall_service() -> None:
 @service.command("status")
 def service_status() -> None:
     """Tell whether the service is installed and runs; exit 3 where it does not run."""
-    from cloudos_host import systemd_service
+    from cloudos_host.cli import systemd_service
 
     running, lines = systemd_service.status()
     click.echo("\n".join(lines))

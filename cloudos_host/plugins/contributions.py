@@ -50,9 +50,9 @@ def _missing(ui: UI) -> str | None:
     folder = ui.folder()
     if folder is None:
         return f"the folder {ui.assets!r} of its pages is not there"
-    styles = [part.style for part in (*ui.pages, *ui.widgets) if part.style]
-    for name in [*(part.module for part in ui.parts if part.module), *styles]:
-        if not (folder / name).is_file():
+    styles = [page.style for page in ui.pages] + [widget.style for widget in ui.widgets]
+    for name in [*(part.module for part in ui.parts), *styles]:
+        if name and not (folder / name).is_file():
             return f"{name!r} is not in the folder {ui.assets!r}"
     return None
 

@@ -187,7 +187,9 @@ class PluginLoader:
     def _settle_contributions(self) -> None:
         """Refuse a plugin that brings a page or a widget that another has, or answers `/` beside another."""
         claimed: dict[str, str] = {}
-        for record in sorted(self.records, key=lambda r: r.state is PluginState.PENDING):  # first those that run already
+        for record in sorted(
+            self.records, key=lambda r: r.state is PluginState.PENDING
+        ):  # first those that run already
             for claim in taken(record.manifest) if record.alive and record.manifest else ():
                 other = claimed.setdefault(claim, record.id)
                 if other != record.id:

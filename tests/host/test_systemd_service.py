@@ -12,10 +12,10 @@ import pytest
 from components.environments import serving
 from components.ports import free_port
 
-from cloudos_host import systemd_service
+from cloudos_host.cli import systemd_service
+from cloudos_host.cli.systemd_service import Service
 from cloudos_host.config import load
 from cloudos_host.node import HostError
-from cloudos_host.systemd_service import Service
 
 CLOUDOS = Path(sys.executable).with_name("cloudos")
 

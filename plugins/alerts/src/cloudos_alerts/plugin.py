@@ -23,9 +23,9 @@ from cloudos_alerts.jobs import PRUNE
 from cloudos_alerts.models import Base
 from cloudos_alerts.notify.channels import ChannelService
 from cloudos_alerts.notify.outbox import NotificationOutbox
+from cloudos_alerts.pages import PAGES
 from cloudos_alerts.rules.metric_catalog import MetricCatalog
 from cloudos_alerts.service import RuleService
-from cloudos_alerts.pages import PAGES
 from cloudos_alerts.settings import AlertsSettings
 from cloudos_alerts.startup import make_first_rules, stored_rules
 

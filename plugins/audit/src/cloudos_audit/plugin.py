@@ -15,8 +15,8 @@ from cloudos_audit.chain_head import SealMark
 from cloudos_audit.external_seal import Syslog
 from cloudos_audit.jobs import KEEP
 from cloudos_audit.models import Base
-from cloudos_audit.queries import AuditQueries
 from cloudos_audit.pages import PAGES
+from cloudos_audit.queries import AuditQueries
 from cloudos_audit.recorder import Recorder
 from cloudos_audit.retention import AuditPruned, AuditRetention
 from cloudos_audit.routes import routes

@@ -6,10 +6,11 @@ import hmac
 import ipaddress
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Headers
 
 _LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """None that is read as another: no I, L, O, 0 and 1."""
@@ -49,7 +50,7 @@ class SetupCode:
         self._path.unlink(missing_ok=True)
 
 
-def at_the_machine(address: str | None, headers: Mapping[str, str]) -> bool:
+def at_the_machine(address: str | None, headers: Headers) -> bool:
     """Tell whether a caller is on this machine itself: by no proxy, and by no name that leads here from elsewhere.
 
     A page of another site can have its name lead to 127.0.0.1, but cannot change the name that its requests carry.

@@ -30,10 +30,10 @@ from cloudos_memory.mcp_server.openapi import MCP_PATHS
 from cloudos_memory.mcp_server.own_parts import offering_memory
 from cloudos_memory.mcp_server.sessions import keeping_sessions
 from cloudos_memory.models import Base
+from cloudos_memory.pages import PAGES
 from cloudos_memory.search.analytics import COVERAGE
 from cloudos_memory.search.indexing.worker import IndexWorker
 from cloudos_memory.search.lifespan import searching
-from cloudos_memory.pages import PAGES
 from cloudos_memory.settings import MemorySettings
 from cloudos_memory.sync.service import keeping_sync
 

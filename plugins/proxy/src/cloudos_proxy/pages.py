@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cloudos_sdk.pages import UI, Column, Form, Page, RowAction, Table
 
-from cloudos_proxy.domain_schemas import DomainChange, NewDomain
-from cloudos_proxy.schemas import NewRoute, RouteChange
+from cloudos_proxy.domains.schemas import DomainChange, NewDomain
+from cloudos_proxy.routes.schemas import NewRoute, RouteChange
 
 _ROUTES = Table(
     title="Routes",

@@ -40,6 +40,7 @@ from cloudos_proxy.domains.wildcards import WildcardPolicy
 from cloudos_proxy.events import EVENTS
 from cloudos_proxy.hostnames import normalise
 from cloudos_proxy.models import Base
+from cloudos_proxy.pages import PAGES
 from cloudos_proxy.ports.coexist import Coexistence
 from cloudos_proxy.ports.process_control import Systemd
 from cloudos_proxy.ports.takeover import TakeoverService
@@ -48,7 +49,6 @@ from cloudos_proxy.routes.service import RouteService
 from cloudos_proxy.routes.store import RouteStore
 from cloudos_proxy.routes.upstream_names import UpstreamNames
 from cloudos_proxy.routes.upstream_resolver import Resolver
-from cloudos_proxy.pages import PAGES
 from cloudos_proxy.settings import ProxySettings
 from cloudos_proxy.sign_in.addresses import SignInAddresses
 from cloudos_proxy.sign_in.auth_socket import AuthSocket

@@ -14,7 +14,7 @@ from cloudos_sdk.errors import UpgradeRequired
 from cloudos_sdk.pages import API, Action, Declared, Form, Page, Table, Widget
 from pydantic import BaseModel
 
-from cloudos_ui.front import content_type_of
+from cloudos_ui.shell import content_type_of
 
 Part = TypeVar("Part", Page, Widget, Action)
 Allows = Callable[[str], bool]

@@ -12,8 +12,8 @@ from cloudos_sdk.pages import UI, Page
 from quart import Blueprint
 
 from cloudos_ui.contributions import Contributions
-from cloudos_ui.front import Front
 from cloudos_ui.routes import routes
+from cloudos_ui.shell import Shell
 
 manifest = Manifest(
     title="Web interface",
@@ -57,7 +57,7 @@ def cloudos_routes() -> Sequence[Blueprint]:
 @asynccontextmanager
 async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     """Read the built files."""
-    ctx.provide(Front, await asyncio.to_thread(Front.read))
+    ctx.provide(Shell, await asyncio.to_thread(Shell.read))
     ctx.provide(Contributions, Contributions(ctx.use(PluginCatalogue), ctx.use(PermissionCatalogue), ctx.licence))
     yield
 
@@ -65,7 +65,7 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
 @hookimpl
 async def cloudos_health(ctx: Context) -> Health:
     """Tell whether the interface was built."""
-    front = ctx.find(Front)
-    if front is None or front.built:
+    shell = ctx.find(Shell)
+    if shell is None or shell.built:
         return Health(True)
     return Health(False, "The web interface is not built; run `make ui` and start again.")

@@ -13,7 +13,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, validate_querystring
 
 from cloudos_ui.contributions import Contributions
-from cloudos_ui.front import Front, content_type_of
+from cloudos_ui.shell import Shell, content_type_of
 
 routes = Blueprint("ui", __name__)
 
@@ -50,12 +50,12 @@ async def page() -> Response:
     browser = "text/html" in request.headers.get("Accept", "")
     if not known and not browser:
         raise NotFound("page", path, code="not_found", message="There is nothing at this path.")
-    front = use(Front)
-    if not front.built:
+    shell = use(Shell)
+    if not shell.built:
         raise Unavailable(
             "The web interface is not built; run `make ui` and start the node again.", code="ui_not_built"
         )
-    response = _guarded(Response(front.page, content_type="text/html; charset=utf-8"))
+    response = _guarded(Response(shell.page, content_type="text/html; charset=utf-8"))
     response.status_code = 200 if known else 404
     response.headers["Cache-Control"] = "no-cache"
     return response
@@ -66,7 +66,7 @@ async def page() -> Response:
 @answers(200, "text/javascript")
 async def asset(name: str) -> Response:
     """Return a built file; its name changes with its content."""
-    file = use(Front).files.get(name)
+    file = use(Shell).files.get(name)
     if file is None:
         raise NotFound("file", name)
     packed = file.packed if request.accept_encodings["gzip"] > 0 else None
@@ -113,7 +113,7 @@ async def declared(query_args: DeclaredQuery) -> Response:
 
 
 def _guarded(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = use(Front).policy
+    response.headers["Content-Security-Policy"] = use(Shell).policy
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

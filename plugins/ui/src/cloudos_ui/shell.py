@@ -59,7 +59,7 @@ class BuiltFile:
 
 
 @dataclass(frozen=True)
-class Front:
+class Shell:
     """The page with its policy, and the files by name; empty where nothing was built."""
 
     page: bytes = b""
@@ -72,7 +72,7 @@ class Front:
         return bool(self.page)
 
     @classmethod
-    def read(cls, folder: Path = STATIC) -> Front:
+    def read(cls, folder: Path = STATIC) -> Shell:
         """Read what the build left in a folder."""
         try:
             manifest = orjson.loads((folder / "manifest.json").read_bytes())
