@@ -28,7 +28,7 @@ export function Chart({ title, times, series, show = String, height = 200, most 
         legend: { show: false },
         cursor: { y: false },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), most ?? Math.max(high ?? 1, 1e-9) * 1.1] } },
-        axes: [{ ...axis, size: 28, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(show) }],
+        axes: [{ ...axis, size: 28, space: 84, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(show) }],
         series: [{}, ...series.map((each, place) => ({ label: each.title, stroke: colour(COLOURS[place % COLOURS.length]), width: 1.5, fill: place ? undefined : colour("--cloudos-series-fill"), points: { show: false } }))],
       }, [times.map((at) => (typeof at === "number" ? at : Date.parse(at) / 1000)), ...series.map((each) => each.values)], box.current);
     };
