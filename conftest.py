@@ -49,6 +49,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = chosen
     if not config.pluginmanager.hasplugin("xdist"):
         return
+    groups: dict[Path, str] = {}
     for item in items:
         shared = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
+        if shared:
+            groups.setdefault(item.path, shared[0])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, str(item.path))))
