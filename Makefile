@@ -51,7 +51,7 @@ serve: $(VENV)/.installed
 
 test: setup
 	@CLOUDOS_UI_DEV=1 $(BIN)/python plugins/ui/hatch_build.py
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

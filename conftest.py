@@ -27,8 +27,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     return report
 
 
-_SHARED = ("docker_engine", "wheels", "mcp_clients", "pebble_server")
-"""Components that start once in a run: what uses one of them goes to one worker."""
+_WITH_ENGINE = (
+    "plugins/apps/tests/",
+    "plugins/backups/tests/",
+    "plugins/proxy/tests/test_takeover.py",
+    "tests/e2e/test_first_app.py",
+    "tests/e2e/test_ui_first_app.py",
+)
+"""The tests that use the Docker Engine. One worker runs them all: two engines break each other's rules."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each file to one worker, and all that use the engine to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByComponent(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "engine" if nodeid.startswith(_WITH_ENGINE) else super()._split_scope(nodeid)
+
+    return ByComponent(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Choose the tests of `--changed`; keep those of a file, or of a shared component, in one worker."""
+    """Choose the tests of `--changed`; refuse a use of the engine that the workers do not know of."""
     if config.getoption("changed"):
         from components.changed_files import changed_files, touched
 
@@ -47,12 +65,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             chosen = [item for item in items if any(f"{places[item]}/".startswith(f"{place}/") for place in wanted)]
             config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
             items[:] = chosen
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    groups: dict[Path, str] = {}
     for item in items:
-        shared = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
-        if shared:
-            groups.setdefault(item.path, shared[0])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, str(item.path))))
+        if "docker_engine" in getattr(item, "fixturenames", ()) and not item.nodeid.startswith(_WITH_ENGINE):
+            raise pytest.UsageError(
+                f"{item.nodeid} uses the Docker Engine: add its file to _WITH_ENGINE in conftest.py"
+            )
