@@ -11,6 +11,7 @@ import sys
 import click
 
 from cloudos_host import logs
+from cloudos_host.cli.stop_watchdog import StopWatchdog
 from cloudos_host.config import Config
 from cloudos_host.containment import task_factory
 from cloudos_host.host import Host
@@ -48,6 +49,7 @@ async def run(config: Config, safe: bool) -> None:
 
     async def stopped() -> None:
         await stop.wait()
+        StopWatchdog(loop, config.host.stop_limit, node.log).begin()
         node.streams.close()
         node.app.open_answers.end_all()
         node.mounts.stop_soon()

@@ -15,6 +15,7 @@ from cloudos_host.config import HostSettings
 from cloudos_host.containment import contained
 from cloudos_host.node import is_full
 from cloudos_host.plugins import jobs
+from cloudos_host.plugins.process_state import ProcessState
 from cloudos_host.plugins.registry import BootPhase, PluginRecord, PluginState
 from cloudos_host.plugins.startup_crash_log import StartupCrashLog
 
@@ -27,6 +28,7 @@ class Lifespans:
         self._notes = notes
         self._settings = settings
         self._log = log
+        self._process = ProcessState()
 
     async def start(self, record: PluginRecord) -> None:
         """Start one plugin and wait for the first outcome: it runs, it waits, or it failed."""
@@ -36,8 +38,15 @@ class Lifespans:
         record.runner = asyncio.create_task(self._live(record, first), name=f"plugin:{record.id}")
         await first.wait()
         self._notes.leave()
+        self._put_back(record)
         if record.state is PluginState.RUNNING:
             self._notes.survived(record.id)
+
+    def _put_back(self, record: PluginRecord) -> None:
+        """Undo what a plugin changed for the whole process, and tell the operator which."""
+        for what in self._process.restore():
+            record.context.faults.note("its start", f"it changed {what}, which was put back")
+            self._log.error("plugin changed the process", plugin=record.id, what=what)
 
     async def stop(self, record: PluginRecord) -> None:
         """Stop one plugin; what does not end in time is abandoned and logged."""

@@ -2,7 +2,11 @@
 
 import asyncio
 import functools
+import logging
+import signal
+import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +16,11 @@ import pytest
 from cloudos_sdk import Event, Feature, Job, Manifest, Mount, Policy, hookimpl, licensed, public
 from cloudos_sdk.context import current
 from cloudos_sdk.testing.fixtures import FakeClock
-from quart import Blueprint, websocket
+from components.environments import clean_environ
+from quart import Blueprint, Quart, websocket
 
 from cloudos_host.containment import Faults, PluginCrash, contained, task_factory
+from cloudos_host.plugins.discovery import discover
 
 
 class Ends(BaseException):
@@ -342,3 +348,85 @@ async def test_the_context_of_a_request_is_its_plugins(cloudos):
     host = await cloudos(plugin("good", routes={"x": view}))
     await host.client.get("/api/good/x")
     assert seen == ["good"]
+
+
+async def test_what_a_plugin_changes_for_the_whole_process_is_put_back_and_told(cloudos, capsys):
+    level, before, method = logging.root.level, signal.getsignal(signal.SIGTERM), Quart.make_response
+
+    async def begin(ctx):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        logging.root.setLevel(logging.CRITICAL)
+        Quart.make_response = lambda *_: None
+        Quart.added_by_a_plugin = 1
+
+    host = await cloudos(plugin("good"), plugin("bad", cloudos_lifespan=lifespan(begin)))
+    assert (signal.getsignal(signal.SIGTERM), logging.root.level, Quart.make_response) == (before, level, method)
+    assert not hasattr(Quart, "added_by_a_plugin")
+    said = capsys.readouterr().out
+    for what in ("the handler of SIGTERM", "the level of the log", "Quart.make_response", "Quart.added_by_a_plugin"):
+        assert what in said
+    assert "plugin=bad" in said
+    await host.host.health.check()
+    assert not host.record("bad").health.ok, "four changes are trouble"
+    await serves(host, "good", "bad")
+
+
+HANGS = {
+    "a lifespan that never ends": "async def end():\n    await asyncio.Event().wait()",
+    "a lifespan that blocks": "async def end():\n    time.sleep(600)",
+    "a task that refuses to end": """async def end():
+    async def stays():
+        while True:
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                pass
+    await stays()""",
+    "a thread that is left": """async def end():
+    threading.Thread(target=time.sleep, args=(600,), name="left-behind").start()""",
+}
+
+
+@pytest.mark.parametrize("source", HANGS.values(), ids=HANGS)
+def test_a_stop_ends_in_time_whatever_a_plugin_does(tmp_path, source):
+    package = tmp_path / "stuck"
+    package.mkdir()
+    (package / "stuck.py").write_text(
+        f"""import asyncio, threading, time
+from contextlib import asynccontextmanager
+from cloudos_sdk import Manifest, hookimpl
+manifest = Manifest(title="Stuck")
+{source}
+@hookimpl
+@asynccontextmanager
+async def cloudos_lifespan(ctx):
+    yield
+    await end()
+"""
+    )
+    info = package / "stuck-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[cloudos.plugins]\nstuck = stuck\n")
+    environ = {
+        "PYTHONPATH": str(package), "CLOUDOS_HOST__REQUIRED": "[]", "CLOUDOS_HOST__STOP_LIMIT": "2",
+        "CLOUDOS_HOST__DISABLED": str([f.id for f in discover() if f.id != "stuck"]).replace("'", '"'),
+    }  # fmt: skip
+    code = "from cloudos_host.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--data-dir", tmp_path / "data"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env={**clean_environ(), **environ}, stdout=log, stderr=log)
+        try:
+            end = time.monotonic() + 30
+            while "plugin=stuck" not in (tmp_path / "log").read_text():
+                assert process.poll() is None and time.monotonic() < end, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            process.wait(25)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    told = [line for line in (tmp_path / "log").read_text().splitlines()]
+    told = [line for line in told if "the stop took longer" in line or "plugin does not stop" in line]
+    assert any("stuck" in line or "left-behind" in line for line in told), told
