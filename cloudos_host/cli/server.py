@@ -17,6 +17,7 @@ from cloudos_host.containment import task_factory
 from cloudos_host.host import Host
 from cloudos_host.http import hypercorn_fast_path
 from cloudos_host.node import HostError
+from cloudos_host.plugins.loop_watchdog import Holds, LoopWatchdog
 
 _FIRST_WORD = 0.05  # what imports modules holds up the loop, so those who waited for the port come first
 
@@ -47,8 +48,12 @@ async def run(config: Config, safe: bool) -> None:
     server.include_server_header = False
     server.graceful_timeout = config.host.stop_limit / 2
 
+    holds = Holds(node.records, node.log)
+    watchdog = LoopWatchdog(loop, holds.plugin_of, holds.told)
+
     async def stopped() -> None:
         await stop.wait()
+        watchdog.stop()
         StopWatchdog(loop, config.host.stop_limit, node.log).begin()
         node.streams.close()
         node.app.open_answers.end_all()
@@ -70,6 +75,7 @@ async def run(config: Config, safe: bool) -> None:
         click.echo(
             f"cloudos: serving on http://{config.host.host}:{sockets.insecure_sockets[0].getsockname()[1]}", err=True
         )
+        watchdog.start()
         rest = loop.create_task(_boot_rest(node, stop))
         await hypercorn.asyncio.serve(node.app, server, shutdown_trigger=stopped)
         rest.cancel()
