@@ -50,7 +50,7 @@ serve: $(VENV)/.installed
 	$(BIN)/cloudos serve --data-dir $(DATA_DIR) $(ARGS)
 
 test: setup
-	@CLOUDOS_UI_DEV=1 $(BIN)/python plugins/ui/hatch_build.py
+	-@CLOUDOS_UI_DEV=1 $(BIN)/python plugins/ui/hatch_build.py
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup
