@@ -22,7 +22,7 @@ class Watch:
         self._node = urlsplit(node).netloc
         self._origins = {self._node}
         self.faults: list[str] = []
-        self.expected: list[str] = []
+        self.expected: list[str] = ["ERR_NETWORK_CHANGED"]  # tests beside make and remove interfaces
         context.add_init_script(_VIOLATIONS)
         context.on("page", self._follow)
         context.on("request", self._ask)
