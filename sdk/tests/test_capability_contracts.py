@@ -7,6 +7,7 @@ import pytest
 from cloudos_sdk import Permission, Role, Unauthenticated
 from cloudos_sdk.capabilities import AppAddress, Apps, Authenticator, Metric, PermissionCatalogue, PlanSource
 from cloudos_sdk.testing.contracts import (
+    check_app_data,
     check_apps,
     check_authenticator,
     check_control_panel_link,
@@ -16,6 +17,7 @@ from cloudos_sdk.testing.contracts import (
     check_plan_source,
 )
 from cloudos_sdk.testing.fakes import (
+    FakeAppData,
     FakeApps,
     FakeAuthenticator,
     FakeControlPanelLink,
@@ -37,6 +39,10 @@ async def test_the_fake_authenticator_keeps_the_contract():
 async def test_the_fake_apps_keep_the_contract():
     await check_apps(FakeApps())
     await check_apps(FakeApps(BLOG, AppAddress("app_2", "shop", "stopped", None)))
+
+
+async def test_the_fake_app_data_keeps_the_contract():
+    await check_app_data(FakeAppData())
 
 
 async def test_the_fake_plan_and_link_keep_the_contract():

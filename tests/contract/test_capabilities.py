@@ -5,8 +5,10 @@ import importlib
 
 from cloudos_sdk import capabilities
 from cloudos_sdk.capabilities import (
+    AppData,
     Apps,
     Authenticator,
+    BackupSource,
     BearerAuthenticator,
     ControlPanelLink,
     Embedder,
@@ -23,8 +25,10 @@ from cloudos_sdk.capabilities import (
     Users,
 )
 from cloudos_sdk.testing.contracts import (
+    check_app_data,
     check_apps,
     check_authenticator,
+    check_backup_source,
     check_control_panel_link,
     check_embedder,
     check_mcp_source,
@@ -44,7 +48,9 @@ from contract.promises import all_plugins
 from cloudos_host.plugins.discovery import discover
 
 CHECKS = {
+    AppData: check_app_data,
     Apps: check_apps,
+    BackupSource: check_backup_source,
     ControlPanelLink: check_control_panel_link,
     Embedder: check_embedder,
     OwnProxy: check_own_proxy,

@@ -24,7 +24,9 @@ from cloudos_sdk.capabilities.plans import PlanSource
 from cloudos_sdk.capabilities.plugins import PluginCatalogue, RunningPlugin
 
 if TYPE_CHECKING:
+    from cloudos_sdk.capabilities.app_data import AppContents, AppData, DataDump, DataFolder, Hold, Making
     from cloudos_sdk.capabilities.apps import AppAddress, Apps
+    from cloudos_sdk.capabilities.backups import BackupSource
     from cloudos_sdk.capabilities.embeddings import Embedder
     from cloudos_sdk.capabilities.mcp import McpParts, McpPrompt, McpResource, McpResult, McpSource, McpTool
     from cloudos_sdk.capabilities.memory import Recall, Recalled
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     )
 
 _LATER = {
+    "app_data": ("AppContents", "AppData", "DataDump", "DataFolder", "Hold", "Making"),
     "apps": ("AppAddress", "Apps"),
+    "backups": ("BackupSource",),
     "embeddings": ("Embedder",),
     "mcp": ("McpParts", "McpPrompt", "McpResource", "McpResult", "McpSource", "McpTool"),
     "memory": ("Recall", "Recalled"),
@@ -53,12 +57,19 @@ _HOMES = {name: module for module, names in _LATER.items() for name in names}
 __all__ = [
     "SESSION_COOKIE",
     "AppAddress",
+    "AppContents",
+    "AppData",
     "Apps",
     "Authenticator",
+    "BackupSource",
     "BearerAuthenticator",
     "ControlPanelLink",
     "Credentials",
+    "DataDump",
+    "DataFolder",
     "Embedder",
+    "Hold",
+    "Making",
     "McpParts",
     "McpPrompt",
     "McpResource",

@@ -30,6 +30,8 @@ from cloudos_sdk.capabilities import (
     Users,
 )
 from cloudos_sdk.plans import PLANS
+from cloudos_sdk.testing.app_data_contract import check_app_data as check_app_data
+from cloudos_sdk.testing.app_data_contract import check_backup_source as check_backup_source
 from cloudos_sdk.testing.mcp_contract import check_mcp_source as check_mcp_source
 from cloudos_sdk.testing.memory_contract import check_embedder as check_embedder
 from cloudos_sdk.testing.memory_contract import check_recall as check_recall

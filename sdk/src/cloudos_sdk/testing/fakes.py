@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cloudos_sdk import Manifest, Principal, Role, Unauthenticated, hookimpl
-from cloudos_sdk.capabilities import AppAddress, Credentials, Metric, Sample, Tick
+from cloudos_sdk import Conflict, Manifest, Principal, Role, Unauthenticated, hookimpl
+from cloudos_sdk.capabilities import AppAddress, AppContents, Credentials, Hold, Making, Metric, Sample, Tick
 
 
 class FakeAuthenticator:
@@ -73,6 +75,77 @@ class FakeApps:
     async def find_app(self, app_id: str) -> AppAddress | None:
         """Return one app, or None."""
         return self.apps.get(app_id)
+
+
+class FakeAppData:
+    """Apps whose folders a test made: `data.put(AppContents(…))`; `held` says how each is held now.
+
+    A dump is the text `dump of <service>`, or what the test puts into `dumps[app_id, name]`; `loaded` has what was
+    read.
+    """
+
+    def __init__(self, *apps: AppContents) -> None:
+        self.apps = {app.id: app for app in apps}
+        self.held: dict[str, Hold] = {}
+        self.holds: list[tuple[str, Hold]] = []
+        self.dumps: dict[tuple[str, str], str] = {}
+        self.loaded: dict[tuple[str, str], str] = {}
+        self.unwell: set[str] = set()
+
+    def put(self, app: AppContents) -> None:
+        """Add an app, or change one."""
+        self.apps[app.id] = app
+
+    async def contents(self, app_id: str) -> AppContents | None:
+        """Return what a test put in."""
+        return self.apps.get(app_id)
+
+    async def hold(self, app_id: str, how: Hold) -> None:
+        """Note how it is held."""
+        self.held[app_id] = how
+        self.holds.append((app_id, how))
+
+    async def let_go(self, app_id: str, *, wait: bool = False) -> None:
+        """Note that it is not held; raise for one that the test made `unwell`."""
+        self.held.pop(app_id, None)
+        if wait and app_id in self.unwell:
+            raise Conflict("app_not_healthy", f"{app_id} does not become healthy.")
+
+    async def dump(self, app_id: str, name: str, path: str) -> None:
+        """Write a dump."""
+        dump = next(dump for dump in self.apps[app_id].dumps if dump.name == name)
+        text = self.dumps.get((app_id, name), f"dump of {dump.service}")
+        await asyncio.to_thread(Path(path).write_text, text)
+
+    async def load(self, app_id: str, name: str, path: str) -> None:
+        """Read a dump."""
+        self.loaded[app_id, name] = await asyncio.to_thread(Path(path).read_text)
+
+    async def check(self, definition: str, app_id: str, making: Making | None) -> Sequence[str]:
+        """Allow everything."""
+        return []
+
+    async def make(
+        self, definition: str, name: str, *, app_id: str, making: Making, rights: Sequence[str]
+    ) -> AppContents:
+        """Refuse: a test that makes apps has a real engine."""
+        raise Conflict("not_made", "The fake makes no apps.")
+
+    async def prepare(self, app_id: str) -> AppContents:
+        """Return what a test put in, with its folders there."""
+        for folder in self.apps[app_id].folders:
+            await asyncio.to_thread(Path(folder.path).mkdir, parents=True, exist_ok=True)
+        return self.apps[app_id]
+
+    async def define(self, app_id: str, definition: str) -> str:
+        """Change the definition; return the one of before."""
+        before = self.apps[app_id].definition
+        self.apps[app_id] = replace(self.apps[app_id], definition=definition)
+        return before
+
+    async def remove(self, app_id: str) -> None:
+        """Forget an app."""
+        self.apps.pop(app_id, None)
 
 
 class FakePlanSource:
