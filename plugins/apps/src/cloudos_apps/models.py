@@ -19,6 +19,8 @@ class App(Base, table=True):
     port of each port's name and `volumes` the names of its volumes, both as JSON. `rights` are those that a person has
     allowed, `mounts` the paths of the machine that it has, or may have after a change in hand; both as JSON, and None
     in a row of before there were such, until the plugin starts. `source` says where the template came from, likewise.
+    `held` is how a backup or a restore holds it: `pause` and `stop` end with the host, `close` when it is let go, and
+    `trial` never.
     """
 
     __tablename__ = "apps_app"
@@ -37,6 +39,7 @@ class App(Base, table=True):
     rights: str | None = Field(default=None, sa_column=Column(Text))
     mounts: str | None = Field(default=None, sa_column=Column(Text))
     source: str | None = Field(default=None, sa_column=Column(Text))
+    held: str | None = None
     addr: str | None = None
     error: str | None = Field(default=None, sa_column=Column(Text))
     operation_id: str | None = None

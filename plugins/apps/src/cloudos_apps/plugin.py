@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cloudos_sdk import Component, Context, Health, Job, Manifest, Permission, Role, hookimpl, new_id
-from cloudos_sdk.capabilities import Apps, MetricSource, Users
+from cloudos_sdk.capabilities import AppData, Apps, MetricSource, Users
 from cloudos_sdk.events import (
     AppCrashed,
     AppInstalled,
@@ -24,6 +24,8 @@ from quart import Blueprint
 from cloudos_apps.api.apps import routes
 from cloudos_apps.api.sources import source_routes
 from cloudos_apps.api.templates import template_routes
+from cloudos_apps.app_data.holds import Holds
+from cloudos_apps.app_data.provider import DataProvider
 from cloudos_apps.consent.host_paths import HostPaths
 from cloudos_apps.consent.service import ConsentService
 from cloudos_apps.engine.client import DockerEngine
@@ -74,7 +76,7 @@ manifest = Manifest(
         Permission("templates:write", "Add and remove catalogues of templates", Role.ADMIN),
     ),
     components=(Component("Docker Engine", _probe, "apt-get install docker.io"),),
-    provides=(Apps, MetricSource),
+    provides=(Apps, AppData, MetricSource),
     uses=(Users,),
     emits=(
         AppInstalled,
@@ -127,11 +129,13 @@ async def cloudos_lifespan(ctx: Context) -> AsyncIterator[None]:
     observer = LogReader(engine, store)
     usage = UsageReader(engine, store, metrics.sampled)
     relocation = Relocation(ctx, store, containers)
-    reconciler = Reconciler(ctx.log, containers, store, service, following, relocation)
+    holds = Holds(ctx, store, containers, consent)
+    reconciler = Reconciler(ctx.log, containers, store, service, following, relocation, holds)
     watcher = EngineEvents(ctx, engine, following, reconciler)
     ctx.provide(AppStore, store)
     ctx.provide(ConsentService, consent)
     ctx.provide(Apps, store)
+    ctx.provide(AppData, DataProvider(ctx, store, containers, consent, holds))
     ctx.provide(MetricSource, metrics)
     ctx.provide(TemplateCatalog, catalogue)
     ctx.provide(TemplateSources, sources)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import Conflict, Context, Event, NotFound
 from cloudos_sdk.capabilities import AppAddress
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlmodel import Session
 
 from cloudos_apps.models import App
@@ -82,10 +82,10 @@ class AppStore:
         self._listed, self._changes = None, self._changes + 1
 
     async def list_apps(self) -> Sequence[AppAddress]:
-        """Return all installed apps, oldest first (capability `Apps`)."""
-        columns = select(TABLE.c.id, TABLE.c.name, TABLE.c.status, TABLE.c.addr).order_by(
-            TABLE.c.created_at, TABLE.c.id
-        )
+        """Return all installed apps, oldest first (capability `Apps`); of one on trial nobody is told."""
+        told = or_(TABLE.c.held.is_(None), TABLE.c.held != "trial")
+        columns = select(TABLE.c.id, TABLE.c.name, TABLE.c.status, TABLE.c.addr).where(told)
+        columns = columns.order_by(TABLE.c.created_at, TABLE.c.id)
         return await self._ctx.db.read(lambda s: [AppAddress(*row) for row in s.execute(columns)])
 
     async def find_app(self, app_id: str) -> AppAddress | None:
@@ -116,13 +116,14 @@ class AppStore:
 
         return await self._ctx.db.write(store)
 
-    async def forget(self, app_id: str, event: Event) -> None:
+    async def forget(self, app_id: str, *events: Event) -> None:
         """Delete a row, and emit."""
 
         def drop(session: Session) -> None:
             self.changing(session)
             if session.execute(delete(TABLE).where(TABLE.c.id == app_id)).rowcount:  # type: ignore[attr-defined] # of a delete
-                self._ctx.events.emit(session, event)
+                for event in events:
+                    self._ctx.events.emit(session, event)
             self._ctx.db.after_commit(session, partial(self._unlock, app_id))
 
         await self._ctx.db.write(drop)
@@ -198,6 +199,8 @@ def _without_password(value: Value) -> Value:
 
 def busy(app: App) -> Conflict:
     """Return the error of an app that something is being done to."""
+    if app.held is not None and app.status in STEADY:
+        return Conflict("app_held", f"{app.name} is held by a backup or a restore; wait until that is done.")
     return Conflict("app_busy", f"{app.name} is {app.status}; wait until that is done.", status=app.status)
 
 

@@ -54,7 +54,7 @@ def _digest(service: Service) -> str:
     Variables are among it (a shell runs `BASH_ENV`), and what lies over the image's own files. It is stored: a change
     of what goes in here asks every admin again.
     """
-    parts = {
+    parts: dict[str, object] = {
         "entrypoint": service.entrypoint,
         "command": service.command,
         "user": service.user,
@@ -62,4 +62,6 @@ def _digest(service: Service) -> str:
         "healthcheck": service.healthcheck and service.healthcheck.test,
         "volumes": sorted((v.path, v.name or "", v.name is not None and v.read_only) for v in service.volumes),
     }
+    if service.dump is not None:
+        parts["dump"] = (service.dump.command, service.dump.restore)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

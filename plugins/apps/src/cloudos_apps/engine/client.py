@@ -186,6 +186,23 @@ class DockerEngine:
         """Stop a container, by force after `seconds`."""
         await self.call(lambda client: client.stop(container, timeout=seconds))
 
+    async def pause(self, container: str) -> None:
+        """Freeze a container's programs; it may be frozen already, or have ended."""
+        await self._gone(lambda client: client.pause(container))
+
+    async def unpause(self, container: str) -> None:
+        """Let a container's programs go on; they may do so already."""
+        await self._gone(lambda client: client.unpause(container))
+
+    async def mountpoint(self, volume: str) -> Path | None:
+        """Return the folder of the machine that is a volume; None where there is no such volume."""
+        try:
+            return Path(await self.call(lambda client: client.inspect_volume(volume)["Mountpoint"]))
+        except EngineRefused as error:
+            if error.engine_status == 404:
+                return None
+            raise
+
     async def hold(self, container: str, seconds: int) -> None:
         """Stop a container, and let the engine not start it by itself again; it may be gone already."""
         await self._gone(lambda client: client.update_container(container, restart_policy={"Name": "no"}))

@@ -186,7 +186,7 @@ class AppService:
 
         def begin(session: Session) -> App:
             found: App = session.get_one(App, app_id)
-            if found.status in BUSY or found.generation != app.generation:
+            if found.status in BUSY or found.held is not None or found.generation != app.generation:
                 raise busy(found)
             ports = self._ports.choose(session, template, config, found)
             given = self._consent.take(session, app_id, found.name, template, ports, origin, look, found, wanted.allow)
@@ -220,7 +220,7 @@ class AppService:
             found: App | None = session.get(App, app_id)
             if found is None:
                 raise NotFound("app", app_id)
-            if found.status in BUSY:
+            if found.status in BUSY or found.held is not None:
                 raise busy(found)
             title = f"Uninstall {found.name}"
             id = self._ctx.operations.start(session, "uninstall", app_id, title, {"purge": purge})
@@ -249,6 +249,8 @@ class AppService:
                 raise Conflict(
                     "app_failed", f"{app.name} was never installed: {app.error} Install it again, or delete it."
                 )
+            raise busy(app)
+        if app.held is not None:
             raise busy(app)
         return app
 

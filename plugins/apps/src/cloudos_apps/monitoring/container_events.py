@@ -48,6 +48,8 @@ class ContainerEvents:
             app = await self._find(app_id)
             if app is None or before is None or app.generation != generation or app.status not in STEADY:
                 return
+            if app.held not in (None, "pause"):
+                return  # it is as its holder wants it
             if app.intended != "running" or (code == 0 and service in _run_once(app)):
                 return
             if before.status not in STEADY and not await self.down(app):
@@ -65,6 +67,8 @@ class ContainerEvents:
             app = await self._find(app_id)
             if app is None or app.generation != generation or app.status not in ("stopped", "crashed"):
                 return
+            if app.held is not None:
+                return
             if not await self.down(app):
                 await self.runs(app)
 
@@ -73,6 +77,8 @@ class ContainerEvents:
         async with self._store.locks[app_id]:
             app = await self._find(app_id)
             if app is None or app.generation != generation or app.status not in STEADY or app.intended != "running":
+                return
+            if app.held is not None:
                 return
             if not await self.current(app):
                 await self.gone(app)
@@ -84,7 +90,7 @@ class ContainerEvents:
     async def down(self, app: App, states: Sequence[ContainerState] | None = None) -> list[str]:
         """Return the services that should run and do not."""
         found = await self.current(app) if states is None else states
-        up = {s.service for s in found if s.status == "running"}
+        up = {s.service for s in found if s.status in ("running", "paused")}
         up |= {s.service for s in found if s.status == "exited" and s.exit_code == 0 and s.service in _run_once(app)}
         return [service.name for service in template_of(app).services if service.name not in up]
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from cloudos_sdk import NotFound
 
+from cloudos_apps.app_data.holds import Holds
 from cloudos_apps.engine.specs import ContainerState
 from cloudos_apps.lifecycle.containers import Containers
 from cloudos_apps.lifecycle.relocation import Relocation
@@ -31,6 +32,7 @@ class Reconciler:
         service: AppService,
         following: ContainerEvents,
         relocation: Relocation,
+        holds: Holds,
     ) -> None:
         self._log = log
         self._containers = containers
@@ -38,6 +40,7 @@ class Reconciler:
         self._service = service
         self._following = following
         self._relocation = relocation
+        self._holds = holds
 
     async def reconcile(self) -> None:
         """Compare every app of the node with its containers."""
@@ -71,6 +74,9 @@ class Reconciler:
         async with self._store.locks[app_id]:
             app = await self._store.get(app_id)
             if app.status not in STEADY:
+                return False
+            if app.held is not None:
+                await self._holds.end_void(app)
                 return False
             states = await self._following.current(app)
             unfinished = await self._note(app, states)

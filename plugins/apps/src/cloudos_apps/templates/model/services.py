@@ -51,6 +51,13 @@ class Volume(Part):
     path: str
     host_path: str | None = None
     read_only: bool = False
+    backup: bool | None = None
+    """Whether backups have it; None is yes for a named volume and no for a path of the machine."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is data of the app, which a backup must have."""
+        return self.name is not None if self.backup is None else self.backup
 
     @field_validator("path", "host_path")
     @classmethod
@@ -98,6 +105,18 @@ class HealthCheck(Part):
         return value
 
 
+class Dump(Part):
+    """How a service copies its data while it runs: `command` prints them, `restore` reads them into empty volumes.
+
+    Both run in its container. The dump stands for `volumes`, or for all named ones of the service.
+    """
+
+    file: Name
+    command: tuple[str, ...] = Field(min_length=1)
+    restore: tuple[str, ...] = Field(min_length=1)
+    volumes: tuple[Name, ...] = ()
+
+
 class Service(Part):
     """One container of an app. Texts may hold variables, see `substitute`."""
 
@@ -126,6 +145,7 @@ class Service(Part):
     one_shot: bool = False
     """It does its work and ends: those that depend on it start once it ended with 0."""
     shm_size_mb: int | None = Field(default=None, ge=1, le=1_048_576)
+    dump: Dump | None = None
 
     @field_validator("image")
     @classmethod
@@ -155,6 +175,12 @@ class Service(Part):
         targets = [(port.container, port.protocol) for port in self.ports]
         if len(set(targets)) != len(targets):
             raise ValueError("two ports lead to the same container port")
+        return self
+
+    @model_validator(mode="after")
+    def _dumps_its_own(self) -> Service:
+        if self.dump is not None and not set(self.dump.volumes) <= {volume.name for volume in self.volumes}:
+            raise ValueError("a dump stands for volumes of its own service")
         return self
 
     @model_validator(mode="after")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from cloudos_apps.templates.model.config import ConfigField, Value, validate_config
-from cloudos_apps.templates.model.services import HealthCheck, Name, Part, Port, Service, Volume
+from cloudos_apps.templates.model.services import Dump, HealthCheck, Name, Part, Port, Service, Volume
 from cloudos_apps.templates.model.substitution import references, secret_in, substitute
 
 __all__ = [
     "ConfigField",
+    "Dump",
     "HealthCheck",
     "Port",
     "Service",
@@ -41,6 +43,8 @@ class Template(Part):
     services: tuple[Service, ...] = Field(min_length=1, max_length=50)
     config: tuple[ConfigField, ...] = Field(default=(), max_length=200)
     web_port: str | None = None
+    hold: Literal["pause", "stop", "none"] = "pause"
+    """How the app is held while a backup reads its volumes."""
 
     @property
     def main_service(self) -> Service:
@@ -66,6 +70,7 @@ class Template(Part):
             ("service", [service.name for service in self.services]),
             ("config field", [field.name for field in self.config]),
             ("port", [port.name for port in self.ports()]),
+            ("dump", [service.dump.file for service in self.services if service.dump is not None]),
         ):
             if twice := [name for name, count in Counter(names).items() if count > 1]:
                 raise ValueError(f"two {what}s are named {twice[0]}")
