@@ -212,6 +212,10 @@ class Halves:
         return self.sent[0]["status"] if self.sent else None
 
 
+AT_ONCE = ("/api/auth/logout", "/api/proxy/apply")
+"""Waits for no body: it ends the session itself, or goes on for as long as Caddy takes."""
+
+
 async def test_a_right_that_ends_while_the_body_is_on_its_way_is_a_right_no_more(node):
     second = {"username": "second", "password": "a second admin's", "role": "admin"}
     made = await node.anonymous.post("/api/users", json=second, headers=node.heads["admin"])
@@ -219,7 +223,7 @@ async def test_a_right_that_ends_while_the_body_is_on_its_way_is_a_right_no_more
     head = {"Authorization": f"Bearer {(await answer.get_json())['access_token']}"}
     app, waiting = node.host.app, {}
     for method, path, policy in marked(node):
-        if policy.access != "public" and method in ("POST", "PUT", "PATCH"):
+        if policy.access != "public" and method in ("POST", "PUT", "PATCH") and path not in AT_ONCE:
             waiting[method, path] = Halves(app, method, path, head)
     answer = await node.anonymous.post("/api/mcp/keys", json=MCP_KEY, headers=head)
     mcp = await answer.get_json()
