@@ -263,14 +263,15 @@ async def test_old_history_goes_and_what_fires_stays(alerts):
     assert [a["state"] for a in await node.ask("GET", "/history")] == ["firing"]
 
 
-async def test_a_new_node_has_six_rules_once(alerts):
+async def test_a_new_node_has_seven_rules_once(alerts):
     node = await alerts(default_rules=True)
     rules = await node.ask("GET", "/rules")
     assert {rule["metric"]: rule["channel_ids"] for rule in rules} == {
         "system.disk.usage_percent": [],
         "system.memory.usage_percent": [],
         "event.app.crashed": [],
-        "event.backup.failed": [],
+        "backup.schedule.failures": [],
+        "backup.app.overdue": [],
         "proxy.certificate.days_left": [],
         "system.disk.failing": [],
     }

@@ -29,11 +29,19 @@ def default_rules() -> tuple[NewRule, ...]:
             name="App crashed", metric="event.app.crashed", condition="greater_than", threshold=0, severity="warning"
         ),
         NewRule(
-            name="Backup failed",
-            metric="event.backup.failed",
+            name="Backup failed twice",
+            metric="backup.schedule.failures",
             condition="greater_than",
-            threshold=0,
+            threshold=1,
             severity="critical",
+        ),
+        NewRule(
+            name="Backup overdue",
+            metric="backup.app.overdue",
+            condition="greater_than",
+            threshold=2,
+            severity="critical",
+            repeat_interval="1d",
         ),
         NewRule(
             name="Certificate due",
