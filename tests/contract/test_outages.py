@@ -6,7 +6,7 @@ import re
 import pytest
 from components.outage import disk_error
 
-PLUGINS = ("auth", "audit", "notes", "memory", "alerts", "webhooks", "system", "proxy", "apps", "dashboard")
+PLUGINS = ("auth", "audit", "notes", "memory", "alerts", "webhooks", "system", "proxy", "apps", "backups", "dashboard")
 
 
 def alive(host, plugin):

@@ -10,6 +10,7 @@ EDITIONS = [name for name in EXTRAS if any(r.startswith("cloudos-auth") for r in
 AREAS = {
     "cloudos-apps": ("/api/apps", "/api/apps/app_x", "/api/templates"),
     "cloudos-audit": ("/api/audit/logs",),
+    "cloudos-backups": ("/api/backups", "/api/backup/targets", "/api/backup/schedule"),
     "cloudos-system": ("/api/system/info", "/api/network/history"),
     "cloudos-dashboard": ("/api/profile/dashboard",),
     "cloudos-alerts": ("/api/alerts/rules",),

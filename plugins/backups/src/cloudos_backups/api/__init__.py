@@ -1,0 +1,1 @@
+"""The endpoints of backups, and what they take and give."""

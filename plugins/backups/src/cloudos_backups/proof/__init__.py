@@ -1,0 +1,1 @@
+"""The proof of a backup: an app restored, started, looked at and removed."""

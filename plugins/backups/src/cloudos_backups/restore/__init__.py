@@ -1,0 +1,1 @@
+"""Restores: apps in place or beside, single files, and what a restore would change."""

@@ -1,0 +1,1 @@
+"""Where backups go: repositories of restic, their secrets and their health."""
