@@ -32,6 +32,8 @@ _WITH_ENGINE = (
     "plugins/backups/tests/",
     "plugins/proxy/tests/test_takeover.py",
     "tests/e2e/test_first_app.py",
+    "tests/e2e/test_proved_backup.py",
+    "tests/e2e/test_restored_node.py",
     "tests/e2e/test_ui_first_app.py",
 )
 """The tests that use the Docker Engine. One worker runs them all: two engines break each other's rules."""
