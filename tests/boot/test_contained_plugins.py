@@ -167,10 +167,13 @@ async def test_a_handler_of_events_is_tried_again_and_others_go_on(cloudos, brea
 
     bad = plugin("bad", cloudos_lifespan=lifespan(begin), manifest={"emits": (Happened,)})
     host = await cloudos(plugin("good"), bad)
-    await host.ctx("bad").db.write(lambda s: host.ctx("bad").events.emit(s, Happened(resource="x", details="y")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
+        while not {"bad:broken", "bad:whole"} <= host.host.events.reached.keys():  # they read from now on
+            await asyncio.sleep(0.01)
+        await host.ctx("bad").db.write(lambda s: host.ctx("bad").events.emit(s, Happened(resource="x", details="y")))
         while not seen or not host.ctx("bad").faults._recent:
             await host.clock.advance(0.1)
+            await asyncio.sleep(0.01)
     assert len(seen) == 1
     await serves(host, "good", "bad")
 

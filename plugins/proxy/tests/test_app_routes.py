@@ -153,8 +153,11 @@ async def test_what_was_uninstalled_unseen_is_parked_at_the_start(door_node, bac
         route = await named(node, "news.example.com")
         return route["status"] == "error"
 
+    async def gone():
+        return await named(node, "blog.home.test") is None
+
     await node.until(parked)
-    assert await named(node, "blog.home.test") is None
+    await node.until(gone)
 
 
 async def test_a_failed_install_leaves_no_route_and_blocks_nobody(door_node, backend, shop):
