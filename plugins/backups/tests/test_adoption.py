@@ -24,6 +24,7 @@ async def test_a_node_without_the_database_finds_all_backups_again_and_restores_
     first = await node.back_up(include_config=True)
     (other / "page").write_text("second " * 1000)
     things.data.apps.pop("app_1")
+    await node.running.clock.advance(60)  # of two backups of one second, either may be listed first
     second = await node.back_up(apps=["app_2"])
     key, before = node.keys["disk"], await node.ask("GET", "backups")
     await node.ask("DELETE", "backup/targets/disk", 204)  # as a node that knows of nothing
