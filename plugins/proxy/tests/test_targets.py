@@ -41,12 +41,14 @@ URLS = st.one_of(
 @example("http://git.cloud.test:8080/a?b=c")
 @example("http://git.cloud.test\\@evil.test/")
 @example("http://git.cloud.test")
+@example("http://git.cloud.test/@")
 def test_every_reader_of_the_address_agrees_that_it_is_a_gated_name(url):
     target = target_of(url, GATED.__contains__, PORTS)
     if target is None:
         return
     assert target.host in GATED
-    assert target.url.isascii() and not any(c in target.url for c in "\\@# \t\r\n\0")
+    assert target.url.isascii() and not any(c in target.url for c in "\\# \t\r\n\0")
+    assert "@" not in target.url.split("/", 3)[2]
     for host, port in ((urlsplit(target.url).hostname, urlsplit(target.url).port), _by_httpx(target.url)):
         assert host == target.host
         assert port in (None, 80, 443, *PORTS)
