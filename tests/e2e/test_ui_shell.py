@@ -108,6 +108,7 @@ def test_everything_is_reached_by_the_keyboard_alone(admin):
     expect(page.get_by_role("heading", name="Immich", level=1)).to_be_focused()
     assert page.title() == "App store · Cloud OS"
     page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox", name="Search")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Immich", level=1)).to_be_focused()
     seen = []
